@@ -1,0 +1,293 @@
+"""The router's configuration: what `slipway` renders at plan time and the router reads at start, checked by one schema.
+
+Every fault is told at once, with its path and the choice there is; see `Config.parse`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+Tier = Literal["free", "paid", "enterprise"]
+"""Tiers of seed users, least first."""
+Quality = Literal["low", "medium", "high"]
+Task = Literal["chat", "completions", "embeddings"]
+"""What a backend can be asked for: `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`."""
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+AUTO = "auto"
+"""The model name by which a client leaves the choice of the backend to the policy."""
+
+
+class ConfigError(Exception):
+    """A configuration that cannot serve. `faults` has one `(path, reason)` per fault."""
+
+    def __init__(self, faults: Sequence[tuple[str, str]], source: str = "configuration") -> None:
+        self.faults = list(faults)
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        super().__init__(f"{source} has {count}:" + "".join(f"\n  {path}: {reason}" for path, reason in self.faults))
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Listen(_Strict):
+    """Where the router listens."""
+
+    host: str = "127.0.0.1"
+    """Address to bind. Only this machine can reach the default; in a container it is `0.0.0.0`."""
+    port: int = Field(default=8000, ge=1, le=65535)
+    """TCP port."""
+
+
+class Timeouts(_Strict):
+    """A backend's deadlines, in seconds. Each must be above 0."""
+
+    connect: float = Field(default=2.0, gt=0)
+    """To open a connection, the TLS handshake included."""
+    first_byte: float = Field(default=120.0, gt=0)
+    """From the request sent to the first byte of the answer: queueing and prompt processing."""
+    between_chunks: float = Field(default=60.0, gt=0)
+    """Between two chunks of a stream."""
+    total: float = Field(default=900.0, gt=0)
+    """For the whole answer: the longest stream. Infrastructure derives its grace period from it."""
+
+
+class Backend(_Strict):
+    """One place that answers requests: a model server of one's own or a vendor's API."""
+
+    name: str
+    """Name in metrics, response headers and the policy. Lower case letters, digits, '-' and '.'; unique."""
+    url: str
+    """Base address with its version, such as `http://llama.ai.svc:8000/v1`. `https` verifies the certificate."""
+    model: str
+    """The model's name at the backend; requests are sent on under this name."""
+    serves: tuple[str, ...] = ()
+    """More model names that clients may ask for here, beside `name` and `model`."""
+    protocol: Literal["openai"] = "openai"
+    """What it speaks."""
+    tasks: tuple[Task, ...] = ("chat", "completions")
+    """What it can be asked for."""
+    self_hosted: bool = False
+    """Whether it runs on hardware of one's own: the latency rule prefers it."""
+    quality: Quality = "medium"
+    """How good its answers are, beside the other backends."""
+    cost_per_1k_tokens: float = Field(default=0.0, ge=0)
+    """List price, in US dollars for 1,000 tokens; 0 for hardware that is paid for anyway."""
+    context_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of prompt and answer together. Unknown when absent."""
+    api_key_env: str | None = None
+    """Environment variable that holds the key sent as a bearer token. Absent: no key is sent."""
+    resource: str | None = None
+    """Name of the resource that deployed it, for whoever reads an answer's headers or an alert."""
+    timeouts: Timeouts = Timeouts()
+    """Its deadlines."""
+    max_connections: int = Field(default=1024, ge=1)
+    """Most connections to it at once; a request past that goes to the next backend."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if value == AUTO:
+            raise ValueError("is kept for the policy's own choice; take another name")
+        return _matching(NAME, value, "lower case letters, digits, '-' and '.', at most 63, such as 'llama-70b'")
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        shape = r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]*)?"
+        value = _matching(re.compile(shape), value, "http://HOST:PORT/v1 or https://HOST/v1, without user, query or fragment")
+        port = re.search(r":([0-9]+)(/|$)", value.split("//", 1)[1])
+        if port and not 1 <= int(port[1]) <= 65535:
+            raise ValueError(f"has the port {port[1]}; give 1 to 65535")
+        return value.rstrip("/")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _env(cls, value: str | None) -> str | None:
+        return value if value is None else _matching(ENV_NAME, value, "the name of an environment variable, never the key itself")
+
+
+class Key(_Strict):
+    """A key that clients send as `Authorization: Bearer ...`. Told by where it is, or by its digest; never the key itself."""
+
+    name: str
+    """Whose it is, for metrics. Unique."""
+    tier: Tier = "free"
+    """The user tier of requests with this key."""
+    env: str | None = None
+    """Environment variable that holds the key. Give this or `sha256`."""
+    sha256: str | None = None
+    """Hex SHA-256 of the key, which must be random (32 bytes or more). Give this or `env`."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return _matching(NAME, value, "lower case letters, digits, '-' and '.', at most 63")
+
+    @field_validator("sha256")
+    @classmethod
+    def _digest(cls, value: str | None) -> str | None:
+        return value if value is None else _matching(re.compile("[0-9a-f]{64}"), value, "64 hexadecimal digits in lower case")
+
+
+class Policy(_Strict):
+    """The default policy: four rules in order, the first that names a backend wins.
+
+    1. *enterprise*: an enterprise user who asks for high quality gets `best`.
+    2. *latency*: a latency budget below `latency_budget_ms` goes to `self_hosted`, if that is available and its mean latency is
+       below `self_hosted_latency_ms`.
+    3. *cost*: an estimate below `small_tokens`, with a quality asked that is not high, goes to `cheap`.
+    4. *fallback*: the first of `preferences` that is available with an error rate below `max_error_rate`; else `last_resort`.
+
+    What names no backend is filled in from the backends themselves, see `Config.resolved_policy`.
+    """
+
+    best: str | None = None
+    """Backend for rule 1. Default: the highest quality, the dearer of two alike."""
+    self_hosted: str | None = None
+    """Backend for rule 2. Default: the first that is self-hosted."""
+    cheap: str | None = None
+    """Backend for rule 3. Default: the cheapest, the first of two alike."""
+    preferences: tuple[str, ...] = ()
+    """Order for rule 4. Default: `cheap`, `self_hosted`, then the others in their order with `best` last."""
+    last_resort: str | None = None
+    """Where a request goes when no rule fits. Default: `cheap`."""
+    latency_budget_ms: int = Field(default=500, ge=0)
+    self_hosted_latency_ms: float = Field(default=300.0, ge=0)
+    small_tokens: int = Field(default=1000, ge=0)
+    max_error_rate: float = Field(default=0.1, ge=0, le=1)
+
+
+class Config(_Strict):
+    """Everything the router is told."""
+
+    listen: Listen = Listen()
+    backends: Annotated[tuple[Backend, ...], Field(min_length=1)]
+    """Where requests can go. At least one; names are unique."""
+    keys: tuple[Key, ...] = ()
+    """Who may ask. Empty: everybody who reaches the port."""
+    policy: Policy = Policy()
+    max_body_mib: int = Field(default=32, ge=1, le=1024)
+    """Largest request body, in MiB; a larger one is refused with 413 before it is read whole."""
+    drain_seconds: float = Field(default=900.0, ge=0)
+    """On SIGTERM: how long streams may take to finish before they are cut."""
+
+    @classmethod
+    def parse(cls, data: object, source: str = "configuration") -> "Config":
+        """Check plain data against this schema.
+
+        Raises:
+            ConfigError: with every fault there is, schema and cross-references together.
+        """
+        faults: list[tuple[str, str]] = []
+        parsed: Config | None = None
+        try:
+            parsed = cls.model_validate(data)
+        except ValidationError as error:
+            faults += [(_path(e["loc"]), _reason(cast("Mapping[str, Any]", e))) for e in error.errors()]
+        if isinstance(data, Mapping):
+            faults += _cross_faults(cast("Mapping[str, Any]", data))
+        if faults or parsed is None:
+            raise ConfigError(faults, source)
+        return parsed
+
+    @classmethod
+    def load(cls, path: Path) -> "Config":
+        """Read a YAML or JSON file.
+
+        Raises:
+            ConfigError: when it cannot be read or parsed, or has faults.
+        """
+        try:
+            data: object = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise ConfigError([(str(path), f"cannot be read: {error.strerror}")]) from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError([(str(path), f"is neither YAML nor JSON: {' '.join(str(error).split())}")]) from None
+        return cls.parse(data, str(path))
+
+    def resolved_policy(self) -> Policy:
+        """The policy with every backend named, from the backends' own facts where the configuration is silent."""
+        names = [b.name for b in self.backends]
+        rank = {"low": 0, "medium": 1, "high": 2}
+        best = self.policy.best or max(self.backends, key=lambda b: (rank[b.quality], b.cost_per_1k_tokens)).name
+        own = self.policy.self_hosted or next((b.name for b in self.backends if b.self_hosted), None)
+        cheap = self.policy.cheap or min(self.backends, key=lambda b: b.cost_per_1k_tokens).name
+        middle = [n for n in names if n not in (cheap, own, best)]
+        order = dict.fromkeys(n for n in (cheap, own, *middle, best) if n)
+        return self.policy.model_copy(
+            update={
+                "best": best,
+                "self_hosted": own,
+                "cheap": cheap,
+                "preferences": self.policy.preferences or tuple(order),
+                "last_resort": self.policy.last_resort or cheap,
+            }
+        )
+
+
+def _matching(shape: re.Pattern[str], value: str, wanted: str) -> str:
+    if not shape.fullmatch(value):
+        raise ValueError(f"is {value!r}; give {wanted}")
+    return value
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".") or "(top)"
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    match error["type"]:
+        case "missing":
+            return "is required"
+        case "extra_forbidden":
+            return "is not a setting here"
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case "literal_error":
+            return f"is {error['input']!r}; give {error['ctx']['expected']}"
+        case _:
+            said = str(error["msg"])
+            return (
+                f"is {error['input']!r}; {said[0].lower()}{said[1:]}" if isinstance(error["input"], str | int | float) else said
+            )
+
+
+def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What one field alone cannot tell. Works on the data as given, so that it speaks even where a field is wrong."""
+    faults: list[tuple[str, str]] = []
+
+    def entries(key: str) -> list[Mapping[str, Any]]:
+        found = data.get(key)
+        listed = cast("Sequence[object]", found) if isinstance(found, list | tuple) else ()
+        return [cast("Mapping[str, Any]", e) if isinstance(e, Mapping) else {} for e in listed]
+
+    for group in ("backends", "keys"):
+        first: dict[object, int] = {}
+        for i, entry in enumerate(entries(group)):
+            name = entry.get("name")
+            if isinstance(name, str) and first.setdefault(name, i) != i:
+                faults.append(
+                    (f"{group}[{i}].name", f"'{name}' is there twice, first as {group}[{first[name]}]; names must differ")
+                )
+    for i, key in enumerate(entries("keys")):
+        if (key.get("env") is None) == (key.get("sha256") is None):
+            faults.append((f"keys[{i}]", "give either 'env' or 'sha256'"))
+    names = [str(b["name"]) for b in entries("backends") if "name" in b]
+    policy = data.get("policy")
+    if isinstance(policy, Mapping):
+        policy = cast("Mapping[str, Any]", policy)
+        preferences = policy.get("preferences")
+        listed = cast("Sequence[object]", preferences) if isinstance(preferences, list | tuple) else ()
+        named = [(k, policy[k]) for k in ("best", "self_hosted", "cheap", "last_resort") if policy.get(k) is not None]
+        for where, name in [*named, *((f"preferences[{i}]", n) for i, n in enumerate(listed))]:
+            if name not in names:
+                choice = ", ".join(f"'{n}'" for n in names) or "no backend"
+                faults.append((f"policy.{where}", f"names {name!r}, which is no backend; there are {choice}"))
+    return faults

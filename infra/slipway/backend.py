@@ -1,0 +1,139 @@
+"""A backend: the joint between what serves a model and the router in front of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict, cast
+
+import pulumi
+
+from slipway.args import Faults, check_shape
+from slipway_router.config import Config, ConfigError
+
+PLACEHOLDER_URL = "http://known-after-up.invalid/v1"
+
+
+class SecretKeyRef(TypedDict):
+    """One key of a Kubernetes Secret that exists already or that another resource makes."""
+
+    name: pulumi.Input[str]
+    """Name of the Secret, in the namespace of the pod that reads it."""
+    key: str
+    """Key within it."""
+
+
+class Egress(TypedDict):
+    """Where the router must be able to connect, for network policies. Give `pod_labels` or `cidr`."""
+
+    port: int
+    """TCP port."""
+    pod_labels: NotRequired[Mapping[str, str]]
+    """Labels of the pods that serve, in a cluster."""
+    namespace: NotRequired[pulumi.Input[str]]
+    """Namespace of these pods. Default: the router's own."""
+    cidr: NotRequired[str]
+    """Address range, such as `0.0.0.0/0` for a vendor's API."""
+
+
+class Backend(TypedDict):
+    """What serves a model, as a router needs to know it. Components make theirs; `vendor` makes those of vendors' APIs.
+
+    The first fields are those of `slipway_router.config.Backend`, and mean the same.
+    """
+
+    name: str
+    """Name in metrics, headers and the policy; unique in one router."""
+    url: pulumi.Input[str]
+    """Base address with its version, such as `http://llama.ai.svc:8000/v1`."""
+    model: str
+    """The model's name at the backend."""
+    serves: NotRequired[Sequence[str]]
+    """More model names that clients may ask for here."""
+    tasks: NotRequired[Sequence[str]]
+    """Of 'chat', 'completions', 'embeddings'. Default: the first two."""
+    self_hosted: NotRequired[bool]
+    """Whether it runs on hardware of one's own. Default false."""
+    quality: NotRequired[str]
+    """'low', 'medium' or 'high'. Default 'medium'."""
+    cost_per_1k_tokens: NotRequired[float]
+    """List price in US dollars. Default 0."""
+    context_tokens: NotRequired[int]
+    """Most tokens of prompt and answer together."""
+    timeouts: NotRequired[Mapping[str, float]]
+    """Deadlines in seconds: 'connect', 'first_byte', 'between_chunks', 'total'."""
+    resource: NotRequired[str]
+    """Name of the resource that deploys it."""
+    api_key_env: NotRequired[str]
+    """Environment variable in which the router finds the key. Default: no key."""
+    api_key: NotRequired[SecretKeyRef]
+    """Where a router in a cluster gets that variable from. Goes with `api_key_env`."""
+    egress: NotRequired[Egress]
+    """How a network policy lets the router out to it. Default: TCP 443 to anywhere."""
+
+
+_ONLY_INFRASTRUCTURE = frozenset({"api_key", "egress"})
+
+
+def router_backend(backend: Backend) -> dict[str, pulumi.Input[Any]]:
+    """The part of a backend that the router itself is told."""
+    return {k: v for k, v in backend.items() if k not in _ONLY_INFRASTRUCTURE and v is not None}
+
+
+def check_router(settings: Mapping[str, Any], backends: Sequence[Backend], faults: Faults) -> None:
+    """Check at plan time what the router will check at start, by the router's own schema.
+
+    Args:
+        settings: The router's other settings, by the names of `slipway_router.config.Config`.
+        backends: What it routes to. An address that is not known yet is taken for a right one.
+        faults: Where to tell what is wrong; paths are those of the configuration (`backends[1].name`).
+    """
+    check_shape({"backends": backends}, _Backends, faults)
+    plain: list[dict[str, Any]] = []
+    for i, backend in enumerate(backends):
+        entry = router_backend(backend)
+        url = entry.get("url")
+        plain.append(entry if isinstance(url, str | None) else {**entry, "url": PLACEHOLDER_URL})
+        if "api_key" in backend and "api_key_env" not in backend:
+            faults.add(f"backends[{i}].api_key", "goes with 'api_key_env', the variable that it fills")
+    try:
+        Config.parse({**settings, "backends": plain})
+    except ConfigError as error:
+        for path, reason in error.faults:
+            if not faults.at(path):
+                faults.add(path, reason)
+
+
+class _Backends(TypedDict):
+    backends: Sequence[Backend]
+
+
+def router_config(settings: Mapping[str, Any], backends: Sequence[Backend]) -> pulumi.Output[dict[str, Any]]:
+    """The router's whole configuration as plain data, known once every address is."""
+    joined: Any = pulumi.Output.from_input({**settings, "backends": [router_backend(b) for b in backends]})
+    return cast("pulumi.Output[dict[str, Any]]", joined)
+
+
+_VENDORS: Mapping[str, Mapping[str, Any]] = {
+    "openai": {
+        "url": "https://api.openai.com/v1",
+        "api_key_env": "OPENAI_API_KEY",
+        "tasks": ["chat", "completions", "embeddings"],
+    },
+    # Anthropic's own OpenAI-compatible address; its Messages API is a protocol of its own.
+    "anthropic": {"url": "https://api.anthropic.com/v1", "api_key_env": "ANTHROPIC_API_KEY", "tasks": ["chat"]},
+}
+
+
+def vendor(vendor: str, *, name: str, model: str, **more: Any) -> Backend:
+    """A vendor's API as a backend.
+
+    Args:
+        vendor: 'openai' or 'anthropic'.
+        name: Name in metrics, headers and the policy.
+        model: The vendor's name of the model, such as 'gpt-4o-mini'.
+        more: Any other field of `Backend`; it wins over what is known of the vendor.
+
+    Raises:
+        ValueError: The vendor is not known.
+    """
+    if vendor not in _VENDORS:
+        raise ValueError(f"vendor is {vendor!r}; there are {', '.join(repr(v) for v in _VENDORS)}")
+    return cast("Backend", {**_VENDORS[vendor], "name": name, "model": model, **more})
