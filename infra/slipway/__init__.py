@@ -1,1 +1,53 @@
-"""x"""
+"""Pulumi components for AI products: models on GPUs, managed endpoints, and the router in front of them.
+
+Components are imported when first asked for, so that nobody pays for a place that they do not use.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from slipway.backend import Backend, vendor
+
+if TYPE_CHECKING:
+    from slipway.aws.sagemaker_endpoint import SageMakerEndpoint
+    from slipway.gcp.vertex_endpoint import VertexEndpoint
+    from slipway.images.container_image import ContainerImage
+    from slipway.kubernetes.ai_api_service import AiApiService
+    from slipway.kubernetes.gpu_model_server import GpuModelServer
+    from slipway.local.model_server import LocalModelServer
+    from slipway.local.process import LocalProcess
+    from slipway.local.router import LocalRouter
+
+__all__ = [
+    "AiApiService",
+    "Backend",
+    "ContainerImage",
+    "GpuModelServer",
+    "LocalModelServer",
+    "LocalProcess",
+    "LocalRouter",
+    "SageMakerEndpoint",
+    "VertexEndpoint",
+    "vendor",
+]
+
+_HOMES = {
+    "AiApiService": "slipway.kubernetes.ai_api_service",
+    "ContainerImage": "slipway.images.container_image",
+    "GpuModelServer": "slipway.kubernetes.gpu_model_server",
+    "LocalModelServer": "slipway.local.model_server",
+    "LocalProcess": "slipway.local.process",
+    "LocalRouter": "slipway.local.router",
+    "SageMakerEndpoint": "slipway.aws.sagemaker_endpoint",
+    "VertexEndpoint": "slipway.gcp.vertex_endpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'slipway' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -5,11 +5,12 @@ makes its user run once per fault.
 """
 
 import difflib
+import functools
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, NotRequired, Required, get_args, get_origin, get_type_hints
+from typing import Any, NotRequired, Required, TypeVar, get_args, get_origin, get_type_hints
 
 import pulumi
 
@@ -72,7 +73,7 @@ def _mapping(given: object, shape: type, path: str, faults: Faults) -> dict[str,
     if not isinstance(given, Mapping):
         faults.add(path or "args", f"is {_told(given)}; give a mapping with the keys {_listed(shape.__annotations__)}")
         return {}
-    hints = get_type_hints(shape, include_extras=True)
+    hints = _hints(shape)
     required: frozenset[str] = getattr(shape, "__required_keys__", frozenset())
     checked: dict[str, Any] = {}
     for key, value in typing.cast("Mapping[object, object]", given).items():
@@ -90,6 +91,12 @@ def _mapping(given: object, shape: type, path: str, faults: Faults) -> dict[str,
         if not faults.at(here):
             faults.add(here, "is required")
     return checked
+
+
+@functools.cache
+def _hints(shape: type) -> dict[str, Any]:
+    # `pulumi.Input` holds its Output as a forward reference, which resolves only where that name is known.
+    return get_type_hints(shape, localns={"Output": pulumi.Output, "T": TypeVar("T")}, include_extras=True)
 
 
 def _value(value: object, hint: Any, path: str, faults: Faults) -> Any:
@@ -127,8 +134,9 @@ def _fits(value: object, option: Any) -> tuple[bool, Any]:
         return whole, int(typing.cast("float", value)) if whole else value
     if option is float:
         return isinstance(value, int | float), value
-    if isinstance(option, type) and issubclass(option, Enum):
-        choice = next((m for m in option if value is m or value == m.value), None)
+    choices = _choices(option)
+    if choices:
+        choice = next((m for m in choices if value is m or value == m.value), None)
         return choice is not None, choice
     if isinstance(option, type) and not typing.is_typeddict(option):
         return isinstance(value, option), value
@@ -152,6 +160,10 @@ def _is_output(hint: Any) -> bool:
     return issubclass(typing.cast("type[object]", origin), pulumi.Output) or hasattr(typing.cast("object", origin), "__await__")
 
 
+def _choices(option: Any) -> list[Enum]:
+    return list(option) if isinstance(option, type) and issubclass(option, Enum) else []
+
+
 def _wanted(option: Any) -> str:
     if typing.is_typeddict(option):
         return f"a mapping with the keys {_listed(typing.cast('type', option).__annotations__)}"
@@ -159,11 +171,11 @@ def _wanted(option: Any) -> str:
         return "a list"
     if get_origin(option) in (dict, Mapping):
         return "a mapping"
-    if isinstance(option, type) and issubclass(option, Enum):
-        return f"one of {', '.join(repr(m.value) for m in option)}"
-    return {str: "text", int: "a whole number", float: "a number", bool: "true or false"}.get(
-        option, getattr(option, "__name__", str(option))
-    )
+    choices = _choices(option)
+    if choices:
+        return f"one of {', '.join(repr(m.value) for m in choices)}"
+    words: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    return words.get(option) or str(getattr(option, "__name__", option))
 
 
 def _told(value: object) -> str:

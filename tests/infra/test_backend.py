@@ -1,0 +1,66 @@
+"""Backends: what the router is told of them, and what is refused before anything is created."""
+
+from typing import Any, cast
+
+import pulumi
+import pytest
+
+from slipway.args import Faults
+from slipway.backend import Backend, check_router, router_backend, vendor
+
+LLAMA: Backend = {"name": "llama", "url": "http://llama.ai.svc:8000/v1", "model": "llama-70b", "self_hosted": True}
+
+
+def faults_of(settings: dict[str, Any], *backends: Any) -> dict[str, str]:
+    faults = Faults("AiApiService")
+    check_router(settings, cast("list[Backend]", list(backends)), faults)
+    try:
+        faults.refuse("api")
+    except pulumi.InputPropertiesError as refused:
+        return {f["property_path"]: f["reason"] for f in refused.errors or []}
+    return {}
+
+
+def test_the_router_is_not_told_what_only_infrastructure_needs() -> None:
+    openai = vendor("openai", name="gpt", model="gpt-4o", api_key={"name": "keys", "key": "openai"}, egress={"port": 443})
+    assert router_backend(openai) == {
+        "name": "gpt",
+        "url": "https://api.openai.com/v1",
+        "model": "gpt-4o",
+        "api_key_env": "OPENAI_API_KEY",
+        "tasks": ["chat", "completions", "embeddings"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "backends", "paths"),
+    [
+        ({}, [LLAMA], []),
+        ({}, [], ["args.backends"]),
+        ({}, [LLAMA, LLAMA], ["args.backends[1].name"]),
+        ({}, [{**LLAMA, "url": "llama:8000"}], ["args.backends[0].url"]),
+        ({}, [{**LLAMA, "quality": "best"}], ["args.backends[0].quality"]),
+        ({}, [{**LLAMA, "qualty": "low"}], ["args.backends[0].qualty"]),
+        ({}, [{"name": "llama"}], ["args.backends[0].model", "args.backends[0].url"]),
+        ({}, [{**LLAMA, "api_key": {"name": "keys", "key": "k"}}], ["args.backends[0].api_key"]),
+        ({"policy": {"best": "gpt"}}, [LLAMA], ["args.policy.best"]),
+        ({"listen": {"port": 0}}, [LLAMA], ["args.listen.port"]),
+    ],
+)
+def test_the_routers_own_schema_decides_at_plan_time(settings: dict[str, Any], backends: list[Any], paths: list[str]) -> None:
+    assert sorted(faults_of(settings, *backends)) == sorted(paths)
+
+
+def test_an_address_that_is_known_after_up_is_taken_for_a_right_one() -> None:
+    found: list[dict[str, str]] = []
+
+    def program() -> None:
+        found.append(faults_of({}, {**LLAMA, "url": pulumi.Output.from_input("http://x")}, {**LLAMA, "name": "B"}))
+
+    pulumi.runtime.test(program)()  # pyright: ignore[reportUnknownMemberType] -- untyped in the SDK
+    assert [sorted(f) for f in found] == [["args.backends[1].name"]]
+
+
+def test_an_unknown_vendor_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="vendor is 'acme'; there are 'openai', 'anthropic'"):
+        vendor("acme", name="a", model="m")
