@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Remakes the lock files. What is pinned stays as it is unless `--upgrade` (or `--upgrade-package NAME`) is given.
+#
+#   constraints.txt       everything: `pip install --require-hashes -r constraints.txt`
+#   requirements.txt      what `make up` needs: no cloud's SDK, no developer's tool
+#   app/requirements.txt  what the router's image needs: no Pulumi
+#
+# pip takes a lock with hashes only as requirements: with `--constraint` it refuses the project's own folder, which
+# has no hash. So the folder is installed after its dependencies, by `pip install --no-deps --no-build-isolation -e .`,
+# and hatchling, which builds it, is in every lock but the image's.
+set -eu
+cd "$(dirname "$0")/.."
+
+lock() {
+  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-annotate --no-header --no-emit-index-url "$@"
+}
+
+lock "$@" --all-extras pyproject.toml --output-file constraints.txt
+echo hatchling | lock --extra local --constraint constraints.txt pyproject.toml - --output-file requirements.txt
+lock --constraint constraints.txt app/requirements.in --output-file app/requirements.txt
