@@ -1,0 +1,61 @@
+# The doors of the project. Only python3 (3.11 or later) and make are needed; each target makes .venv itself.
+PYTHON ?= python3
+STACK ?= local
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
+
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+up: .venv/.run ## Bring a stack up: make up [STACK=local]
+	@$(BIN)/slipway up -s $(STACK)
+
+down: .venv/.run ## Take it down again
+	@$(BIN)/slipway down -s $(STACK)
+
+plan: .venv/.dev ## Show what a stack would create, without an engine, a cluster or an account
+	@$(BIN)/slipway plan -s $(STACK)
+
+test: .venv/.dev ## Pass every test that this machine can run
+	@tools/test.sh
+
+check: .venv/.dev ## Format, lint and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/pyright
+	$(BIN)/zizmor --offline --quiet .github/workflows
+
+format: .venv/.dev ## Format and mend what the linter can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: .venv/.dev ## Benchmarks of the router's hot path and of the plan, as ratios
+	$(BIN)/python -m bench.router
+	$(BIN)/python -m bench.plan
+
+lock: .venv/.dev ## Remake the lock files; versions stay unless tools/lock.sh --upgrade
+	tools/lock.sh
+
+clean: ## Remove what was built; .slipway, which holds running stacks, stays
+	rm -rf .venv build dist .pytest_cache .ruff_cache .coverage .coverage.*
+
+# A marker per set of packages: the second time there is nothing to do.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Slipway needs Python 3.11 or later, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv .venv
+
+.venv/.run: requirements.txt pyproject.toml | .venv/bin/python
+	@echo "Installing what the local stack needs (once)"
+	@$(PIP) --require-hashes -r requirements.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: constraints.txt pyproject.toml | .venv/bin/python
+	@echo "Installing everything, the clouds' SDKs too (once)"
+	@$(PIP) --require-hashes -r constraints.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@ .venv/.run
+
+.PHONY: help up down plan test check format bench lock clean
