@@ -1,0 +1,52 @@
+"""What Kubernetes lets objects, namespaces and images be called."""
+
+import re
+
+from slipway.args import Faults
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_REPOSITORY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+
+
+def check_name(name: str, faults: Faults) -> None:
+    """Refuse a component's name that its Service cannot have: an RFC 1035 label, at most 63 characters."""
+    if not _SERVICE.fullmatch(name):
+        length = f" ({len(name)} characters)" if len(name) > 63 else ""
+        faults.add("name", f"is {name!r}{length}; give lower case letters, digits and '-', first a letter, at most 63")
+
+
+def check_namespace(path: str, namespace: str, faults: Faults) -> None:
+    """Refuse what is no RFC 1123 label, as namespaces must be."""
+    if not _LABEL.fullmatch(namespace):
+        faults.add(path, f"is {namespace!r}; give lower case letters, digits and '-', at most 63")
+
+
+def check_image(path: str, image: str, faults: Faults) -> None:
+    """Refuse an image that another day's pull could change: one without tag and digest, or tagged 'latest'."""
+    repository, tag, digest = split_image(image)
+    if not _REPOSITORY.fullmatch(repository) or (tag and not _TAG.fullmatch(tag)) or (digest and not _DIGEST.fullmatch(digest)):
+        faults.add(path, f"is {image!r}; give REPOSITORY:TAG or REPOSITORY@sha256:DIGEST (64 hexadecimal digits)")
+    elif digest is None and tag is None:
+        faults.add(path, f"is {image!r}, which means ':latest'; give a version as tag, or a digest")
+    elif digest is None and tag == "latest":
+        faults.add(
+            path, f"is {image!r}: 'latest' moves, so replicas would differ and no rollback is one; give a version or a digest"
+        )
+
+
+def split_image(image: str) -> tuple[str, str | None, str | None]:
+    """Repository, tag and digest of an image reference, where it has them."""
+    rest, _, digest = image.partition("@")
+    head, slash, last = rest.rpartition("/")
+    last, _, tag = last.partition(":")
+    return f"{head}{slash}{last}", tag or None, digest or None
+
+
+def version_label(image: object) -> dict[str, str]:
+    """The label `app.kubernetes.io/version` from an image's tag, where that is known and can be a label's value."""
+    tag = split_image(image)[1] if isinstance(image, str) else None
+    return {"app.kubernetes.io/version": tag} if tag and _LABEL_VALUE.fullmatch(tag) else {}

@@ -1,0 +1,89 @@
+"""Kubernetes' quantities of CPU and memory, and the requests and limits made of them."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import NotRequired, TypedDict
+
+from slipway.args import Faults
+
+_SHAPE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?P<unit>[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?")
+_UNITS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+
+
+class ComputeQuantities(TypedDict):
+    """An amount of CPU and of memory."""
+
+    cpu: NotRequired[str]
+    """Cores, such as `500m` (half a core) or `2`."""
+    memory: NotRequired[str]
+    """Bytes, such as `1Gi`."""
+
+
+class ComputeResources(TypedDict):
+    """What a container is promised and what it may take at most."""
+
+    requests: NotRequired[ComputeQuantities]
+    """What the scheduler sets aside."""
+    limits: NotRequired[ComputeQuantities]
+    """Above its CPU limit a container is slowed down; above its memory limit it is killed. At least the requests."""
+
+
+def parse(text: str) -> Decimal:
+    """The value of a quantity, in cores or bytes. Format: Kubernetes API reference, "Quantity".
+
+    Raises:
+        ValueError: `text` is not one, or has a sign.
+    """
+    shape = _SHAPE.fullmatch(text)
+    if shape is None:
+        raise ValueError(f"{text!r} is no quantity")
+    number, unit = Decimal(shape["number"]), shape["unit"] or ""
+    if unit in _BINARY:
+        return number * 1024 ** _BINARY[unit]
+    return number.scaleb(_UNITS[unit] if unit in _UNITS else int(unit[1:]))
+
+
+def fill(path: str, given: ComputeResources, defaults: ComputeResources, faults: Faults) -> ComputeResources:
+    """Complete resources from defaults, and refuse what Kubernetes would, or would take for something else than meant.
+
+    Args:
+        path: Where they stand in the arguments.
+        given: What the user gave. A limit above or a request below need not be given together with the other one.
+        defaults: What stands where nothing is given.
+        faults: Where to tell what is wrong.
+    """
+    requests: ComputeQuantities = {**defaults.get("requests", {}), **given.get("requests", {})}
+    limits: ComputeQuantities = {**defaults.get("limits", {}), **given.get("limits", {})}
+    amounts: dict[str, Decimal] = {}
+    for group, quantities in (("requests", requests), ("limits", limits)):
+        for kind, text in _items(quantities):
+            here = f"{path}.{group}.{kind}"
+            if faults.at(here):
+                continue
+            try:
+                amount = parse(text)
+            except ValueError:
+                example = "'500m' or '2'" if kind == "cpu" else "'512Mi' or '4Gi'"
+                faults.add(here, f"is {text!r}; give a quantity such as {example}")
+                continue
+            if amount <= 0:
+                faults.add(here, f"is {text!r}; give more than 0")
+            elif kind == "memory" and amount < 1024**2:
+                faults.add(here, f"is {text!r}, which is {amount:f} bytes; for MiB write 'Mi', for GiB 'Gi'")
+            else:
+                amounts[f"{group}.{kind}"] = amount
+    for kind in ("cpu", "memory"):
+        request, limit = amounts.get(f"requests.{kind}"), amounts.get(f"limits.{kind}")
+        if request is not None and limit is not None and limit < request:
+            faults.add(
+                f"{path}.limits.{kind}",
+                f"is '{limits.get(kind)}', below the request of '{requests.get(kind)}'; raise the limit or lower the request",
+            )
+    return {"requests": requests, "limits": limits}
+
+
+def _items(quantities: ComputeQuantities) -> list[tuple[str, str]]:
+    plain: Mapping[str, object] = quantities
+    return [(kind, value) for kind, value in plain.items() if isinstance(value, str)]
