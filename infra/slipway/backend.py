@@ -77,13 +77,14 @@ def router_backend(backend: Backend) -> dict[str, pulumi.Input[Any]]:
     return {k: v for k, v in backend.items() if k not in _ONLY_INFRASTRUCTURE and v is not None}
 
 
-def check_router(settings: Mapping[str, Any], backends: Sequence[Backend], faults: Faults) -> None:
+def check_router(settings: Mapping[str, Any], backends: Sequence[Backend], faults: Faults, settings_path: str = "") -> None:
     """Check at plan time what the router will check at start, by the router's own schema.
 
     Args:
         settings: The router's other settings, by the names of `slipway_router.config.Config`.
         backends: What it routes to. An address that is not known yet is taken for a right one.
         faults: Where to tell what is wrong; paths are those of the configuration (`backends[1].name`).
+        settings_path: The argument that holds `settings`, put before their paths (`settings.policy.best`).
     """
     check_shape({"backends": backends}, _Backends, faults)
     plain: list[dict[str, Any]] = []
@@ -96,7 +97,8 @@ def check_router(settings: Mapping[str, Any], backends: Sequence[Backend], fault
     try:
         Config.parse({**settings, "backends": plain})
     except ConfigError as error:
-        for path, reason in error.faults:
+        for found, reason in error.faults:
+            path = f"{settings_path}.{found}" if settings_path and not found.startswith("backends") else found
             if not faults.at(path):
                 faults.add(path, reason)
 
