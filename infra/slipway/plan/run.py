@@ -1,0 +1,144 @@
+"""Running a program under plan."""
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, cast
+
+from pulumi.runtime import config as sdk_config
+from pulumi.runtime import run_in_stack
+from pulumi.runtime import settings as sdk_settings
+
+from slipway.plan.monitor import Monitor
+from slipway.plan.plan import Plan, PlanError
+
+Program = Callable[[], object]
+"""What Pulumi calls an inline program: a function that makes resources. What it returns is awaited
+where it can be, and dropped."""
+
+# A program may change the working directory and the modules that are loaded; these belong to the process.
+_ONE_AT_A_TIME = threading.Lock()
+_planning: contextvars.ContextVar[bool] = contextvars.ContextVar("slipway_planning", default=False)
+
+
+def plan_program(
+    program: Program,
+    *,
+    project: str = "slipway",
+    stack: str = "test",
+    config: Mapping[str, str] | None = None,
+    secret_keys: Collection[str] = (),
+) -> Plan:
+    """Run a program as Pulumi would in a preview of an empty stack, and tell what it registers.
+
+    The program runs in a thread and an event loop of its own, so this can be called from anywhere, a running loop
+    included, where it blocks. Plans are made one at a time. Pulumi's settings in the caller's context stay as they are.
+    Outputs that were made outside the program belong to another loop and cannot be used in it.
+
+    Args:
+        program: What to run; it may be a coroutine function.
+        project: Name of the project.
+        stack: Name of the stack.
+        config: Configuration by full key (`slipway:replicas`), as texts; structures as JSON.
+        secret_keys: Which of these keys are secret.
+
+    Returns:
+        The plan, the same for every run of the same program.
+
+    Raises:
+        PlanError: two resources have one URN, or the program is itself making a plan within a plan.
+        Exception: whatever the program raised, unchanged.
+    """
+    if _planning.get():
+        raise PlanError("a program under plan cannot make a plan of its own")
+    context = contextvars.copy_context()
+    result: list[Plan | BaseException] = []
+
+    def work() -> None:
+        try:
+            result.append(context.run(_plan, program, project, stack, dict(config or {}), list(secret_keys)))
+        except BaseException as error:  # noqa: BLE001 -- raised again in the caller's thread
+            result.append(error)
+
+    with _ONE_AT_A_TIME:
+        thread = threading.Thread(target=work, name="slipway-plan", daemon=True)
+        thread.start()
+        thread.join()
+    made = result[0]
+    if isinstance(made, BaseException):
+        raise made
+    return made
+
+
+def _plan(program: Program, project: str, stack: str, config: dict[str, str], secret_keys: list[str]) -> Plan:
+    """In a context of its own, with no event loop running."""
+    _planning.set(True)
+    monitor = Monitor(project, stack)
+    _settle(monitor, project, stack)
+    sdk_config.set_all_config(config, secret_keys)
+    # Pulumi reaches into the loop's internals; no other kind has them.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        # A failed registration fails everything that waits for it; the first failure is the one that is raised.
+        runner.get_loop().set_exception_handler(_ignore)
+        runner.run(_run(program, monitor))
+    return Plan(
+        project=project,
+        stack=stack,
+        resources=tuple(monitor.registered()),
+        outputs=monitor.stack_outputs(),
+        warnings=monitor.messages(),
+    )
+
+
+def _settle(monitor: Monitor, project: str, stack: str) -> None:
+    """Configure the SDK for this context only."""
+    for setting in vars(sdk_settings.Settings).values():
+        variable = getattr(setting, "_data", None)
+        if isinstance(variable, contextvars.ContextVar):
+            # The SDK makes a setting's first value the default of every thread, unless the context has one already.
+            cast("contextvars.ContextVar[Any]", variable).set(False)
+    sdk_settings.Settings(
+        project=project,
+        stack=stack,
+        monitor=monitor,
+        engine=monitor,
+        dry_run=True,
+        legacy_apply_enabled=False,
+        organization="organization",
+    )
+    sdk_settings.ROOT.set(None)
+
+
+def _ignore(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    pass
+
+
+async def _run(program: Program, monitor: Monitor) -> None:
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def watched() -> None:
+        try:
+            made = program()
+            if inspect.isawaitable(made):
+                await made
+        except BaseException as error:
+            # Pulumi would wait for what the program left half-made, and could wait for ever.
+            if not failed.done():
+                failed.set_exception(error)
+            raise
+
+    running = asyncio.ensure_future(run_in_stack(watched))
+    await asyncio.wait({running, failed}, return_when=asyncio.FIRST_COMPLETED)
+    error = failed.exception() if failed.done() else running.exception()
+    if not running.done():
+        running.cancel()
+        await asyncio.wait({running})
+    if error is not None:
+        if monitor.calls:
+            error.add_note(
+                f"The program calls {', '.join(sorted(monitor.calls))}. A plan asks no provider: take the form of the function "
+                "that ends in _output, whose result is unknown in a plan, or give the value as configuration."
+            )
+        raise error
