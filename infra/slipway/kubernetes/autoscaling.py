@@ -40,9 +40,9 @@ class Replicas:
         """Tells of its faults under the paths `replicas` and `scaling`, the arguments of every component that scales."""
         if replicas is not None and scaling is not None:
             faults.add("replicas", "cannot go with 'scaling', which sets the number itself; give one of the two")
-        if not faults.at("replicas") and replicas is not None and replicas < 0:
+        if replicas is not None and replicas < 0:
             faults.add("replicas", f"is {replicas}; give 0 or more")
-        given: dict[str, Any] = {k: v for k, v in (scaling or {}).items() if not faults.at(f"scaling.{k}")}
+        given: dict[str, Any] = {**(scaling or {})}
         minimum = given.get("min", max(1, min(cls.minimum, given.get("max", cls.maximum))))
         wanted = cls(
             fixed=replicas,

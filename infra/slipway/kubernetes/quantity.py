@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NotRequired, TypedDict
 
+import pulumi_kubernetes as k8s
+
 from slipway.args import Faults
 
 _SHAPE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?P<unit>[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?")
@@ -45,45 +47,45 @@ def parse(text: str) -> Decimal:
     return number.scaleb(_UNITS[unit] if unit in _UNITS else int(unit[1:]))
 
 
-def fill(path: str, given: ComputeResources, defaults: ComputeResources, faults: Faults) -> ComputeResources:
+def fill(
+    path: str, given: ComputeResources, defaults: ComputeResources, faults: Faults
+) -> k8s.core.v1.ResourceRequirementsArgsDict:
     """Complete resources from defaults, and refuse what Kubernetes would, or would take for something else than meant.
 
     Args:
         path: Where they stand in the arguments.
-        given: What the user gave. A limit above or a request below need not be given together with the other one.
+        given: What the user gave; any of the four figures may be absent.
         defaults: What stands where nothing is given.
         faults: Where to tell what is wrong.
     """
-    requests: ComputeQuantities = {**defaults.get("requests", {}), **given.get("requests", {})}
-    limits: ComputeQuantities = {**defaults.get("limits", {}), **given.get("limits", {})}
-    amounts: dict[str, Decimal] = {}
+    requests = {**_texts(defaults.get("requests")), **_texts(given.get("requests"))}
+    limits = {**_texts(defaults.get("limits")), **_texts(given.get("limits"))}
     for group, quantities in (("requests", requests), ("limits", limits)):
-        for kind, text in _items(quantities):
-            here = f"{path}.{group}.{kind}"
-            if faults.at(here):
-                continue
-            try:
-                amount = parse(text)
-            except ValueError:
-                example = "'500m' or '2'" if kind == "cpu" else "'512Mi' or '4Gi'"
-                faults.add(here, f"is {text!r}; give a quantity such as {example}")
-                continue
-            if amount <= 0:
-                faults.add(here, f"is {text!r}; give more than 0")
-            elif kind == "memory" and amount < 1024**2:
-                faults.add(here, f"is {text!r}, which is {amount:f} bytes; for MiB write 'Mi', for GiB 'Gi'")
-            else:
-                amounts[f"{group}.{kind}"] = amount
-    for kind in ("cpu", "memory"):
-        request, limit = amounts.get(f"requests.{kind}"), amounts.get(f"limits.{kind}")
-        if request is not None and limit is not None and limit < request:
+        for kind, text in quantities.items():
+            _check(f"{path}.{group}.{kind}", kind, text, faults)
+    for kind in sorted(requests.keys() & limits.keys()):
+        refused = faults.at(f"{path}.requests.{kind}") or faults.at(f"{path}.limits.{kind}")
+        if not refused and parse(limits[kind]) < parse(requests[kind]):
             faults.add(
                 f"{path}.limits.{kind}",
-                f"is '{limits.get(kind)}', below the request of '{requests.get(kind)}'; raise the limit or lower the request",
+                f"is '{limits[kind]}', below the request of '{requests[kind]}'; raise the limit or lower the request",
             )
     return {"requests": requests, "limits": limits}
 
 
-def _items(quantities: ComputeQuantities) -> list[tuple[str, str]]:
-    plain: Mapping[str, object] = quantities
-    return [(kind, value) for kind, value in plain.items() if isinstance(value, str)]
+def _check(path: str, kind: str, text: str, faults: Faults) -> None:
+    try:
+        amount = parse(text)
+    except ValueError:
+        example = "'500m' or '2'" if kind == "cpu" else "'512Mi' or '4Gi'"
+        faults.add(path, f"is {text!r}; give a quantity such as {example}")
+        return
+    if amount <= 0:
+        faults.add(path, f"is {text!r}; give more than 0")
+    elif kind == "memory" and amount < 1024**2:
+        faults.add(path, f"is {text!r}, which is {amount:f} bytes; for MiB write 'Mi', for GiB 'Gi'")
+
+
+def _texts(quantities: ComputeQuantities | None) -> dict[str, str]:
+    plain: Mapping[str, object] = quantities or {}
+    return {kind: value for kind, value in plain.items() if isinstance(value, str)}

@@ -1,0 +1,207 @@
+"""What an AiApiService can be asked for, and what follows from it; refused here, before anything is registered."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NotRequired, TypedDict, cast
+from urllib.parse import urlsplit
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from slipway.args import Faults, check_shape, known
+from slipway.backend import Backend, Egress, SecretKeyRef, check_router
+from slipway.kubernetes.autoscaling import Replicas, Scaling
+from slipway.kubernetes.drain import PRE_STOP_SECONDS, Drain
+from slipway.kubernetes.names import check_image, check_name, check_namespace
+from slipway.kubernetes.network import PROMETHEUS, SAME_NAMESPACE, Peer, anywhere, check_egress, check_peer
+from slipway.kubernetes.quantity import ComputeResources, fill
+from slipway.kubernetes.router_pod import PORT, RESOURCES
+from slipway.kubernetes.secret_env import collect
+from slipway_router.config import Timeouts
+
+_OURS: Mapping[str, str] = {
+    "listen": "is set here: in a pod the router listens on 0.0.0.0, port 8000; leave it out",
+    "drain_seconds": "is set here, from the longest 'timeouts.total' of the backends; change that instead",
+    "backends": "is an argument of its own; give 'backends' beside 'settings'",
+}
+
+
+class ServiceType(StrEnum):
+    """How a service can be reached, in Kubernetes' terms."""
+
+    CLUSTER_IP = "ClusterIP"
+    """Inside the cluster."""
+    NODE_PORT = "NodePort"
+    """On a port of every node too."""
+    LOAD_BALANCER = "LoadBalancer"
+    """Through a load balancer of the cloud too."""
+
+
+class AiApiServiceArgs(TypedDict):
+    """What an AiApiService is made of. Three arguments are required: `image`, `namespace`, `backends`."""
+
+    image: pulumi.Input[str]
+    """The router's image, such as a ContainerImage's `ref`: with a digest, or with a tag other than 'latest'."""
+    namespace: pulumi.Input[str]
+    """Namespace to run in. It must exist, unless `create_namespace` is true."""
+    backends: Sequence[Backend]
+    """Where requests can go: a model server's `backend()`, a vendor's API by `slipway.vendor(...)`, or fields of your own.
+
+    At least one; names differ. The pods may connect to these and to nothing else. A backend with an `api_key_env` needs
+    an `api_key`, the Secret that fills it.
+    """
+    create_namespace: NotRequired[bool]
+    """Make the namespace too, with the pod security level `restricted` enforced. Default false.
+
+    It then belongs to this service: destroying the one deletes the other, with all that is in it.
+    """
+    settings: NotRequired[Mapping[str, Any]]
+    """More of the router's configuration, by the names of `slipway_router.config.Config`: `policy`, `keys`, `max_body_mib`.
+
+    Plain values, and no secrets: keys are told by their SHA-256 or by the variable that holds them (`env_from_secrets`).
+    Excludes what follows from elsewhere: `listen`, `drain_seconds`, `backends`. Default: the router's own defaults.
+    """
+    replicas: NotRequired[int]
+    """A fixed number of replicas; 0 stops the service and keeps its address. Excludes `scaling`. Default: see `scaling`."""
+    scaling: NotRequired[Scaling]
+    """Scale with the load. Excludes `replicas`. Default, where neither is given: 2 to 20, on CPU and on requests.
+
+    The Deployment then leaves its number to the autoscaler. Going over from `replicas` to `scaling` lets Kubernetes
+    start again from 1 for the seconds until the autoscaler acts.
+    """
+    resources: NotRequired[ComputeResources]
+    """CPU and memory of one replica. Default: requests of 500m and 1Gi, limits of 2 and 4Gi."""
+    env_from_secrets: NotRequired[Mapping[str, SecretKeyRef]]
+    """More environment variables, by name, each with the Secret's key that fills it. Default: those of the backends."""
+    allow_from: NotRequired[Sequence[Peer]]
+    """Who may connect, beside `prometheus`. Default: every pod of the same namespace. Required if `service_type` is not
+    ClusterIP, since callers then come from elsewhere."""
+    prometheus: NotRequired[Peer]
+    """Which Prometheus may connect, to read metrics. Default: pods labelled `app.kubernetes.io/name: prometheus` in the
+    namespace `monitoring`."""
+    service_type: NotRequired[ServiceType]
+    """How it can be reached: 'ClusterIP', 'NodePort' or 'LoadBalancer'. Default 'ClusterIP'."""
+    annotations: NotRequired[Mapping[str, pulumi.Input[str]]]
+    """More annotations of the pods, beside those for Prometheus; they win over those. Default none."""
+    service_annotations: NotRequired[Mapping[str, pulumi.Input[str]]]
+    """Annotations of the Service, such as a cloud's settings for its load balancer. Default none."""
+    pre_stop_seconds: NotRequired[int]
+    """How long a replica that is to go still takes new requests, in seconds: until every proxy has left it out.
+    Default 10; 0 to 300."""
+    priority_class: NotRequired[pulumi.Input[str]]
+    """PriorityClass of the pods. Default: the cluster's."""
+    node_selector: NotRequired[pulumi.Input[Mapping[str, pulumi.Input[str]]]]
+    """Labels that nodes must have to run it. Default: any node."""
+    image_pull_secrets: NotRequired[Sequence[pulumi.Input[str]]]
+    """Names of the Secrets for the image's registry, in the same namespace. Default none."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What was asked for, checked, with every default filled in."""
+
+    args: AiApiServiceArgs
+    settings: Mapping[str, Any]
+    """All of the router's configuration but its backends."""
+    replicas: Replicas
+    resources: k8s.core.v1.ResourceRequirementsArgsDict
+    secrets: Mapping[str, SecretKeyRef]
+    drain: Drain
+    ingress: Sequence[Peer]
+    egress: Sequence[Egress]
+    service_type: ServiceType
+
+    @classmethod
+    def of(cls, name: str, args: AiApiServiceArgs) -> "Resolved":
+        """Raises `pulumi.InputPropertiesError` that lists every fault."""
+        faults = Faults("AiApiService")
+        given = cast("AiApiServiceArgs", check_shape(args, AiApiServiceArgs, faults))
+        # What has a wrong shape was told; the checks below get only what they can read.
+        fit = cast("AiApiServiceArgs", {k: v for k, v in given.items() if not faults.at(k)})
+        check_name(name, faults)
+        known(fit.get("image"), lambda image: check_image("image", image, faults))
+        known(fit.get("namespace"), lambda namespace: check_namespace("namespace", namespace, faults))
+
+        asked = fit.get("settings", {})
+        for key in sorted(_OURS.keys() & asked.keys()):
+            faults.add(f"settings.{key}", _OURS[key])
+        own = {k: v for k, v in asked.items() if k not in _OURS}
+        backends = _mappings(given.get("backends"))
+        if backends is not None:
+            check_router(own, backends, faults, settings_path="settings")
+
+        drain = Drain.of(fit.get("pre_stop_seconds", PRE_STOP_SECONDS), longest_stream(backends or [], faults), faults)
+        listen = {"host": "0.0.0.0", "port": PORT}  # noqa: S104 -- in a pod, where the policy says who may connect
+        resolved = cls(
+            args=given,
+            settings={**own, "listen": listen, "drain_seconds": drain.stream_seconds},
+            replicas=Replicas.of(fit.get("replicas"), fit.get("scaling"), faults),
+            resources=fill("resources", fit.get("resources", {}), RESOURCES, faults),
+            secrets=collect(backends or [], fit.get("env_from_secrets", {}), own, faults),
+            drain=drain,
+            ingress=[*fit.get("allow_from", [SAME_NAMESPACE]), fit.get("prometheus", PROMETHEUS)],
+            egress=egress(backends or [], faults),
+            service_type=fit.get("service_type", ServiceType.CLUSTER_IP),
+        )
+        for i, peer in enumerate(fit.get("allow_from", [])):
+            check_peer(f"allow_from[{i}]", peer, faults)
+        if "prometheus" in fit:
+            check_peer("prometheus", fit["prometheus"], faults)
+        if resolved.service_type is not ServiceType.CLUSTER_IP and "allow_from" not in given:
+            faults.add(
+                "allow_from",
+                f"is required with service_type '{resolved.service_type.value}': the default lets in pods of the same namespace"
+                " only; give [{'cidr': '0.0.0.0/0'}] for everybody",
+            )
+        faults.refuse(name)
+        return resolved
+
+
+def _mappings(backends: object) -> list[Backend] | None:
+    """The backends as a list, or None where one of them could not be read as a backend at all."""
+    listed = cast("Sequence[object]", backends if isinstance(backends, list | tuple) else ())
+    return cast("list[Backend]", list(listed)) if all(isinstance(b, Mapping) for b in listed) else None
+
+
+def longest_stream(backends: Sequence[Backend], faults: Faults) -> float:
+    """The longest answer that any backend may give, in seconds: the largest `timeouts.total`."""
+    longest = [Timeouts().total] if not backends else []
+    for i, backend in enumerate(backends):
+        here = f"backends[{i}].timeouts"
+        total = Timeouts().total if faults.at(here) else backend.get("timeouts", {}).get("total", Timeouts().total)
+        if math.isinf(total):
+            faults.add(
+                f"{here}.total", "is without end; give seconds: a pod that is to go must know when its last stream is over"
+            )
+        else:
+            longest.append(total)
+    return max(longest, default=0)
+
+
+def egress(backends: Sequence[Backend], faults: Faults) -> list[Egress]:
+    """Where a router must be able to connect. A backend that does not say gets TCP 443 to anywhere, if that is its port."""
+    ways: list[Egress] = []
+    for i, backend in enumerate(backends):
+        here = f"backends[{i}].egress"
+        given = backend.get("egress")
+        if given is None:
+            known(backend.get("url"), lambda url, here=here: _check_default_egress(here, url, faults))
+        elif not faults.at(here):
+            check_egress(here, given, faults)
+        ways += anywhere(443) if given is None else [given]
+    return ways
+
+
+def _check_default_egress(path: str, url: str, faults: Faults) -> None:
+    if faults.at(path.replace("egress", "url")):
+        return
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if port != 443:
+        faults.add(
+            path,
+            f"is required, since the backend is on port {port} and the default lets the router out to 443 only;"
+            f" give {{'port': {port}, 'pod_labels': ...}} or {{'port': {port}, 'cidr': ...}}",
+        )
