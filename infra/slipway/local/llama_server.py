@@ -5,99 +5,22 @@ for; and /health. Only this machine can reach it. SIGTERM and SIGINT end it.
 """
 
 import argparse
+import importlib
 import ipaddress
-import re
 import signal
 import socket
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slipway.local.download import Download, ServeError, fetch, missing, say
 from slipway.local.tiny_model import write_tiny_model
 
 MAGIC = b"GGUF"
-DOWNLOAD = re.compile(
-    r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)/(?P<file>[\w./-]+\.gguf)@(?P<revision>[0-9a-f]{40})", re.ASCII
-)
-"""ORGANISATION/REPOSITORY/FILE.gguf@COMMIT on the Hugging Face Hub. Only a commit, with all its 40 digits, never moves."""
 PROMPT_CACHE_MIB = 512
 """Most memory for the state of past prompts, in MiB; llama.cpp's own default of 8 GiB is a server's."""
-_PROGRESS_SECONDS = 5.0
-
-
-class ServeError(Exception):
-    """The server cannot run as asked. The message is one line for the user."""
-
-
-@dataclass(frozen=True)
-class Download:
-    """One file of one commit on the Hugging Face Hub."""
-
-    repo: str
-    file: str
-    revision: str
-
-    @classmethod
-    def parse(cls, text: str) -> "Download":
-        """Raises `ValueError` that says what is expected."""
-        match = DOWNLOAD.fullmatch(text)
-        if match is None:
-            raise ValueError(
-                f"is {text!r}; give ORGANISATION/REPOSITORY/FILE.gguf@COMMIT, COMMIT being the 40 digits that the file's "
-                "history on the Hub shows: a branch or a tag moves"
-            )
-        return cls(**match.groupdict())
-
-
-def fetch(download: Download, cache: Path) -> Path:
-    """The file, downloaded unless it is in the cache already. Progress goes to standard output.
-
-    HF_TOKEN is used where it is set, and HF_ENDPOINT.
-
-    Raises:
-        ServeError: It cannot be downloaded.
-    """
-    try:
-        from huggingface_hub import hf_hub_download
-        from tqdm import tqdm
-    except ModuleNotFoundError as error:
-        raise _missing(error) from None
-
-    class Lines(tqdm[Any]):
-        """Progress as lines of a log, not as a bar that redraws itself."""
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            kwargs.pop("name", None)
-            self._said = time.monotonic()
-            super().__init__(*args, **{**kwargs, "disable": False, "file": _Nowhere()})
-
-        def update(self, n: float | None = 1) -> bool | None:
-            moved = super().update(n)
-            if self.total and (self.n >= self.total or time.monotonic() - self._said >= _PROGRESS_SECONDS):
-                self._said = time.monotonic()
-                say(f"downloaded {self.n / 2**20:.1f} of {self.total / 2**20:.1f} MiB ({100 * self.n / self.total:.0f} %)")
-            return moved
-
-    say(f"fetching {download.repo}/{download.file} at {download.revision}, cached in {cache}")
-    try:
-        path = hf_hub_download(
-            download.repo, download.file, revision=download.revision, cache_dir=cache, tqdm_class=Lines, library_name="slipway"
-        )
-    except Exception as error:  # noqa: BLE001 -- whatever the hub's library raises, its first line is what the user needs
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ServeError(f"{download.repo}/{download.file}@{download.revision} cannot be downloaded: {reason[0]}") from None
-    return Path(path)
-
-
-class _Nowhere:
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        pass
 
 
 def check_model(path: Path) -> None:
@@ -129,9 +52,10 @@ def serve(model: Path, options: argparse.Namespace) -> None:
         ServeError: The wheel is missing, or llama.cpp refuses the model.
     """
     try:
-        import xllamacpp
+        # It has no type information.
+        xllamacpp: Any = importlib.import_module("xllamacpp")
     except ModuleNotFoundError as error:
-        raise _missing(error) from None
+        raise missing(error) from None
 
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
@@ -169,16 +93,6 @@ def serve(model: Path, options: argparse.Namespace) -> None:
     say("ended")
 
 
-def say(text: str) -> None:
-    """One line of the log, at once."""
-    sys.stdout.write(f"slipway.local.llama_server: {text}\n")
-    sys.stdout.flush()
-
-
-def _missing(error: ModuleNotFoundError) -> ServeError:
-    return ServeError(f"the Python package '{error.name}' is not installed; it comes with: pip install 'slipway[local]'")
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
 
@@ -201,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
-    found = argparse.ArgumentParser(prog="python -m slipway.local.llama_server", description=__doc__.split("\n\n")[0])
+    found = argparse.ArgumentParser(prog="python -m slipway.local.llama_server", description=(__doc__ or "").split("\n\n")[0])
     model = found.add_mutually_exclusive_group(required=True)
     model.add_argument("--model", type=Path, metavar="PATH", help="a GGUF file")
     model.add_argument("--tiny", type=Path, metavar="PATH", help="write a tiny model there and serve it: it babbles")
@@ -225,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             try:
                 write_tiny_model(options.tiny)
             except ModuleNotFoundError as error:
-                raise _missing(error) from None
+                raise missing(error) from None
             except OSError as error:
                 raise ServeError(f"the model {options.tiny} cannot be written: {error.strerror}") from None
             say(f"wrote {options.tiny}: a tiny model with random weights. It babbles")

@@ -8,7 +8,7 @@ import pulumi
 
 from slipway.args import Faults, check_shape
 from slipway.backend import Backend
-from slipway.local.llama_server import Download
+from slipway.local.download import Download
 from slipway.local.process import LocalProcess
 from slipway.local.spec import DIRECTORY, PYTHON, LocalProcessArgs
 from slipway_router.config import NAME
@@ -78,7 +78,8 @@ class LocalModel:
             faults.add("start_timeout_seconds", f"is {timeout:g}; give more than 0 seconds")
         faults.refuse(name)
         default = _DOWNLOAD_START if download else _MODEL_START if model else _TINY_START
-        return cls(model=model, download=download, **{"start_timeout_seconds": default, **given})
+        given.setdefault("start_timeout_seconds", default)
+        return cls(model=model, download=download, **given)
 
     @property
     def babbles(self) -> bool:

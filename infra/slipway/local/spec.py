@@ -19,6 +19,7 @@ PYTHON = "{python}"
 """In a command: the Python that runs the stack. Replaced at the start, so that a plan is the same on every machine."""
 DIRECTORY = "{dir}"
 """In a command: the directory in which the process's `files` are."""
+FILES = "files"
 MARK = "SLIPWAY_PROCESS"
 """Environment variable by which a process and all its descendants are known again."""
 
@@ -234,7 +235,7 @@ class ProcessSpec:
         faults.refuse(props["name"])
         home = home_of(props, project)
         parts: list[str] = [
-            part.replace(PYTHON, sys.executable).replace(DIRECTORY, str(home / "files")) for part in checked["command"]
+            part.replace(PYTHON, sys.executable).replace(DIRECTORY, str(home / FILES)) for part in checked["command"]
         ]
         directory = project / Path(checked.get("directory", ".")).expanduser()
         program = shutil.which(parts[0], path=None) if "/" not in parts[0] else str(directory / parts[0])
@@ -253,6 +254,11 @@ class ProcessSpec:
             port=checked.get("port"),
             stop_grace_seconds=checked.get("stop_grace_seconds", cls.stop_grace_seconds),
         )
+
+    @property
+    def files_directory(self) -> Path:
+        """What `{dir}` stands for in the command."""
+        return self.home / FILES
 
     def command_digest(self) -> str:
         """Tells one resolved command from another: the Python of another virtual environment is another command."""

@@ -83,8 +83,9 @@ def start(spec: ProcessSpec, owner: str, environment: Mapping[str, str] | None =
         stopped = f" The one that ran before (pid {found.process.pid}) was stopped for it." if found else ""
         if spec.port is not None:
             _check_port(spec.name, spec.host, spec.port)
+        spec.files_directory.mkdir(mode=0o700, exist_ok=True)
         for name, text in spec.files.items():
-            write_private(spec.home / "files" / name, text)
+            write_private(spec.files_directory / name, text)
         record = _new_record(spec, owner, environment)
         # On disk before there is a process: whatever happens from here on, the next command knows of it.
         record.save(spec.home)
