@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 from google.protobuf import empty_pb2, struct_pb2
-from pulumi.runtime.proto import alias_pb2, engine_pb2, resource_pb2
+from pulumi.runtime.proto import alias_pb2, engine_pb2, provider_pb2, resource_pb2
 
 from slipway.plan.plan import PlanError, Resource
 from slipway.plan.values import of_id, of_struct, secret_struct, unknown_value
@@ -35,11 +35,12 @@ class Monitor(pulumi.runtime.mocks.MockMonitor):
 
     def __init__(self, project: str, stack: str) -> None:
         super().__init__(_NoMocks())
-        self._project = project
-        self._stack = stack
+        self.project = project
+        self.stack = stack
         self._stack_urn = ""
         self._lock = threading.Lock()
         self._found: dict[str, Resource] = {}
+        self._states: dict[str, struct_pb2.Struct] = {}
         self._outputs: dict[str, dict[str, Any]] = {}
         self._twice: set[str] = set()
         self._messages: set[str] = set()
@@ -72,6 +73,8 @@ class Monitor(pulumi.runtime.mocks.MockMonitor):
         options = _options(request, above.options if above else {})
         self._add(Resource(urn, request.type, request.name, above.urn if above else None, inputs, options, request.custom))
         state = _state(request.object, request.additionalSecretOutputs)
+        with self._lock:
+            self._states[urn] = state
         return resource_pb2.RegisterResourceResponse(urn=urn, id="", object=state)
 
     def ReadResource(self, request: resource_pb2.ReadResourceRequest) -> resource_pb2.ReadResourceResponse:
@@ -91,6 +94,8 @@ class Monitor(pulumi.runtime.mocks.MockMonitor):
 
     def Invoke(self, request: resource_pb2.ResourceInvokeRequest) -> resource_pb2.ResourceInvokeResponse:
         """A provider's function: nobody can be asked, so the result is unknown."""
+        if request.tok == "pulumi:pulumi:getResource":
+            return self._get(request.args.fields["urn"].string_value)
         with self._lock:
             self.calls.add(request.tok)
         return resource_pb2.ResourceInvokeResponse(unknown=True)
@@ -141,13 +146,27 @@ class Monitor(pulumi.runtime.mocks.MockMonitor):
     def _urn(self, parent: str, type_: str, name: str) -> str:
         above = parent.split("::")[2] if parent else ""
         qualified = type_ if above in ("", _STACK_TYPE) else f"{above}${type_}"
-        return f"urn:pulumi:{self._stack}::{self._project}::{qualified}::{name}"
+        return f"urn:pulumi:{self.stack}::{self.project}::{qualified}::{name}"
 
     def _add(self, resource: Resource) -> None:
         with self._lock:
             if resource.urn in self._found:
                 self._twice.add(resource.urn)
             self._found[resource.urn] = resource
+
+    def _get(self, urn: str) -> resource_pb2.ResourceInvokeResponse:
+        """What the SDK asks for when one resource was handed to another as an input."""
+        if urn not in self._states:
+            failure = provider_pb2.CheckFailure(property="urn", reason=f"nothing is registered as {urn}")
+            return resource_pb2.ResourceInvokeResponse(failures=[failure])
+        found = struct_pb2.Struct(
+            fields={
+                "urn": struct_pb2.Value(string_value=urn),
+                "id": struct_pb2.Value(string_value=""),
+                "state": struct_pb2.Value(struct_value=self._states[urn]),
+            }
+        )
+        return resource_pb2.ResourceInvokeResponse(**{"return": found})
 
     def _say(self, message: str) -> None:
         with self._lock:

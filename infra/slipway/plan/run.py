@@ -51,38 +51,8 @@ def plan_program(
         PlanError: two resources have one URN, or the program is itself making a plan within a plan.
         Exception: whatever the program raised, unchanged.
     """
-    if _planning.get():
-        raise PlanError("a program under plan cannot make a plan of its own")
-    context = contextvars.copy_context()
-    result: list[Plan | BaseException] = []
-
-    def work() -> None:
-        try:
-            result.append(context.run(_plan, program, project, stack, dict(config or {}), list(secret_keys)))
-        except BaseException as error:  # noqa: BLE001 -- raised again in the caller's thread
-            result.append(error)
-
-    with _ONE_AT_A_TIME:
-        thread = threading.Thread(target=work, name="slipway-plan", daemon=True)
-        thread.start()
-        thread.join()
-    made = result[0]
-    if isinstance(made, BaseException):
-        raise made
-    return made
-
-
-def _plan(program: Program, project: str, stack: str, config: dict[str, str], secret_keys: list[str]) -> Plan:
-    """In a context of its own, with no event loop running."""
-    _planning.set(True)
     monitor = Monitor(project, stack)
-    _settle(monitor, project, stack)
-    sdk_config.set_all_config(config, secret_keys)
-    # Pulumi reaches into the loop's internals; no other kind has them.
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        # A failed registration fails everything that waits for it; the first failure is the one that is raised.
-        runner.get_loop().set_exception_handler(_ignore)
-        runner.run(_run(program, monitor))
+    run_program(program, monitor, config=config or {}, secret_keys=secret_keys, dry_run=True)
     return Plan(
         project=project,
         stack=stack,
@@ -92,7 +62,50 @@ def _plan(program: Program, project: str, stack: str, config: dict[str, str], se
     )
 
 
-def _settle(monitor: Monitor, project: str, stack: str) -> None:
+def run_program(
+    program: Program, monitor: Monitor, *, config: Mapping[str, str], secret_keys: Collection[str], dry_run: bool
+) -> None:
+    """Run a program on a monitor, which decides what a registration does. The rest is as `plan_program` says.
+
+    Args:
+        program: What to run.
+        monitor: Who answers its registrations.
+        config: Configuration by full key, as texts.
+        secret_keys: Which of these keys are secret.
+        dry_run: Whether what the monitor does not return is unknown, as in a preview, or absent.
+    """
+    if _planning.get():
+        raise PlanError("a program under plan cannot make a plan of its own")
+    context = contextvars.copy_context()
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            context.run(_run_alone, program, monitor, dict(config), list(secret_keys), dry_run)
+        except BaseException as error:  # noqa: BLE001 -- raised again in the caller's thread
+            raised.append(error)
+
+    with _ONE_AT_A_TIME:
+        thread = threading.Thread(target=work, name="slipway-plan", daemon=True)
+        thread.start()
+        thread.join()
+    if raised:
+        raise raised[0]
+
+
+def _run_alone(program: Program, monitor: Monitor, config: dict[str, str], secret_keys: list[str], dry_run: bool) -> None:
+    """In a context of its own, with no event loop running."""
+    _planning.set(True)
+    _settle(monitor, dry_run)
+    sdk_config.set_all_config(config, secret_keys)
+    # Pulumi reaches into the loop's internals; no other kind has them.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        # A failed registration fails everything that waits for it; the first failure is the one that is raised.
+        runner.get_loop().set_exception_handler(_ignore)
+        runner.run(_run(program, monitor))
+
+
+def _settle(monitor: Monitor, dry_run: bool) -> None:
     """Configure the SDK for this context only."""
     for setting in vars(sdk_settings.Settings).values():
         variable = getattr(setting, "_data", None)
@@ -100,11 +113,11 @@ def _settle(monitor: Monitor, project: str, stack: str) -> None:
             # The SDK makes a setting's first value the default of every thread, unless the context has one already.
             cast("contextvars.ContextVar[Any]", variable).set(False)
     sdk_settings.Settings(
-        project=project,
-        stack=stack,
+        project=monitor.project,
+        stack=monitor.stack,
         monitor=monitor,
         engine=monitor,
-        dry_run=True,
+        dry_run=dry_run,
         legacy_apply_enabled=False,
         organization="organization",
     )
@@ -130,8 +143,13 @@ async def _run(program: Program, monitor: Monitor) -> None:
             raise
 
     running = asyncio.ensure_future(run_in_stack(watched))
-    await asyncio.wait({running, failed}, return_when=asyncio.FIRST_COMPLETED)
-    error = failed.exception() if failed.done() else running.exception()
+    rpcs = sdk_settings.SETTINGS.rpc_manager
+    lost = None
+    while lost is None and not (running.done() or failed.done()):
+        # Some failures leave outputs behind that nobody will ever resolve, and Pulumi would wait for these.
+        lost = rpcs.unhandled_exception
+        await asyncio.wait({running, failed}, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+    error = failed.exception() if failed.done() else running.exception() if running.done() else lost
     if not running.done():
         running.cancel()
         await asyncio.wait({running})
