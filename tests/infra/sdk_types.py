@@ -98,7 +98,7 @@ def _option(value: Any, option: Any, path: str) -> list[str]:
     if origin in (Sequence, list) and isinstance(value, Sequence) and not isinstance(value, str):
         each = enumerate(cast("Sequence[Any]", value))
         return [line for i, item in each for line in _value(item, get_args(option)[0], f"{path}[{i}]")]
-    if isinstance(option, type):
+    if inspect.isclass(option):
         if issubclass(option, Enum):
             return [] if value in [m.value for m in option] else [f"{path}: {value!r} is not of {option.__name__}"]
         if option is float:
@@ -109,7 +109,7 @@ def _option(value: Any, option: Any, path: str) -> list[str]:
             fits = isinstance(value, option)
         elif isinstance(value, Mapping):
             given = cast("Mapping[str, Any]", value)
-            return [] if issubclass(option, pulumi.Asset | pulumi.Archive) else _object(given, cast("type", option), path)
+            return [] if issubclass(option, pulumi.Asset | pulumi.Archive) else _object(given, option, path)
         else:
             fits = False
         return [] if fits else [f"{path}: {value!r} is no {option.__name__}"]

@@ -168,7 +168,7 @@ def variant(
     fleet: Fleet, args: SageMakerEndpointArgs, model: pulumi.Input[str]
 ) -> aws.sagemaker.EndpointConfigurationProductionVariantArgsDict:
     """The one production variant, which takes all traffic."""
-    return {
+    made: aws.sagemaker.EndpointConfigurationProductionVariantArgsDict = {
         "variant_name": fleet.variant,
         "model_name": model,
         "instance_type": args["instance_type"],
@@ -176,11 +176,15 @@ def variant(
         "initial_variant_weight": 1.0,
         "model_data_download_timeout_in_seconds": fleet.download_timeout,
         "container_startup_health_check_timeout_in_seconds": fleet.startup_timeout,
-        "volume_size_in_gb": args.get("volume_gib"),
-        "inference_ami_version": args.get("inference_ami_version"),
         # A long answer occupies its instance; picking instances at random would queue behind it.
         "routing_configs": [{"routing_strategy": "LEAST_OUTSTANDING_REQUESTS"}],
     }
+    # Told only where asked for: what is there as None is sent as a null.
+    if (volume := args.get("volume_gib")) is not None:
+        made["volume_size_in_gb"] = volume
+    if (ami := args.get("inference_ami_version")) is not None:
+        made["inference_ami_version"] = ami
+    return made
 
 
 def blue_green(fleet: Fleet) -> aws.sagemaker.EndpointDeploymentConfigArgsDict:

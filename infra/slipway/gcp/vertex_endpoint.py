@@ -162,11 +162,7 @@ class VertexEndpoint(pulumi.ComponentResource):
             project=args.get("project"),
             publisher_model_name=args.get("publisher_model_name"),
             hugging_face_model_id=args.get("hugging_face_model_id"),
-            model_config={
-                "accept_eula": args.get("accept_eula", False),
-                "hugging_face_access_token": args.get("hugging_face_token"),
-                "model_display_name": name,
-            },
+            model_config=model_config(name, args),
             endpoint_config={
                 "endpoint_display_name": name,
                 "dedicated_endpoint_enabled": args.get("dedicated_endpoint", True),
@@ -226,6 +222,18 @@ class VertexEndpoint(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             )
         return self._role
+
+
+def model_config(name: str, args: VertexEndpointArgs) -> gcp.vertex.AiEndpointWithModelGardenDeploymentModelConfigArgsDict:
+    """Licence, name and token of the model."""
+    made: gcp.vertex.AiEndpointWithModelGardenDeploymentModelConfigArgsDict = {
+        "accept_eula": args.get("accept_eula", False),
+        "model_display_name": name,
+    }
+    # What is there as None is sent as a null.
+    if (token := args.get("hugging_face_token")) is not None:
+        made["hugging_face_access_token"] = token
+    return made
 
 
 def deploy_config(machines: Machines | None) -> gcp.vertex.AiEndpointWithModelGardenDeploymentDeployConfigArgsDict | None:

@@ -1,0 +1,58 @@
+"""Every example plans as a user's own program would, with the defaults that its Pulumi.yaml gives."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.infra.sdk_types import args_class, faults
+
+from slipway.plan import Plan, plan_program
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAMES = sorted(p.parent.name for p in EXAMPLES.glob("*/Pulumi.yaml"))
+
+
+def planned(name: str) -> Plan:
+    project: dict[str, Any] = yaml.safe_load((EXAMPLES / name / "Pulumi.yaml").read_text())
+    schema: dict[str, dict[str, Any]] = project.get("config", {})
+    config: dict[str, str] = {}
+    for key, setting in schema.items():
+        value = setting.get("default", setting.get("value"))
+        if value is not None:
+            config[key if ":" in key else f"{project['name']}:{key}"] = str(value)
+    program = EXAMPLES / name / "__main__.py"
+    return plan_program(lambda: runpy.run_path(str(program), run_name="__main__"), project=project["name"], config=config)
+
+
+def test_there_are_examples() -> None:
+    assert {"model_on_sagemaker", "model_on_vertex"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_plans_and_its_resources_have_the_properties_that_the_providers_know(name: str) -> None:
+    plan = planned(name)
+    assert [r for r in plan if r.type.startswith("slipway:")]
+    assert [line for r in plan if r.custom and has_sdk(r.type) for line in faults(r)] == []
+
+
+def has_sdk(token: str) -> bool:
+    """Custom resources and dynamic ones have no class in an SDK."""
+    try:
+        args_class(token)
+    except LookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_says_what_it_is(name: str) -> None:
+    project: dict[str, Any] = yaml.safe_load((EXAMPLES / name / "Pulumi.yaml").read_text())
+    assert project["runtime"] in ("python", {"name": "python"}) or project["runtime"]["name"] == "python"
+    assert project["description"].endswith(".")
+
+
+def test_the_endpoint_examples_let_one_caller_in() -> None:
+    assert planned("model_on_sagemaker")["chat-invoke-caller"].type == "aws:iam/rolePolicy:RolePolicy"
+    assert planned("model_on_vertex")["chat-invoke-caller"].type == "gcp:vertex/aiEndpointIamMember:AiEndpointIamMember"
