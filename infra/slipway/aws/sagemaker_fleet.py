@@ -1,5 +1,6 @@
 """The numbers of a `SageMakerEndpoint`: every default filled in, every fault told."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any, cast
 from slipway.args import Faults, check_shape, known
 from slipway.aws.ecr_image import EcrImage
 from slipway.aws.sagemaker_args import SageMakerEndpointArgs
+from slipway.sizing import DOWNLOAD_MB_S, GIB, Weights, startup_seconds
 
 NAME_LIMIT = 63
 """Most characters of an endpoint's, model's or endpoint configuration's name (SageMaker API Reference: CreateEndpoint)."""
@@ -15,10 +17,6 @@ TIMEOUT_LIMITS = (60, 3600)
 """Least and most seconds that SageMaker waits for a download or a start (SageMaker API Reference: ProductionVariant)."""
 STREAM_LIMIT_SECONDS = 480
 """Longest answer that SageMaker streams (Amazon SageMaker AI endpoints and quotas)."""
-SECONDS_PER_GIB = 10
-"""Time allowed for each GiB of weights to arrive: 0.1 GiB/s, a quarter of what one GPU instance usually gets from S3."""
-START_SECONDS = 600
-"""Time allowed beside the weights: pulling an image of some 10 GB, starting the engine, capturing its CUDA graphs."""
 
 _AUTO_NAME = len("-0123456")
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9])*")
@@ -72,14 +70,12 @@ class Fleet:
 
         scaling = Scaling(**given["scaling"]) if "scaling" in given else None
         from_s3 = "weights_s3_uri" in given
-        size = given.get("weights_gib")
-        arrival = TIMEOUT_LIMITS[1] if size is None else SECONDS_PER_GIB * size
+        download, startup = _timeouts(given.get("weights_gib"), from_s3)
         return cls(
             instance_count=given.get("instance_count", scaling.min if scaling else 1),
             variant=_variant(given["instance_type"]),
-            download_timeout=_within(arrival),
-            # Without S3 the container downloads while it starts, then reads the weights a second time, from its disk.
-            startup_timeout=_within(START_SECONDS + (arrival if from_s3 else 2 * arrival)),
+            download_timeout=download,
+            startup_timeout=startup,
             termination_wait=given.get("termination_wait_seconds", STREAM_LIMIT_SECONDS),
             network_isolation=given.get("network_isolation", from_s3 and "vpc" not in given),
             scaling=scaling,
@@ -228,6 +224,16 @@ def _variant(instance_type: str) -> str:
     return instance_type.removeprefix("ml.").replace(".", "-")
 
 
+def _timeouts(weights_gib: float | None, from_s3: bool) -> tuple[int, int]:
+    """Seconds for the download from S3 and for the container's start, by the arithmetic of `slipway.sizing`."""
+    if weights_gib is None:
+        return TIMEOUT_LIMITS[1], TIMEOUT_LIMITS[1]
+    weights = Weights(round(weights_gib * GIB), f"{weights_gib:g} GiB")
+    # A container that gets its model from a hub downloads it while it starts.
+    startup, _ = startup_seconds(weights, download_mb_s=None if from_s3 else DOWNLOAD_MB_S)
+    return _within(weights.size_bytes / 1e6 / DOWNLOAD_MB_S), _within(startup)
+
+
 def _within(seconds: float) -> int:
     low, high = TIMEOUT_LIMITS
-    return round(min(max(seconds, low), high))
+    return math.ceil(min(max(seconds, low), high))

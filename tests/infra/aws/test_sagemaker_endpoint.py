@@ -87,8 +87,8 @@ def test_the_variant_says_how_much_and_how_long() -> None:
         "instanceType": "ml.g6.2xlarge",
         "initialInstanceCount": 2,
         "initialVariantWeight": 1,
-        "modelDataDownloadTimeoutInSeconds": 160,
-        "containerStartupHealthCheckTimeoutInSeconds": 760,
+        "modelDataDownloadTimeoutInSeconds": 172,
+        "containerStartupHealthCheckTimeoutInSeconds": 600,
         "inferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-3-1",
         "routingConfigs": [{"routingStrategy": "LEAST_OUTSTANDING_REQUESTS"}],
     }

@@ -40,10 +40,10 @@ def test_the_defaults() -> None:
 
 
 def test_time_outs_follow_the_weights() -> None:
-    from_s3 = fleet(weights_gib=16, weights_s3_uri="s3://models/llama/")
-    assert (from_s3.download_timeout, from_s3.startup_timeout) == (160, 760)
-    from_hub = fleet(weights_gib=16)
-    assert from_hub.startup_timeout == 920
+    # 131.4 GiB are 141,090 MB: 1,411 s at 100 MB/s, 282.2 s at 500 MB/s, and 300 s to warm up.
+    from_s3 = fleet(weights_gib=131.4, weights_s3_uri="s3://models/llama/")
+    assert (from_s3.download_timeout, from_s3.startup_timeout) == (1411, 600)
+    assert fleet(weights_gib=131.4).startup_timeout == 1994
 
 
 @pytest.mark.parametrize(("gib", "download"), [(0.5, 60), (1000, 3600)])
