@@ -166,7 +166,8 @@ class Monitor(pulumi.runtime.mocks.MockMonitor):
                 "state": struct_pb2.Value(struct_value=self._states[urn]),
             }
         )
-        return resource_pb2.ResourceInvokeResponse(**{"return": found})
+        answer: dict[str, Any] = {"return": found}
+        return resource_pb2.ResourceInvokeResponse(**answer)
 
     def _say(self, message: str) -> None:
         with self._lock:

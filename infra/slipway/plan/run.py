@@ -143,11 +143,11 @@ async def _run(program: Program, monitor: Monitor) -> None:
             raise
 
     running = asyncio.ensure_future(run_in_stack(watched))
-    rpcs = sdk_settings.SETTINGS.rpc_manager
-    lost = None
+    settings: Any = sdk_settings.SETTINGS
+    lost: BaseException | None = None
     while lost is None and not (running.done() or failed.done()):
         # Some failures leave outputs behind that nobody will ever resolve, and Pulumi would wait for these.
-        lost = rpcs.unhandled_exception
+        lost = settings.rpc_manager.unhandled_exception
         await asyncio.wait({running, failed}, timeout=1, return_when=asyncio.FIRST_COMPLETED)
     error = failed.exception() if failed.done() else running.exception() if running.done() else lost
     if not running.done():
