@@ -1,0 +1,145 @@
+"""The FastAPI app: models, metrics, documentation, and errors in OpenAI's shape for every path there is not.
+
+The paths of the data path and of the probes are declared here too, so that the OpenAPI document lists them; they are answered by
+`slipway_router.proxy` before FastAPI is asked.
+"""
+
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from slipway_router.asgi import JSON, ApiError
+from slipway_router.metrics import CONTENT_TYPE
+from slipway_router.request import read_headers, request_id
+from slipway_router.router import Router
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    model: str = Field("auto", description="A backend's name or model, another name that it serves, or 'auto'.")
+    stream: bool = Field(False, description="Answer as server-sent events.")
+    max_tokens: int | None = Field(None, ge=0, description="Most tokens of the answer; counts for the policy's estimate.")
+
+
+class _ChatBody(_Body):
+    messages: list[dict[str, Any]] = Field(min_length=1, description="The conversation so far. Every other field is passed on.")
+
+
+class _CompletionBody(_Body):
+    prompt: str | list[str] | list[int] | list[list[int]]
+
+
+class _EmbeddingBody(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    model: str = "auto"
+    input: str | list[str] | list[int] | list[list[int]]
+
+
+class _Fault(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class _Error(BaseModel):
+    error: _Fault
+
+
+def create(router: Router) -> FastAPI:
+    """Build the app over a router's state."""
+    try:
+        number = version("slipway")
+    except PackageNotFoundError:  # the router's image carries the source alone
+        number = "unknown"
+    created = int(time.time())
+    app = FastAPI(title="Slipway router", version=number, summary="One OpenAI-compatible address in front of many models.")
+    bearer = HTTPBearer(auto_error=False)
+    # FastAPI's types for handlers are wider than what it calls them with.
+    app.add_exception_handler(ApiError, cast("Any", _on_api_error))
+    app.add_exception_handler(HTTPException, cast("Any", _on_http_error))
+
+    def caller(request: Request, _: Annotated[object, Depends(bearer)]) -> None:
+        authorization = request.headers.get("authorization")
+        router.keys.caller(authorization.encode("latin-1") if authorization is not None else None)
+
+    keyed = [Depends(caller)]
+    errors: dict[int | str, dict[str, Any]] = {code: {"model": _Error} for code in (400, 401, 404, 413, 502, 503, 504)}
+
+    @app.get("/v1/models", tags=["models"], summary="Every name that can be asked for", dependencies=keyed)
+    async def models() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] -- FastAPI keeps it
+        return {"object": "list", "data": [_model(n, o, created) for n, o in router.models().items()]}
+
+    @app.get("/v1/models/{model:path}", tags=["models"], summary="One of them", dependencies=keyed)
+    async def one_model(model: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        owners = router.models()
+        if model not in owners:
+            choices = ", ".join(f"'{m}'" for m in owners)
+            raise ApiError(404, f"The model '{model[:128]}' does not exist here; there are {choices}.", code="model_not_found")
+        return _model(model, owners[model], created)
+
+    @app.get("/metrics", tags=["operation"], summary="Metrics for Prometheus", response_class=Response)
+    async def metrics() -> Response:  # pyright: ignore[reportUnusedFunction]
+        return Response(router.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    # From here on: declared for the OpenAPI document, which is all that their bodies are for.
+
+    @app.post("/v1/chat/completions", tags=["inference"], summary="Answer a conversation", responses=errors, dependencies=keyed)
+    async def chat(body: _ChatBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
+        raise _not_here()
+
+    @app.post("/v1/completions", tags=["inference"], summary="Go on with a text", responses=errors, dependencies=keyed)
+    async def completions(body: _CompletionBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
+        raise _not_here()
+
+    @app.post("/v1/embeddings", tags=["inference"], summary="Embed texts", responses=errors, dependencies=keyed)
+    async def embeddings(body: _EmbeddingBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
+        raise _not_here()
+
+    @app.get("/health", tags=["operation"], summary="Whether the process answers")
+    async def health() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        raise _not_here()
+
+    @app.get(
+        "/ready",
+        tags=["operation"],
+        summary="Whether requests should be sent here; lists the backends",
+        responses={503: {"description": "Draining, or no backend is reachable."}},
+    )
+    async def ready() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        raise _not_here()
+
+    return app
+
+
+def _model(name: str, owner: str, created: int) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": created, "owned_by": owner}
+
+
+def _not_here() -> AssertionError:
+    return AssertionError("slipway_router.proxy answers this path; the app was mounted without it")
+
+
+async def _on_api_error(request: Request, error: ApiError) -> Response:
+    headers = {n.decode(): v.decode() for n, v in (JSON, *error.headers)}
+    identity = request_id(read_headers(request.scope["headers"]))
+    return Response(error.body(), error.status, {**headers, "x-request-id": identity.decode()})
+
+
+async def _on_http_error(request: Request, error: HTTPException) -> Response:
+    headers = [(n.encode(), v.encode()) for n, v in (error.headers or {}).items()]
+    if error.status_code == 404:
+        message, code = f"There is no {request.url.path[:256]} here; see /docs.", "not_found"
+    elif error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        message, code = f"{request.url.path} does not take {request.method}; it takes {allowed}.", "method_not_allowed"
+    else:
+        message, code = str(error.detail), None
+    return await _on_api_error(request, ApiError(error.status_code, message, code=code, headers=headers))

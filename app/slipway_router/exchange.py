@@ -1,0 +1,266 @@
+"""One request's way through the backends: try them in order, hand on the first good answer.
+
+Retries and fail-over end where the client has seen the first byte. Of a stream, whole events only are passed on, so that one that
+breaks off can end in an error event rather than in half a line.
+"""
+
+import re
+from asyncio import AbstractEventLoop
+
+import orjson
+
+from slipway_router.asgi import CLOSE, ApiError, Header, Send
+from slipway_router.policy import Decision
+from slipway_router.request import Asked
+from slipway_router.router import Router
+from slipway_router.target import Target
+from slipway_router.upstream import Answer, UpstreamError
+
+HOLD_BYTES = 16 * 1024 * 1024
+"""A whole answer is held back until it is complete, so that another backend can give it if this one breaks off. A larger one
+is passed on from here, and can no longer be replaced."""
+EVENT_BYTES = 1024 * 1024
+"""Largest unfinished event that is held back."""
+
+_NOT_PASSED_ON = frozenset(
+    {
+        # of the connection, not of the message (RFC 9110, section 7.6.1), or set anew
+        b"connection", b"content-length", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"te", b"trailer",
+        b"transfer-encoding", b"upgrade", b"date", b"server", b"x-request-id",
+        # a backend's own business with the router, not with its clients
+        b"alt-svc", b"set-cookie", b"strict-transport-security",
+        # ours: a router behind this one must not be taken for it
+        b"x-slipway-backend", b"x-slipway-resource", b"x-slipway-rule", b"x-slipway-attempts",
+    }
+)  # fmt: skip
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_PROMPT_TOKENS = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,12})')
+_ANSWER_TOKENS = re.compile(rb'"completion_tokens"\s*:\s*(\d{1,12})')
+_USAGE_WINDOW = 4096
+
+
+class Exchange:
+    """A request that was understood and decided on, until its answer is over."""
+
+    __slots__ = (
+        "_loop",
+        "_request_id",
+        "_router",
+        "_rule",
+        "_send",
+        "_started",
+        "_tracing",
+        "_tried",
+        "asked",
+        "attempts",
+        "begun",
+        "order",
+        "status",
+        "streaming",
+        "target",
+    )
+
+    def __init__(
+        self,
+        router: Router,
+        asked: Asked,
+        decision: Decision,
+        send: Send,
+        *,
+        request_id: bytes,
+        tracing: bytes,
+        started: float,
+        loop: AbstractEventLoop,
+    ) -> None:
+        self._router = router
+        self._send = send
+        self._request_id = request_id
+        self._tracing = tracing
+        self._started = self._tried = started
+        self._loop = loop
+        self._rule = decision.rule.encode()
+        self.asked = asked
+        self.order = [router.targets[name] for name in decision.order]
+        self.attempts = 0
+        self.begun = False
+        """Whether the client has seen any of the answer."""
+        self.streaming = False
+        """Whether what it has seen is a stream of events."""
+        self.status = 0
+        self.target: Target | None = None
+        """Whose answer it is."""
+
+    @property
+    def longest(self) -> float:
+        """Loop time by which all is over: the longest of the backends' total times."""
+        return self._started + max(t.total for t in self.order)
+
+    async def run(self) -> None:
+        """Answer the client.
+
+        Raises:
+            ApiError: no backend could, and the client has seen nothing yet.
+        """
+        failures: list[tuple[Target, UpstreamError]] = []
+        for target in self.order:
+            if self._loop.time() >= self._started + target.total:
+                failures.append((target, UpstreamError("timeout", "was not asked: its total time is over")))
+                continue
+            self.attempts += 1
+            target.metrics.attempts.inc()
+            target.in_flight += 1
+            try:
+                await self._attempt(target)
+            except UpstreamError as error:
+                target.failed(error)
+                target.metrics.failures[error.cause].inc()
+                if self.begun:
+                    await self.break_off(f"the backend {target.name} {error.detail}")
+                    return
+                failures.append((target, error))
+            else:
+                return
+            finally:
+                target.in_flight -= 1
+        raise _all_failed(failures, self.headers())
+
+    async def break_off(self, why: str) -> None:
+        """End a stream that cannot go on with an error event, and no `[DONE]`.
+
+        An answer that is no stream is left without its end, which the server turns into a closed connection.
+        """
+        if not self.streaming:
+            return
+        error = {"message": f"The stream broke off: {why}.", "type": "server_error", "param": None, "code": "stream_broken"}
+        event = b"data: " + orjson.dumps({"error": error}) + b"\n\n"
+        await self._send({"type": "http.response.body", "body": event, "more_body": False})
+
+    def headers(self) -> list[Header]:
+        """What tells where an answer came from."""
+        headers = [
+            (b"x-slipway-rule", self._rule),
+            (b"x-slipway-attempts", b"%d" % self.attempts),
+        ]
+        if self._router.draining_since is not None:
+            headers.append(CLOSE)
+        return headers
+
+    async def _attempt(self, target: Target) -> None:
+        asked = self.asked
+        self._tried = self._loop.time()
+        body = asked.body_for(target.model)
+        head = target.head(asked.task, len(body), self._request_id, self._tracing)
+        answer = await target.pool.request(head, body, self._started + target.total)
+        try:
+            target.check(answer)
+            if _is_stream(answer):
+                await self._pass_stream(target, answer)
+            else:
+                await self._pass_whole(target, answer)
+        finally:
+            answer.abort()
+
+    async def _pass_whole(self, target: Target, answer: Answer) -> None:
+        body = await answer.read_up_to(HOLD_BYTES)
+        headers = self._answer_headers(target, answer)
+        if answer.pending:
+            headers += [h for h in answer.headers if h[0] == b"content-length"]
+        else:
+            headers.append((b"content-length", b"%d" % len(body)))
+        self._begin(target, answer)
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        while answer.pending:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            body = await answer.read()
+        await self._send({"type": "http.response.body", "body": body})
+        if answer.status < 400:
+            _count_tokens(target, body)
+            self._time(target)
+
+    async def _pass_stream(self, target: Target, answer: Answer) -> None:
+        chunk = await answer.read()
+        if not chunk:
+            raise UpstreamError("reset", "ended its stream before the first event")
+        self._begin(target, answer)
+        self.streaming = True
+        headers = self._answer_headers(target, answer)
+        send = self._send
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        held = last = b""
+        while chunk:
+            last = chunk
+            if held or not chunk.endswith(b"\n\n"):
+                chunk, held = _whole_events(held + chunk)
+            if chunk:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            chunk = await answer.read()
+        if answer.until_close and b"[DONE]" not in last[-64:]:
+            raise UpstreamError("reset", "closed the connection in the middle of its answer")
+        await send({"type": "http.response.body", "body": held})
+        self._time(target)
+
+    def _begin(self, target: Target, answer: Answer) -> None:
+        """The first byte goes to the client: from here on there is no other backend."""
+        self.begun = True
+        self.status = answer.status
+        self.target = target
+        if answer.status < 400:
+            now = self._loop.time()
+            target.succeeded((now - self._tried) * 1000, answer)
+            target.metrics.first_byte[self.asked.task].observe(now - self._started)
+
+    def _time(self, target: Target) -> None:
+        target.metrics.duration[self.asked.task].observe(self._loop.time() - self._started)
+
+    def _answer_headers(self, target: Target, answer: Answer) -> list[Header]:
+        passed = [h for h in answer.headers if h[0] not in _NOT_PASSED_ON]
+        return [*passed, *target.headers, (b"x-request-id", self._request_id), *self.headers()]
+
+
+def _is_stream(answer: Answer) -> bool:
+    for name, value in answer.headers:
+        if name == b"content-type":
+            return value[:17].lower() == b"text/event-stream"
+    return False
+
+
+def _whole_events(data: bytes) -> tuple[bytes, bytes]:
+    """Cut behind the last whole event. An event that grows past 1 MiB is passed on as it comes."""
+    end = data.rfind(b"\n\n") + 2
+    if end == 1:
+        end = 0
+    crlf = data.rfind(b"\r\n\r\n") + 4
+    end = max(end, crlf if crlf > 3 else 0)
+    if len(data) - end > EVENT_BYTES:
+        end = len(data)
+    return data[:end], data[end:]
+
+
+def _count_tokens(target: Target, body: bytes) -> None:
+    """From `usage` of a whole answer. Found by its quoted key: inside a JSON text the quotes would be escaped."""
+    at = body.rfind(b'"usage"')
+    found = _USAGE.match(body, at) if at >= 0 else None
+    if found is None:
+        return
+    end = found.end() + _USAGE_WINDOW
+    prompt, answer = _PROMPT_TOKENS.search(body, found.end(), end), _ANSWER_TOKENS.search(body, found.end(), end)
+    if prompt:
+        target.metrics.prompt_tokens.inc(int(prompt[1]))
+    if answer:
+        target.metrics.answer_tokens.inc(int(answer[1]))
+
+
+def _all_failed(failures: list[tuple[Target, UpstreamError]], headers: list[Header]) -> ApiError:
+    """503 if every backend is only busy, 504 if all were too slow, 502 otherwise."""
+    causes = {error.cause for _, error in failures}
+    if causes <= {"full", "rate_limit"}:
+        status, code = 503, "backends_busy"
+    elif causes == {"timeout"}:
+        status, code = 504, "backends_timed_out"
+    else:
+        status, code = 502, "backends_failed"
+    waits = [error.retry_after for _, error in failures if error.retry_after is not None]
+    if waits:
+        headers = [*headers, (b"retry-after", b"%d" % min(waits))]
+    told = "; ".join(f"{target.name} {error.detail}" for target, error in failures)
+    return ApiError(status, f"No backend could answer: {told}.", kind="server_error", code=code, headers=headers)

@@ -1,0 +1,193 @@
+"""Which backend a request goes to: four rules in order, and what the router has seen of every backend so far.
+
+Nothing here does any input or output: the rules decide on a context and on the backends' status alone.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import NamedTuple
+
+from slipway_router.config import Policy
+
+LATENCY_ALPHA = 0.3
+"""Weight of the newest sample in the exponential moving average of the latency."""
+ERROR_STEP = 0.1
+"""What a failure adds to the error rate, at most up to 1."""
+RECOVERY_STEP = 0.01
+"""What a success takes off it: recovery is ten times slower than the fall."""
+UNAVAILABLE_AT = 0.5
+"""Error rate at which a backend counts as unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingContext:
+    """What a request asks for, as far as the policy is concerned."""
+
+    user_tier: str = "free"
+    """'free', 'paid' or 'enterprise'."""
+    task_type: str = "chat"
+    """'chat', 'analysis', 'code' or 'summarization'."""
+    estimated_tokens: int = 0
+    """Prompt and answer together; about, see `slipway_router.request`."""
+    latency_budget_ms: int = 60_000
+    """How long the client wants to wait for the first byte, in milliseconds."""
+    quality_requirement: str = "medium"
+    """'low', 'medium' or 'high'."""
+
+
+@dataclass(slots=True)
+class ProviderStatus:
+    """What the router has seen of one backend."""
+
+    provider: str
+    """The backend's name."""
+    available: bool = True
+    """Whether its error rate is below 0.5."""
+    current_latency_ms: float = 0.0
+    """Time to the first byte, in milliseconds, as an exponential moving average. 0 until there is a sample."""
+    error_rate: float = 0.0
+    """Raised by 0.1 with every failure, lowered by 0.01 with every success; from 0 to 1. Not a ratio of counts."""
+    rate_limit_remaining: int | None = None
+    """Requests left, as its answers last told (`x-ratelimit-remaining-requests`). None where they do not tell."""
+    cost_per_1k_tokens: float = 0.0
+    """List price in US dollars."""
+    context_tokens: int | None = None
+    """Most tokens of prompt and answer together. None where the configuration does not tell."""
+    reachable: bool | None = None
+    """Whether it answers: by the last health probe, and by what requests saw since. None before the first."""
+    _measured: bool = field(default=False, repr=False)
+    _aside_until: float = field(default=0.0, repr=False)
+
+    def update(self, latency_ms: float | None, success: bool) -> None:
+        """Take in one outcome.
+
+        Args:
+            latency_ms: Time to the first byte. The first sample replaces the initial 0, which no backend has ever shown.
+                None where there is none: a refused connection, a health probe, which is no inference.
+            success: Whether the backend answered as it should. A client's own mistake is neither: do not tell it.
+        """
+        if latency_ms is not None:
+            mean = LATENCY_ALPHA * latency_ms + (1 - LATENCY_ALPHA) * self.current_latency_ms
+            self.current_latency_ms = mean if self._measured else latency_ms
+            self._measured = True
+        if success:
+            self.error_rate = max(0.0, self.error_rate - RECOVERY_STEP)
+        else:
+            self.error_rate = min(1.0, self.error_rate + ERROR_STEP)
+        self.available = self.error_rate < UNAVAILABLE_AT
+
+    def forget_errors(self) -> None:
+        """Start anew: what came before was no service that failed, but one that had not begun."""
+        self.error_rate, self.available = 0.0, True
+
+    def set_aside(self, seconds: float) -> None:
+        """Prefer other backends for a while: this one answered that its rate limit is used up."""
+        self.rate_limit_remaining = 0
+        self._aside_until = monotonic() + seconds
+
+    def usable(self, ctx: RoutingContext) -> bool:
+        """Available, not set aside, and with a context that holds the request, as far as that is known."""
+        if not self.available or (self.context_tokens is not None and ctx.estimated_tokens > self.context_tokens):
+            return False
+        return not self._aside_until or monotonic() >= self._aside_until
+
+
+Statuses = Mapping[str, ProviderStatus]
+Rule = Callable[[RoutingContext, Statuses, Policy], str | None]
+"""Names a backend or leaves the request to the next rule. Sees only backends that can serve the request."""
+
+
+def enterprise_rule(ctx: RoutingContext, status: Statuses, policy: Policy) -> str | None:
+    """Enterprise users who ask for high quality get the best backend."""
+    if ctx.user_tier == "enterprise" and ctx.quality_requirement == "high":
+        return _usable(policy.best, ctx, status)
+    return None
+
+
+def latency_rule(ctx: RoutingContext, status: Statuses, policy: Policy) -> str | None:
+    """A latency budget below 500 ms goes to the self-hosted backend while its mean latency is below 300 ms."""
+    if ctx.latency_budget_ms < policy.latency_budget_ms:
+        own = _usable(policy.self_hosted, ctx, status)
+        if own is not None and status[own].current_latency_ms < policy.self_hosted_latency_ms:
+            return own
+    return None
+
+
+def cost_rule(ctx: RoutingContext, status: Statuses, policy: Policy) -> str | None:
+    """Fewer than 1,000 tokens with no high quality asked go to the cheapest backend."""
+    if ctx.estimated_tokens < policy.small_tokens and ctx.quality_requirement != "high":
+        return _usable(policy.cheap, ctx, status)
+    return None
+
+
+def fallback_rule(ctx: RoutingContext, status: Statuses, policy: Policy) -> str | None:
+    """The first of the preferences that is available with an error rate below 0.1."""
+    for name in policy.preferences:
+        if _usable(name, ctx, status) and status[name].error_rate < policy.max_error_rate:
+            return name
+    return None
+
+
+def _usable(name: str | None, ctx: RoutingContext, status: Statuses) -> str | None:
+    known = status.get(name) if name is not None else None
+    return name if known is not None and known.usable(ctx) else None
+
+
+RULES: tuple[tuple[str, Rule], ...] = (
+    ("enterprise", enterprise_rule),
+    ("latency", latency_rule),
+    ("cost", cost_rule),
+    ("fallback", fallback_rule),
+)
+
+
+class Decision(NamedTuple):
+    """Where a request goes, and why."""
+
+    rule: str
+    """Which rule chose: 'enterprise', 'latency', 'cost', 'fallback', 'last_resort', or 'model' where the client named the
+    only backend there is for it."""
+    order: Sequence[str]
+    """The chosen backend, then those to fail over to: the usable ones in order of preference, then the rest."""
+
+
+class Candidates:
+    """The backends that can serve one model for one task."""
+
+    def __init__(self, names: Iterable[str], statuses: Statuses, policy: Policy, *, named: bool) -> None:
+        """
+        Args:
+            names: The backends, in the configuration's order.
+            statuses: Status of every backend; those of other backends are left out.
+            policy: With every backend named (`Config.resolved_policy`).
+            named: Whether the client named the model, rather than leave the choice to the policy.
+        """
+        listed = list(names)
+        preferred = [p for p in policy.preferences if p in listed]
+        self.names = tuple(dict.fromkeys([*preferred, *listed]))
+        self.statuses = {n: statuses[n] for n in self.names}
+        self._policy = policy
+        self._only = Decision("model", self.names) if named and len(self.names) == 1 else None
+
+    def route(self, ctx: RoutingContext) -> Decision:
+        """Decide on one request: the first rule that names a backend wins.
+
+        Unlike the rules' original form, a rule does not name a backend that is unavailable: that would cost every request it
+        fits a failed attempt before fail-over.
+        """
+        if self._only is not None:
+            return self._only
+        for rule, names in RULES:
+            chosen = names(ctx, self.statuses, self._policy)
+            if chosen is not None:
+                return Decision(rule, self._after(chosen, ctx))
+        last = self._policy.last_resort
+        return Decision("last_resort", self._after(last if last in self.statuses else None, ctx))
+
+    def _after(self, chosen: str | None, ctx: RoutingContext) -> list[str]:
+        rest = [n for n in self.names if n != chosen]
+        usable = [n for n in rest if self.statuses[n].usable(ctx)]
+        if len(usable) < len(rest):
+            rest = usable + [n for n in rest if n not in usable]
+        return [chosen, *rest] if chosen is not None else rest

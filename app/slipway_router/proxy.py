@@ -1,0 +1,223 @@
+"""The front of the router: a bare ASGI app that answers the data path and the probes itself and leaves the rest to FastAPI.
+
+The data path does not go through FastAPI because that costs more than everything the router itself does for a request; the
+figures come from `python -m bench.router`.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable
+
+import orjson
+
+from slipway_router.asgi import CLOSE, ApiError, App, Message, Receive, Scope, Send, respond, unexpected
+from slipway_router.config import Task
+from slipway_router.exchange import Exchange
+from slipway_router.metrics import CLIENT_GONE, NO_BACKEND
+from slipway_router.request import parse, read_headers, request_id, routing_context, tracing
+from slipway_router.router import Router
+from slipway_router.target import TASKS
+from slipway_router.watch import Watch
+
+BODY_SECONDS = 60.0
+"""How long a request's body may take to arrive."""
+LINGER_SECONDS = 5.0
+"""After a refused body: how long what the client still sends is read and thrown away. Closing at once would reset the
+connection, and the client might lose the answer that tells it why."""
+LINGER_BYTES = 256 * 1024 * 1024
+GRACE_SECONDS = 5.0
+"""How long new requests are still served after the router was told to stop: clients with open connections and load balancers
+learn of it from /ready and from `connection: close`."""
+
+logger = logging.getLogger("slipway_router")
+
+
+class Proxy:
+    """The ASGI app."""
+
+    def __init__(self, router: Router, app: App) -> None:
+        """
+        Args:
+            router: What answers.
+            app: Gets every other path.
+        """
+        self._router = router
+        self._app = app
+        self.watches: set[Watch] = set()
+        """Of the requests under way."""
+        self._probes: dict[str, Callable[[], tuple[int, bytes]]] = {"/health": _alive, "/ready": self._ready}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path, method = scope["path"], scope["method"]
+        task = TASKS.get(path) if method == "POST" else None
+        begun = False
+
+        async def noticing(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            if task is not None:
+                await self._data(task, scope, receive, send)
+            elif path in self._probes and method in ("GET", "HEAD"):
+                status, body = self._probes[path]()
+                await respond(send, status, body)
+            else:
+                await self._app(scope, receive, noticing)
+        except Exception as error:  # noqa: BLE001 -- the last line: a client never sees our traceback, nor does its request take others along
+            identity = _log_unexpected(scope, error)
+            if not begun:
+                await _refuse(send, unexpected(identity), identity.encode())
+
+    def stop(self) -> None:
+        """Cut what is still under way; streams end with an error event."""
+        for watch in list(self.watches):
+            watch.cancel("draining")
+
+    def _ready(self) -> tuple[int, bytes]:
+        ready, state = self._router.ready()
+        return 200 if ready else 503, orjson.dumps(state)
+
+    async def _data(self, task: Task, scope: Scope, receive: Receive, send: Send) -> None:
+        router = self._router
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        headers = read_headers(scope["headers"])
+        identity = request_id(headers)
+        try:
+            if router.draining_since is not None and started > router.draining_since + GRACE_SECONDS:
+                raise _draining()
+            caller = router.keys.caller(headers.get(b"authorization"))
+            router.metrics.asked_by(caller.name)
+            raw = await read_body(headers.get(b"content-length"), router.max_body, receive)
+            if raw is None:
+                router.metrics.answered(*NO_BACKEND, task, CLIENT_GONE)
+                return
+            asked = parse(task, raw)
+            context = routing_context(headers, caller.tier, asked.estimated_tokens)
+            decision = router.candidates(task, asked.model).route(context)
+            exchange = Exchange(
+                router,
+                asked,
+                decision,
+                send,
+                request_id=identity,
+                tracing=tracing(headers),
+                started=started,
+                loop=loop,
+            )
+            await self._watched(exchange, receive, loop)
+        except ApiError as error:
+            router.metrics.answered(*NO_BACKEND, task, error.status)
+            await _refuse(send, error, identity, receive if error.status == 413 else None)
+
+    async def _watched(self, exchange: Exchange, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+        watch = Watch(receive, exchange.longest, loop)
+        self.watches.add(watch)
+        code = CLIENT_GONE
+        try:
+            await exchange.run()
+            code = exchange.status
+        except asyncio.CancelledError:
+            if watch.reason is None:
+                raise
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            if watch.reason == "draining":
+                if not exchange.begun:
+                    raise _draining() from None
+                code = exchange.status
+                await exchange.break_off("the router stops")
+        except ApiError:
+            code = 0
+            raise
+        finally:
+            watch.close()
+            self.watches.discard(watch)
+            if code:
+                target = exchange.target
+                told = (target.name, target.model) if target is not None else NO_BACKEND
+                self._router.metrics.answered(*told, exchange.asked.task, code)
+
+
+async def read_body(length: bytes | None, most: int, receive: Receive) -> bytes | None:
+    """The request's body. None when the client goes away first.
+
+    Args:
+        length: The `content-length` header.
+        most: Largest body, in bytes.
+        receive: Where it comes from.
+
+    Raises:
+        ApiError: 413 when it is, or turns out to be, larger; 408 when it takes more than a minute.
+    """
+    if length is not None and length.isdigit() and int(length) > most:
+        raise _too_large(most)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                part: bytes = message.get("body", b"")
+                size += len(part)
+                if size > most:
+                    raise _too_large(most)
+                parts.append(part)
+                if not message.get("more_body", False):
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
+    except TimeoutError:
+        raise ApiError(
+            408, f"The body did not arrive within {BODY_SECONDS:g} s.", code="body_timeout", headers=(CLOSE,)
+        ) from None
+
+
+async def _refuse(send: Send, error: ApiError, identity: bytes, rest: Receive | None = None) -> None:
+    """Answer with an error; with `rest`, swallow what the client still sends before the connection ends."""
+    headers = [*error.headers, (b"x-request-id", identity)]
+    await respond(send, error.status, error.body(), headers, more=rest is not None)
+    if rest is None:
+        return
+    swallowed = 0
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while swallowed < LINGER_BYTES:
+                message = await rest()
+                swallowed += len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        pass
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _log_unexpected(scope: Scope, error: Exception) -> str:
+    identity = request_id(read_headers(scope["headers"])).decode()
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    said = " ".join(str(error).split())[:500]
+    logger.error("request %s: unexpected %s at %s:%s: %s", identity, type(error).__name__, where.name, where.lineno, said)
+    return identity
+
+
+def _alive() -> tuple[int, bytes]:
+    return 200, b'{"status":"ok"}'
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(
+        413, f"The body is larger than the {most // (1024 * 1024)} MiB allowed here.", code="body_too_large", headers=(CLOSE,)
+    )
+
+
+def _draining() -> ApiError:
+    return ApiError(
+        503, "This router is stopping; try again.", kind="server_error", code="draining", headers=(CLOSE, (b"retry-after", b"1"))
+    )

@@ -1,0 +1,191 @@
+"""What a client asks for: the body, checked as far as the router must understand it, and the headers that steer the policy."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast, get_args
+
+import orjson
+
+from slipway_router.asgi import ApiError, Header
+from slipway_router.config import AUTO, Quality, Task, Tier
+from slipway_router.policy import RoutingContext
+
+CHARACTERS_PER_TOKEN = 4
+"""Rule of thumb for English text (OpenAI, "What are tokens and how to count them?"). No tokenizer is loaded for an estimate."""
+DEFAULT_LATENCY_BUDGET_MS = 60_000
+
+_CONTENT: dict[Task, str] = {"chat": "messages", "completions": "prompt", "embeddings": "input"}
+_TASK_TYPES = ("chat", "analysis", "code", "summarization")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_STEERING = frozenset(
+    {b"authorization", b"x-user-tier", b"x-task-type", b"x-latency-budget-ms", b"x-quality", b"x-request-id", b"content-length"}
+)
+_TRACING = (b"traceparent", b"tracestate")
+_READ = _STEERING.union(_TRACING)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request's body, understood."""
+
+    task: Task
+    model: str
+    """As the client named it; 'auto' where it did not."""
+    stream: bool
+    estimated_tokens: int
+    """A quarter of the prompt's characters (its exact length where it is given in tokens), and the most that may be answered."""
+    raw: bytes
+    """As it came."""
+    fields: Mapping[str, Any]
+
+    def body_for(self, model: str) -> bytes:
+        """The body with the model's name at a backend. The very bytes that came where the name is that already."""
+        if self.fields.get("model") == model:
+            return self.raw
+        try:
+            return orjson.dumps({**self.fields, "model": model})
+        except orjson.JSONEncodeError:
+            raise ApiError(
+                400, "The body is nested too deeply; at most 254 levels can be passed on.", code="invalid_body"
+            ) from None
+
+
+def parse(task: Task, raw: bytes) -> Asked:
+    """Understand a body.
+
+    Raises:
+        ApiError: 400 with every fault there is; `param` names the first.
+    """
+    try:
+        given: object = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise ApiError(400, f"The body is not JSON: {error}.", code="invalid_json") from None
+    if not isinstance(given, dict):
+        raise ApiError(400, "The body must be a JSON object.", code="invalid_body")
+    fields = cast("dict[str, Any]", given)
+    faults: list[tuple[str, str]] = []
+    model = fields.get("model", AUTO)
+    if not isinstance(model, str):
+        faults.append(("model", "must be the name of a model, as text"))
+    stream = fields.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        faults.append(("stream", "must be true or false"))
+    answer = 0
+    for name in ("max_tokens", "max_completion_tokens"):
+        most = fields.get(name)
+        if most is None:
+            continue
+        if isinstance(most, int) and not isinstance(most, bool) and most >= 0:
+            answer = most
+        else:
+            faults.append((name, "must be a whole number, 0 or more"))
+    content = _CONTENT[task]
+    tokens = 0
+    if fields.get(content) is None:
+        faults.append((content, "is required"))
+    elif task == "chat":
+        tokens = _message_tokens(fields[content], faults)
+    else:
+        tokens = _prompt_tokens(fields[content], content, faults)
+    if faults:
+        told = "; ".join(f"'{path}' {reason}" for path, reason in faults)
+        raise ApiError(400, f"{told[0].upper()}{told[1:]}.", param=faults[0][0], code="invalid_body")
+    return Asked(task, model, bool(stream), tokens + answer, raw, fields)
+
+
+def _message_tokens(messages: object, faults: list[tuple[str, str]]) -> int:
+    if not isinstance(messages, list) or not messages:
+        faults.append(("messages", "must be a list of at least one message"))
+        return 0
+    characters = 0
+    for i, message in enumerate(cast("list[object]", messages)):
+        if not isinstance(message, dict):
+            faults.append((f"messages[{i}]", "must be an object with 'role' and 'content'"))
+            continue
+        message = cast("dict[str, object]", message)
+        if not isinstance(message.get("role"), str):
+            faults.append((f"messages[{i}].role", "is required, as text"))
+        content = message.get("content")
+        if isinstance(content, str):
+            characters += len(content)
+        elif isinstance(content, list):
+            for part in cast("list[object]", content):
+                text = cast("dict[str, object]", part).get("text") if isinstance(part, dict) else None
+                characters += len(text) if isinstance(text, str) else 0
+        elif content is not None:
+            faults.append((f"messages[{i}].content", "must be text or a list of parts"))
+    return characters // CHARACTERS_PER_TOKEN
+
+
+def _prompt_tokens(prompt: object, name: str, faults: list[tuple[str, str]]) -> int:
+    """Text, a list of texts, a list of token numbers, or a list of such lists."""
+    if isinstance(prompt, str):
+        return len(prompt) // CHARACTERS_PER_TOKEN
+    if isinstance(prompt, list) and prompt:
+        prompt = cast("list[object]", prompt)
+        if all(isinstance(p, str) for p in prompt):
+            return sum(len(p) for p in cast("list[str]", prompt)) // CHARACTERS_PER_TOKEN
+        if all(isinstance(p, int) and not isinstance(p, bool) for p in prompt):
+            return len(prompt)
+        if all(isinstance(p, list) for p in prompt):
+            return sum(len(p) for p in cast("list[list[object]]", prompt))
+    faults.append((name, "must be text, a list of texts, a list of tokens or a list of lists of tokens"))
+    return 0
+
+
+def read_headers(headers: Sequence[Header]) -> dict[bytes, bytes]:
+    """Those that the router reads."""
+    return {name: value for name, value in headers if name in _READ}
+
+
+def request_id(headers: Mapping[bytes, bytes]) -> bytes:
+    """The client's `x-request-id` where it is at most 128 letters, digits and `._:-`, else a new one."""
+    given = headers.get(b"x-request-id")
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex().encode()
+
+
+def tracing(headers: Mapping[bytes, bytes]) -> bytes:
+    """W3C trace context as header lines for the backend, nothing where the client sent none."""
+    return b"".join(b"%b: %b\r\n" % (name, headers[name]) for name in _TRACING if name in headers)
+
+
+def routing_context(headers: Mapping[bytes, bytes], key_tier: str | None, estimated_tokens: int) -> RoutingContext:
+    """What the policy decides on.
+
+    Args:
+        headers: `x-task-type` (default 'chat'), `x-latency-budget-ms` (default 60,000), `x-quality` (default 'medium'), and
+            `x-user-tier` (default 'free'), which counts only where there are no keys.
+        key_tier: Tier of the client's key. None where there are no keys.
+        estimated_tokens: See `Asked`.
+
+    Raises:
+        ApiError: 400 with every wrong value and its choice.
+    """
+    faults: list[tuple[str, str]] = []
+
+    def choice(header: str, choices: tuple[str, ...], default: str) -> str:
+        value = headers.get(header.encode())
+        if value is None:
+            return default
+        told = value.decode("latin-1").strip().lower()
+        if told not in choices:
+            faults.append((header, f"is {told[:64]!r}; give {', '.join(repr(c) for c in choices)}"))
+        return told
+
+    tier = key_tier if key_tier is not None else choice("x-user-tier", get_args(Tier), "free")
+    task_type = choice("x-task-type", _TASK_TYPES, "chat")
+    quality = choice("x-quality", get_args(Quality), "medium")
+    budget = DEFAULT_LATENCY_BUDGET_MS
+    given = headers.get(b"x-latency-budget-ms")
+    if given is not None:
+        if given.isdigit() and len(given) <= 9:
+            budget = int(given)
+        else:
+            told = given.decode("latin-1")[:64]
+            faults.append(("x-latency-budget-ms", f"is {told!r}; give whole milliseconds, such as 400"))
+    if faults:
+        told = "; ".join(f"the header {path} {reason}" for path, reason in faults)
+        raise ApiError(400, f"{told[0].upper()}{told[1:]}.", param=faults[0][0], code="invalid_header")
+    return RoutingContext(tier, task_type, estimated_tokens, budget, quality)

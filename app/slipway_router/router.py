@@ -1,0 +1,117 @@
+"""The router's state: its backends, the policy over them, who may ask, what is under way."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from slipway_router.asgi import ApiError
+from slipway_router.config import AUTO, Config, ConfigError, Task
+from slipway_router.keys import Keys
+from slipway_router.metrics import Metrics
+from slipway_router.policy import Candidates
+from slipway_router.target import Target
+
+
+class Router:
+    """One configuration at work. What serves it over HTTP is in `proxy` and `web`."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str], source: str = "configuration") -> None:
+        """
+        Args:
+            config: What to do.
+            environ: Where the keys are that the configuration names.
+            source: Where the configuration is from, for the error.
+
+        Raises:
+            ConfigError: naming every variable that is unset or holds no key.
+        """
+        _check_variables(config, environ, source)
+        self.config = config
+        self.keys = Keys(config.keys, environ)
+        self.metrics = Metrics(config)
+        self.targets = {b.name: Target(b, environ[b.api_key_env] if b.api_key_env else None) for b in config.backends}
+        pairs = [(t.backend, t.status, lambda t=t: float(t.in_flight)) for t in self.targets.values()]
+        for name, metrics in self.metrics.for_backends(pairs).items():
+            self.targets[name].metrics = metrics
+        self.max_body = config.max_body_mib * 1024 * 1024
+        self.draining_since: float | None = None
+        """Loop time at which the router was told to stop."""
+        self._candidates = self._all_candidates()
+
+    def candidates(self, task: Task, model: str) -> Candidates:
+        """The backends that can serve this model for this task.
+
+        Raises:
+            ApiError: 404 that lists the models there are.
+        """
+        found = self._candidates[task].get(model)
+        if found is None:
+            choices = ", ".join(f"'{m}'" for m in self._candidates[task])
+            told = f"there are {choices}" if choices else f"no backend here does {task}"
+            raise ApiError(
+                404, f"The model '{model[:128]}' does not exist here for {task}; {told}.", param="model", code="model_not_found"
+            )
+        return found
+
+    def models(self) -> dict[str, str]:
+        """Every name that clients may ask for, with who owns it: the backend behind it, 'slipway' for 'auto'."""
+        owners: dict[str, str] = {AUTO: "slipway"}
+        for backend in self.config.backends:
+            for name in (backend.name, backend.model, *backend.serves):
+                owners.setdefault(name, backend.name)
+        return owners
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether requests should be sent here: not while draining, nor while no backend is reachable. And why."""
+        backends = [
+            {
+                "name": t.name,
+                "model": t.model,
+                "available": t.status.available,
+                "reachable": t.status.reachable,
+                "error_rate": round(t.status.error_rate, 4),
+                "latency_ms": round(t.status.current_latency_ms, 1),
+                "in_flight": t.in_flight,
+            }
+            for t in self.targets.values()
+        ]
+        state = "draining" if self.draining_since is not None else "no backend is reachable"
+        if self.draining_since is None and any(t.status.reachable for t in self.targets.values()):
+            state = "ready"
+        return state == "ready", {"status": state, "backends": backends}
+
+    def close(self) -> None:
+        """Close every connection to a backend."""
+        for target in self.targets.values():
+            target.pool.close()
+
+    def _all_candidates(self) -> dict[Task, dict[str, Candidates]]:
+        policy = self.config.resolved_policy()
+        statuses = {t.name: t.status for t in self.targets.values()}
+        made: dict[Task, dict[str, Candidates]] = {"chat": {}, "completions": {}, "embeddings": {}}
+        for task, by_model in made.items():
+            serving: dict[str, list[str]] = {}
+            for backend in self.config.backends:
+                if task in backend.tasks:
+                    for model in dict.fromkeys((AUTO, backend.name, backend.model, *backend.serves)):
+                        serving.setdefault(model, []).append(backend.name)
+            for model, names in serving.items():
+                by_model[model] = Candidates(names, statuses, policy, named=model != AUTO)
+        return made
+
+
+def _check_variables(config: Config, environ: Mapping[str, str], source: str) -> None:
+    named = [(f"backends[{i}].api_key_env", b.api_key_env) for i, b in enumerate(config.backends)]
+    named += [(f"keys[{i}].env", k.env) for i, k in enumerate(config.keys)]
+    faults: list[tuple[str, str]] = []
+    for path, variable in named:
+        if variable is None:
+            continue
+        value = environ.get(variable)
+        if not value:
+            faults.append((path, f"names the environment variable {variable}, which is not set; set it to the key"))
+        elif not value.isascii() or not value.isprintable() or " " in value:
+            faults.append(
+                (path, f"names the environment variable {variable}, whose value is no key: only visible ASCII characters")
+            )
+    if faults:
+        raise ConfigError(faults, source)

@@ -1,0 +1,114 @@
+"""The process: a listening socket, uvicorn, and the way out on SIGTERM."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Generator
+
+import uvicorn
+import uvloop
+
+from slipway_router.probe import probe_all
+from slipway_router.proxy import Proxy
+from slipway_router.router import Router
+from slipway_router.web import LazyWeb
+
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle client connection is kept: longer than clients and load balancers keep theirs, so that they close first."""
+BACKLOG = 2048
+TICK_SECONDS = 0.05
+
+logger = logging.getLogger("slipway_router")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind and listen, so that a taken port is known before anything else starts.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def run(router: Router, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(router, listener))
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals to `_Drain`: uvicorn would close the listener at once, and end by raising the signal again."""
+        yield
+
+
+async def _serve(router: Router, listener: socket.socket) -> None:
+    web = LazyWeb(router)
+    proxy = Proxy(router, web)
+    server = _Server(
+        uvicorn.Config(
+            proxy,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=5,
+        )
+    )
+    drain = _Drain(router, proxy, server)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, drain.begin)
+    probing = asyncio.create_task(probe_all(router))
+    loading = asyncio.create_task(web.load())
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    names = ", ".join(router.targets)
+    logger.info("listening on http://%s:%s, backends: %s", shown, port, names)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        for task in (probing, loading):
+            task.cancel()
+        await asyncio.gather(probing, loading, return_exceptions=True)
+        router.close()
+    logger.info("stopped")
+
+
+class _Drain:
+    """The way out: not ready at once, what is under way finishes, then the server ends. A second signal ends it now."""
+
+    def __init__(self, router: Router, proxy: Proxy, server: uvicorn.Server) -> None:
+        self._router = router
+        self._proxy = proxy
+        self._server = server
+        self._task: asyncio.Task[None] | None = None
+        self._deadline = 0.0
+
+    def begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._task is not None:
+            self._deadline = loop.time()
+            return
+        self._router.draining_since = loop.time()
+        self._deadline = loop.time() + self._router.config.drain_seconds
+        logger.info("draining: %d requests under way, at most %g s", len(self._proxy.watches), self._router.config.drain_seconds)
+        self._task = loop.create_task(self._drain(loop))
+
+    async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        # The deadline moves with a second signal, and requests come and go: an event would have to be set from both places.
+        while self._proxy.watches and loop.time() < self._deadline:  # noqa: ASYNC110 -- see above
+            await asyncio.sleep(TICK_SECONDS)
+        if self._proxy.watches:
+            logger.warning("cutting %d requests that are still under way", len(self._proxy.watches))
+            self._proxy.stop()
+            await asyncio.sleep(TICK_SECONDS)
+        self._server.should_exit = True

@@ -1,0 +1,133 @@
+"""A backend as the data path uses it: its connections, its status, its metrics, and everything about it that never changes."""
+
+import logging
+from urllib.parse import urlsplit
+
+from slipway_router.asgi import Header
+from slipway_router.config import Backend, Task
+from slipway_router.metrics import BackendMetrics
+from slipway_router.policy import ProviderStatus
+from slipway_router.upstream import Answer, Cause, Pool, UpstreamError
+
+TASKS: dict[str, Task] = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "completions",
+    "/v1/embeddings": "embeddings",
+}
+"""The paths of the data path."""
+RATE_LIMIT_SECONDS = 1.0
+"""How long a backend is set aside whose 429 does not tell."""
+MOST_RATE_LIMIT_SECONDS = 60.0
+"""Longest time that a 429 sets a backend aside, whatever it asks for: a mistaken header must not cost an hour."""
+
+# Busy, out of quota, or without such a path or model: that the others should be asked is no reason to trust it less. One client
+# that can provoke an answer must not be able to take a backend from all others.
+_NO_FAULT: frozenset[Cause] = frozenset({"full", "rate_limit", "not_found"})
+_UNREACHED: frozenset[Cause] = frozenset({"connect", "tls", "timeout", "reset"})
+# Its key is the router's, its path and its model the configuration's: these are not the client's mistakes.
+_REFUSALS: dict[int, Cause] = {401: "auth", 403: "auth", 404: "not_found", 408: "timeout", 429: "rate_limit"}
+
+logger = logging.getLogger("slipway_router")
+
+
+class Target:
+    """One backend at work."""
+
+    metrics: BackendMetrics
+    """Set by the router, once all backends are there."""
+
+    def __init__(self, backend: Backend, key: str | None) -> None:
+        """
+        Args:
+            backend: What the configuration says of it.
+            key: The bearer token that it wants.
+        """
+        self.backend = backend
+        self.name = backend.name
+        self.model = backend.model
+        self.total = backend.timeouts.total
+        self.status = ProviderStatus(
+            backend.name, cost_per_1k_tokens=backend.cost_per_1k_tokens, context_tokens=backend.context_tokens
+        )
+        self.pool = Pool(backend.url, backend.timeouts, backend.max_connections)
+        self.in_flight = 0
+        self._reached = False
+        url = urlsplit(backend.url)
+        common = f"host: {url.netloc}\r\naccept-encoding: identity\r\nuser-agent: slipway-router\r\n"
+        if key is not None:
+            common += f"authorization: Bearer {key}\r\n"
+        self._heads = {
+            task: f"POST {url.path}{path.removeprefix('/v1')} HTTP/1.1\r\n{common}content-type: application/json\r\n".encode()
+            for path, task in TASKS.items()
+        }
+        self.probe = f"GET {url.path}/models HTTP/1.1\r\n{common}\r\n".encode()
+        self.headers: list[Header] = [(b"x-slipway-backend", backend.name.encode())]
+        if backend.resource is not None:
+            self.headers.append((b"x-slipway-resource", backend.resource.encode("latin-1", "replace")))
+
+    def head(self, task: Task, size: int, request_id: bytes, tracing: bytes) -> bytes:
+        """The head of a request with a body of this many bytes."""
+        return b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (self._heads[task], tracing, request_id, size)
+
+    def check(self, answer: Answer) -> None:
+        """Refuse an answer that another backend might give better. A client's own mistake (any other 4xx) is passed on.
+
+        Raises:
+            UpstreamError: on a 5xx, on 401 and 403 (the key is the router's), 404 (so are path and model), 408 and 429.
+        """
+        code = answer.status
+        if code < 400 or (code < 500 and code not in _REFUSALS):
+            return
+        after = _retry_after(answer)
+        raise UpstreamError(_REFUSALS.get(code, "status"), f"answered {code}", retry_after=after)
+
+    def succeeded(self, latency_ms: float | None, answer: Answer) -> None:
+        """Take in a good answer."""
+        was = self.status.available
+        self.status.update(latency_ms, success=True)
+        self.status.reachable = self._reached = True
+        for name, value in answer.headers:
+            if name == b"x-ratelimit-remaining-requests" and value.isdigit():
+                self.status.rate_limit_remaining = int(value)
+        self._tell(was, "answers again")
+
+    def failed(self, error: UpstreamError) -> None:
+        """Take in a failure, as far as it is one of the backend."""
+        if error.cause == "rate_limit":
+            self.status.set_aside(min(error.retry_after or RATE_LIMIT_SECONDS, MOST_RATE_LIMIT_SECONDS))
+        if error.cause in _NO_FAULT:
+            return
+        was = self.status.available
+        self.status.update(None, success=False)
+        if error.cause in _UNREACHED:
+            self.status.reachable = False
+        self._tell(was, error.detail)
+
+    def probed(self, error: UpstreamError | None, answer: Answer | None) -> None:
+        """Take in the outcome of a health probe: a success or a failure like that of a request, with two exceptions.
+
+        Failed probes alone take the error rate no further than to where the backend is unavailable, or an hour's outage would
+        take as many successes to forget as ten minutes'. And before a backend was ever reached its failures do not stay: a model
+        server that loads weights for minutes has not failed.
+        """
+        if error is not None:
+            if self.status.available or error.cause in _NO_FAULT:
+                self.failed(error)
+            self.status.reachable = error.cause in ("full", "rate_limit")
+        elif answer is not None:
+            if not self._reached:
+                self.status.forget_errors()
+            self.succeeded(None, answer)
+
+    def _tell(self, was: bool, why: str) -> None:
+        if self.status.available != was:
+            state = "available" if self.status.available else "unavailable"
+            logger.warning("backend %s is %s now: it %s", self.name, state, why)
+
+
+def _retry_after(answer: Answer) -> float | None:
+    """Seconds of a `Retry-After` header. Its other form, a date, is not used by model servers and vendors."""
+    for name, value in answer.headers:
+        if name == b"retry-after" and value.isdigit() and len(value) <= 6:
+            return float(value)
+    return None
