@@ -1,0 +1,169 @@
+"""A model served on GPUs of one's own, or on CPUs: one StatefulSet with all that it needs."""
+
+from typing import Any, cast
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from slipway.backend import Backend
+from slipway.kubernetes import restricted
+from slipway.kubernetes.disruption import budget
+from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
+from slipway.kubernetes.gpu_model_server_pod import claim, pod
+from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
+from slipway.kubernetes.model_engine import PORT
+from slipway.kubernetes.names import version_label
+from slipway.kubernetes.network import anywhere, isolate
+
+COMPONENT = "model-server"
+"""Value of the label `app.kubernetes.io/name` of its pods."""
+TOKEN_KEY = "token"  # noqa: S105 -- the name of a key
+# Pulumi would wait for a Service's endpoints at most ten minutes, and weights take longer: the StatefulSet is waited for.
+_NO_WAIT = {"pulumi.com/skipAwait": "true"}
+
+
+class GpuModelServer(pulumi.ComponentResource):
+    """A model behind OpenAI's API, inside a cluster.
+
+    It is a StatefulSet, not a Deployment, for two reasons. Each replica keeps its own volume with its copy of the weights. And a
+    StatefulSet stops a pod before it starts the next, so a new version gets the GPUs that the old one leaves; a Deployment would
+    start first, and wait for ever where the last GPU is taken. While a single replica changes, the model is away: routers then
+    take another backend.
+    """
+
+    url: pulumi.Output[str]
+    """Base address for clients in the cluster, such as `http://llama.ai.svc:8000/v1`."""
+    service_name: pulumi.Output[str]
+    """Name of the Service: the component's own."""
+
+    def __init__(self, name: str, args: GpuModelServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """
+        Raises:
+            pulumi.InputPropertiesError: with every fault of the arguments, before anything is registered.
+        """
+        settings = GpuModelServerSettings.of(name, args)
+        inputs: dict[str, Any] = {**args}
+        if settings.hub_token is not None:
+            # A component's own inputs are kept in state too.
+            inputs["hub_token"] = pulumi.Output.secret(settings.hub_token)
+        super().__init__("slipway:index:GpuModelServer", name, inputs, opts)
+        self._settings = settings
+        self._name = name
+        self._pods = restricted.selector(COMPONENT, name)
+        labels = {**restricted.labels(COMPONENT, name), **version_label(settings.image)}
+
+        def meta(object_name: str, annotations: dict[str, str] | None = None) -> k8s.meta.v1.ObjectMetaArgsDict:
+            made: k8s.meta.v1.ObjectMetaArgsDict = {"name": object_name, "namespace": settings.namespace, "labels": labels}
+            return {**made, "annotations": annotations} if annotations else made
+
+        # The address is by the component's own name, so the Service has that and not its logical name.
+        k8s.core.v1.Service(
+            f"{name}-service",
+            metadata=meta(name, _NO_WAIT),
+            spec={"selector": self._pods, "ports": [{"name": "http", "port": PORT, "target_port": "http"}]},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        headless = k8s.core.v1.Service(
+            f"{name}-headless",
+            metadata=meta(f"{name}-headless", _NO_WAIT),
+            spec={"cluster_ip": "None", "selector": self._pods, "ports": [{"name": "http", "port": PORT, "target_port": "http"}]},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        account = k8s.core.v1.ServiceAccount(
+            f"{name}-account",
+            metadata=meta(f"{name}-account"),
+            automount_service_account_token=False,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        policy_spec = isolate(self._pods, PORT, settings.clients, anywhere(settings.server.hub_port))
+        policy = k8s.networking.v1.NetworkPolicy(
+            f"{name}-network",
+            metadata=meta(f"{name}-network"),
+            spec={**policy_spec, "egress": []} if settings.server.offline else policy_spec,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        before: list[pulumi.Resource] = [headless, account, policy]
+        token: tuple[pulumi.Input[str], str] | None = None
+        if settings.hub_token is not None:
+            secret = k8s.core.v1.Secret(
+                f"{name}-hub-token",
+                metadata=meta(f"{name}-hub-token"),
+                string_data={TOKEN_KEY: pulumi.Output.secret(settings.hub_token)},
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            token = (f"{name}-hub-token", TOKEN_KEY)
+            before.append(secret)
+        elif settings.hub_token_secret is not None:
+            token = (settings.hub_token_secret["name"], settings.hub_token_secret["key"])
+        if settings.replicas > 1:
+            k8s.policy.v1.PodDisruptionBudget(
+                f"{name}-pdb",
+                metadata=meta(f"{name}-pdb"),
+                spec=budget(self._pods),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        timeout, gone = f"{settings.rollout_seconds}s", f"{settings.server.drain.grace_seconds + 300}s"
+        k8s.apps.v1.StatefulSet(
+            f"{name}-server",
+            # Nothing becomes ready where nothing runs.
+            metadata=meta(f"{name}-server", None if settings.replicas else _NO_WAIT),
+            spec={
+                "service_name": f"{name}-headless",
+                "replicas": settings.replicas,
+                "selector": {"match_labels": self._pods},
+                # Servers need not know of each other. And a change that repairs a server which never became ready is rolled
+                # out, where the ordered policy would wait for that server (Kubernetes, "StatefulSets", forced rollback).
+                "pod_management_policy": "Parallel",
+                "update_strategy": {"type": "RollingUpdate", "rolling_update": {"partition": 0}},
+                "min_ready_seconds": 10,
+                "revision_history_limit": 5,
+                "persistent_volume_claim_retention_policy": {
+                    "when_deleted": "Retain" if settings.keep_cache else "Delete",
+                    # A replica that comes back finds its weights.
+                    "when_scaled": "Retain",
+                },
+                "template": {
+                    "metadata": {
+                        "labels": labels,
+                        "annotations": {
+                            "prometheus.io/scrape": "true",
+                            "prometheus.io/port": str(PORT),
+                            "prometheus.io/path": "/metrics",
+                        },
+                    },
+                    "spec": pod(settings, self._pods, f"{name}-account", token),
+                },
+                "volume_claim_templates": [claim(settings)],
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=before,
+                custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout, delete=gone),
+            ),
+        )
+
+        self.service_name = pulumi.Output.from_input(name)
+        self.url = pulumi.Output.concat("http://", name, ".", settings.namespace, f".svc:{PORT}/v1")
+        self.register_outputs({"url": self.url, "service_name": self.service_name})
+
+    def backend(self, name: str | None = None, **more: Any) -> Backend:
+        """This server as a backend of a router.
+
+        Args:
+            name: Name in metrics, headers and the policy. Default: the component's.
+            more: Any other field of `slipway.backend.Backend`, such as `quality`; it wins over what is known here.
+        """
+        server = self._settings.server
+        known: dict[str, Any] = {
+            "name": name or self._name,
+            "url": self.url,
+            "model": server.served_name,
+            "tasks": list(server.tasks),
+            "self_hosted": True,
+            "timeouts": {"total": float(server.drain.stream_seconds)},
+            "resource": self._name,
+            "egress": {"pod_labels": self._pods, "namespace": self._settings.namespace, "port": PORT},
+        }
+        if server.context_tokens:
+            known["context_tokens"] = server.context_tokens
+        return cast("Backend", {**known, **more})

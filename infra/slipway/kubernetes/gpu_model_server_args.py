@@ -1,0 +1,110 @@
+"""What can be said about a model server."""
+
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+from slipway.accelerators import GpuNodeLabels
+from slipway.backend import SecretKeyRef
+from slipway.kubernetes.model_engine import ModelEngine
+from slipway.kubernetes.network import Peer
+from slipway.kubernetes.quantity import ComputeResources
+from slipway.sizing import Dtype
+
+
+class GgufArgs(TypedDict):
+    """A GGUF file in the model's repository on the hub."""
+
+    file: str
+    """Its path in the repository, such as `qwen2.5-1.5b-instruct-q4_k_m.gguf`. One file, not a part of several."""
+    bytes: int
+    """Its exact size in bytes, as the hub shows it. Memory, volume and startup budget come from it."""
+    sha256: NotRequired[str]
+    """Its SHA-256 in hexadecimal, as the hub shows it. Default: only the size is compared."""
+
+
+class GpuToleration(TypedDict):
+    """A taint of the nodes that the pods tolerate."""
+
+    key: str
+    """The taint's key."""
+    value: NotRequired[str]
+    """The taint's value. Default: any."""
+    effect: NotRequired[str]
+    """'NoSchedule', 'PreferNoSchedule' or 'NoExecute'. Default: all three."""
+
+
+class GpuModelServerArgs(TypedDict):
+    """What only says `pulumi.Input` may come from other resources. All else must be plain: the plan is checked with it."""
+
+    model: str
+    """Repository on the model hub, such as `meta-llama/Llama-3.3-70B-Instruct`; for vLLM also a path in the image."""
+    namespace: pulumi.Input[str]
+    """Namespace to run in. It must exist."""
+    accelerator: NotRequired[str]
+    """GPUs of one replica, as name and number from the accelerator catalogue, such as `a100-80gb:4`. Required with engine
+    'vllm', refused with 'llama.cpp'."""
+    engine: NotRequired[ModelEngine]
+    """'vllm' on GPUs or 'llama.cpp' on CPUs. Default 'vllm'."""
+    image: NotRequired[pulumi.Input[str]]
+    """Image of the engine, by version or digest. Default: the engine's official one, pinned by version."""
+    revision: NotRequired[str]
+    """Git revision of the weights, best a commit. Default: the newest at each download."""
+    served_name: NotRequired[str]
+    """The model's name in the API. Default: `model`."""
+    tasks: NotRequired[Sequence[str]]
+    """What it is for: 'chat', 'completions', 'embeddings'. Default: the first two. A model for embeddings does nothing else."""
+    dtype: NotRequired[Dtype]
+    """What vLLM computes in: 'auto', 'bfloat16', 'float16' or 'float32'. Default 'auto': as the checkpoint says."""
+    context_tokens: NotRequired[int]
+    """Most tokens of prompt and answer together. Default: the model's own with vLLM, 4096 with llama.cpp."""
+    parallel_requests: NotRequired[int]
+    """Most requests that are answered at a time, the others wait. Default: vLLM's own, 2 with llama.cpp."""
+    tensor_parallel_size: NotRequired[int]
+    """GPUs that share each layer. Times `pipeline_parallel_size` it must be all of them. Default: what that leaves."""
+    pipeline_parallel_size: NotRequired[int]
+    """Groups of GPUs that share the layers among them. Default 1."""
+    extra_args: NotRequired[Sequence[str]]
+    """More arguments of the engine, each word an entry. Those that the component sets itself are refused."""
+    model_parameters_billion: NotRequired[float]
+    """Parameters of the model, in 10^9. Default: by its name (`70B`); required where that does not tell. vLLM only."""
+    weight_bits: NotRequired[int]
+    """Bits of one stored weight: 4, 8, 16 or 32. Default: by the model's name where that says AWQ, FP8 and such, else by `dtype`.
+    vLLM only."""
+    gguf: NotRequired[GgufArgs]
+    """The file to serve. Required with engine 'llama.cpp', refused with 'vllm'."""
+    replicas: NotRequired[int]
+    """Servers, each with its own GPUs and its own copy of the weights. 0 frees the GPUs and keeps the volumes. Default 1."""
+    longest_stream_seconds: NotRequired[int]
+    """Longest answer that is let finish when a server is stopped, in seconds. The grace period comes from it. Default 900."""
+    resources: NotRequired[ComputeResources]
+    """CPU and memory of the host. Default: from GPUs and weights, see `slipway.sizing`."""
+    cache_gib: NotRequired[int]
+    """Volume of each server for weights and compiled kernels, in GiB. Default: twice the weights and 10. A change replaces the
+    server: Kubernetes takes no change of a StatefulSet's volumes."""
+    storage_class: NotRequired[pulumi.Input[str]]
+    """Storage class of these volumes. Default: the cluster's. A change replaces the server."""
+    keep_cache: NotRequired[bool]
+    """Whether the volumes outlive the server. Default false: what is in them can be downloaded again."""
+    hub_token: NotRequired[pulumi.Input[str]]
+    """Token for gated models, kept as a secret. Excludes `hub_token_secret`."""
+    hub_token_secret: NotRequired[SecretKeyRef]
+    """A Secret in the same namespace that has the token. Excludes `hub_token`."""
+    hub_endpoint: NotRequired[str]
+    """Address of the model hub or its mirror, without a path. Its port is the one way out. Default: Hugging Face's."""
+    offline: NotRequired[bool]
+    """Whether the server may connect to nothing: the weights are in the image or on its volume already. Default false."""
+    clients: NotRequired[Sequence[Peer]]
+    """Who may connect to it. Default: what this library runs in the same namespace, and Prometheus in the namespace 'monitoring'.
+    `[]`: nobody."""
+    node_labels: NotRequired[GpuNodeLabels]
+    """By which label GPU nodes are chosen: 'gpu-feature-discovery', 'gke' or 'karpenter'. Default: the first."""
+    node_selector: NotRequired[Mapping[str, str]]
+    """More labels that a node must have."""
+    tolerations: NotRequired[Sequence[GpuToleration]]
+    """More taints to tolerate, beside `nvidia.com/gpu`."""
+    download_mb_per_second: NotRequired[float]
+    """Rate from hub to volume for the startup budget, in MB/s. Default 100."""
+    load_mb_per_second: NotRequired[float]
+    """Rate from volume to memory for the startup budget, in MB/s. Default 500."""

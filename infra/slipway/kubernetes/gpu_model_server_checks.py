@@ -1,0 +1,144 @@
+"""What is refused of a model server's arguments one by one; what only their sum tells is refused where it is decided."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import pulumi
+
+from slipway.args import Faults, known
+from slipway.kubernetes import names
+from slipway.kubernetes.model_engine import Engine, ModelEngine
+from slipway.kubernetes.network import Peer, check_peer
+
+NAME_LENGTH = 45
+"""Kubernetes makes a label, 63 characters at most, of a StatefulSet's name, here with '-server', and 11 more characters."""
+HUB = "https://huggingface.co"
+_TASKS = ("chat", "completions", "embeddings")
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+_WORD = re.compile(r"[^\s-]\S*")
+_PATH = re.compile(r"/\S+")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+_INPUTS = frozenset({"namespace", "image", "storage_class", "hub_token", "hub_token_secret", "clients"})
+
+
+def only_plain(value: object, path: str, faults: Faults) -> None:
+    """Refuse what another resource makes, where a plain value must decide."""
+    if isinstance(value, pulumi.Output) or hasattr(value, "__await__"):
+        faults.add(path, "comes from another resource; give a plain value, since the plan is checked with it")
+    elif isinstance(value, Mapping):
+        for key, item in cast("Mapping[str, object]", value).items():
+            if path or key not in _INPUTS:
+                only_plain(item, f"{path}.{key}" if path else key, faults)
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(cast("Sequence[object]", value)):
+            only_plain(item, f"{path}[{i}]", faults)
+
+
+def check_texts(name: str, given: dict[str, Any], faults: Faults) -> None:
+    """Refuse texts that are not what they should be, the name and the lists' entries too."""
+    if len(name) > NAME_LENGTH:
+        faults.add(
+            "name", f"is {name!r} ({len(name)} characters); give at most {NAME_LENGTH}, since Kubernetes labels pods with more"
+        )
+    else:
+        names.check_name(name, faults)
+    for key, check in (("namespace", names.check_namespace), ("image", names.check_image)):
+        if not faults.at(key):
+            known(given.get(key), lambda plain, key=key, check=check: check(key, plain, faults))
+    shapes = {
+        "served_name": (_WORD, "a name without spaces, not beginning with '-'"),
+        "revision": (_REVISION, "a commit, tag or branch of the model's repository"),
+        "hub_endpoint": (_ENDPOINT, f"an address such as '{HUB}', without a path"),
+    }
+    for key, (shape, wanted) in shapes.items():
+        value = given.get(key)
+        if isinstance(value, str) and not shape.fullmatch(value):
+            faults.add(key, f"is {value!r}; give {wanted}")
+    endpoint = given.get("hub_endpoint")
+    if isinstance(endpoint, str) and not faults.at("hub_endpoint") and not 0 < int((endpoint + ":1").split(":")[2]) < 65536:
+        faults.add("hub_endpoint", f"is {endpoint!r}; give a port from 1 to 65535")
+    for i, task in enumerate(_listed(given, "tasks")):
+        if isinstance(task, str) and task not in _TASKS:
+            faults.add(f"tasks[{i}]", f"is {task!r}; give {', '.join(repr(t) for t in _TASKS)}")
+    if given.get("tasks") is not None and not given["tasks"]:
+        faults.add("tasks", f"is empty; give {', '.join(repr(t) for t in _TASKS)}, or leave it out")
+    for i, toleration in enumerate(_listed(given, "tolerations")):
+        effect = cast("Mapping[str, object]", toleration).get("effect") if isinstance(toleration, Mapping) else None
+        if isinstance(effect, str) and effect not in _EFFECTS:
+            faults.add(f"tolerations[{i}].effect", f"is {effect!r}; give {', '.join(repr(e) for e in _EFFECTS)}")
+    for i, peer in enumerate(_listed(given, "clients")):
+        if isinstance(peer, Mapping):
+            check_peer(f"clients[{i}]", cast("Peer", peer), faults)
+
+
+def check_numbers(given: dict[str, Any], faults: Faults) -> None:
+    """Refuse numbers that no server can have."""
+    least = {
+        "replicas": 0,
+        "context_tokens": 1,
+        "parallel_requests": 1,
+        "tensor_parallel_size": 1,
+        "pipeline_parallel_size": 1,
+        "longest_stream_seconds": 1,
+        "cache_gib": 1,
+    }
+    for key, floor in least.items():
+        value = given.get(key)
+        if isinstance(value, int) and value < floor:
+            faults.add(key, f"is {value}; give {floor} or more")
+    for key in ("model_parameters_billion", "download_mb_per_second", "load_mb_per_second"):
+        value = given.get(key)
+        if isinstance(value, int | float) and not (value > 0 and math.isfinite(value)):
+            faults.add(key, f"is {value:g}; give more than 0")
+    bits = given.get("weight_bits")
+    if isinstance(bits, int) and bits not in (4, 8, 16, 32):
+        faults.add("weight_bits", f"is {bits}; give 4, 8, 16 or 32")
+
+
+def check_engine(kind: ModelEngine, engine: Engine, given: dict[str, Any], faults: Faults) -> None:
+    """Refuse what this engine does not take."""
+    model = given.get("model")
+    if isinstance(model, str):
+        if kind is ModelEngine.LLAMA_CPP and not _REPOSITORY.fullmatch(model):
+            faults.add("model", f"is {model!r}; give the repository on the hub that has the GGUF file, as OWNER/NAME")
+        elif kind is ModelEngine.VLLM and not (_REPOSITORY.fullmatch(model) or _PATH.fullmatch(model) or _WORD.fullmatch(model)):
+            faults.add("model", f"is {model!r}; give a repository on the hub, as OWNER/NAME, or a path in the image")
+    foreign = (
+        ("gguf",)
+        if kind is ModelEngine.VLLM
+        else ("dtype", "weight_bits", "model_parameters_billion", "tensor_parallel_size", "pipeline_parallel_size", "node_labels")
+    )
+    for key in foreign:
+        if key in given:
+            faults.add(key, f"does nothing with engine '{kind.value}'; leave it out, or take the other engine")
+    for i, word in enumerate(_listed(given, "extra_args")):
+        flag = _flag(word) if isinstance(word, str) else ""
+        if flag in engine.own_arguments:
+            faults.add(f"extra_args[{i}]", f"is {flag!r}, which the component sets itself; {engine.own_arguments[flag]}")
+
+
+def _flag(word: str) -> str:
+    """An argument's name alone, in the spelling with dashes: both engines take underscores too, and `--name=value`."""
+    flag = word.split("=", 1)[0]
+    return flag.replace("_", "-") if flag.startswith("--") else flag
+
+
+def check_keys(given: dict[str, Any], faults: Faults) -> None:
+    """Refuse arguments that exclude each other."""
+    if "hub_token" in given and "hub_token_secret" in given:
+        faults.add("hub_token", "excludes 'hub_token_secret'; give the token or the Secret that has it")
+    if given.get("hub_token") == "":
+        faults.add("hub_token", "is empty; leave it out where the model needs none")
+    if given.get("offline") is True:
+        for key in ("hub_token", "hub_token_secret", "download_mb_per_second"):
+            if key in given:
+                faults.add(key, "does nothing with 'offline'; leave one of them out")
+
+
+def _listed(given: dict[str, Any], key: str) -> Sequence[object]:
+    value = given.get(key)
+    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()

@@ -1,0 +1,148 @@
+"""The pod of a model server and the volume that goes with it."""
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from slipway.kubernetes import restricted
+from slipway.kubernetes.disruption import spread
+from slipway.kubernetes.gpu_model_server_args import GpuToleration
+from slipway.kubernetes.gpu_model_server_settings import STARTUP_PERIOD_SECONDS, GpuModelServerSettings
+from slipway.kubernetes.model_engine import CACHE, PORT, EngineContainer
+
+CACHE_VOLUME = "model-cache"
+TOKEN_ENV = "HF_TOKEN"  # noqa: S105 -- the name of a variable
+TMP_GIB = 4
+
+
+def pod(
+    settings: GpuModelServerSettings, pods: Mapping[str, str], account: str, token: tuple[pulumi.Input[str], str] | None
+) -> k8s.core.v1.PodSpecArgsDict:
+    """The pod's specification.
+
+    Args:
+        settings: What was decided.
+        pods: Labels that select the pods of this server.
+        account: Name of the ServiceAccount.
+        token: Name of the Secret with the hub's token, and the key within it.
+    """
+    parts = settings.engine.container(settings.server)
+    loader = _loader(settings, parts, token)
+    # Only who downloads gets the token.
+    server_token = None if loader else token
+    spec: k8s.core.v1.PodSpecArgsDict = {
+        "service_account_name": account,
+        "automount_service_account_token": False,
+        # A Service called 'vllm' would set VLLM_PORT in every pod of the namespace, which vLLM takes for its own setting.
+        "enable_service_links": False,
+        "termination_grace_period_seconds": settings.server.drain.grace_seconds,
+        "security_context": restricted.pod_security(settings.engine.user),
+        "node_selector": settings.node_selector,
+        "tolerations": _tolerations(settings),
+        "topology_spread_constraints": _spread(settings, pods),
+        "containers": [_server(settings, parts, server_token)],
+        "volumes": [
+            {"name": "shm", "empty_dir": {"medium": "Memory", "size_limit": f"{settings.shm_gib}Gi"}},
+            {"name": "tmp", "empty_dir": {"size_limit": f"{TMP_GIB}Gi"}},
+        ],
+    }
+    if loader:
+        spec["init_containers"] = loader
+    return spec
+
+
+def claim(settings: GpuModelServerSettings) -> k8s.core.v1.PersistentVolumeClaimArgsDict:
+    """The volume of each replica: weights that several replicas write at once would be broken, so none is shared."""
+    spec: k8s.core.v1.PersistentVolumeClaimSpecArgsDict = {
+        "access_modes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": f"{settings.cache_gib}Gi"}},
+    }
+    if settings.storage_class is not None:
+        spec["storage_class_name"] = settings.storage_class
+    return {"metadata": {"name": CACHE_VOLUME}, "spec": spec}
+
+
+def _server(
+    settings: GpuModelServerSettings, parts: EngineContainer, token: tuple[pulumi.Input[str], str] | None
+) -> k8s.core.v1.ContainerArgsDict:
+    gpus = {"nvidia.com/gpu": str(settings.gpus)} if settings.gpus else {}
+    return {
+        "name": "server",
+        "image": settings.image,
+        "command": parts.command,
+        "args": parts.args,
+        "env": _env(parts.env, token),
+        "ports": [{"name": "http", "container_port": PORT}],
+        "resources": {
+            "requests": {**settings.requests, **gpus},
+            "limits": {**settings.limits, **gpus},
+        },
+        "startup_probe": {
+            **parts.startup,
+            "period_seconds": STARTUP_PERIOD_SECONDS,
+            "failure_threshold": settings.startup_failures,
+        },
+        "readiness_probe": {**parts.readiness, "period_seconds": 5, "timeout_seconds": 5, "failure_threshold": 3},
+        # Patient: a restart costs minutes of loading, so a busy server must not look dead.
+        "liveness_probe": {**parts.liveness, "period_seconds": 15, "timeout_seconds": 10, "failure_threshold": 8},
+        "lifecycle": {"pre_stop": parts.pre_stop},
+        "security_context": restricted.container_security(),
+        "volume_mounts": [
+            {"name": CACHE_VOLUME, "mount_path": CACHE},
+            {"name": "shm", "mount_path": "/dev/shm"},  # noqa: S108 -- a mount
+            {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108 -- a mount
+        ],
+    }
+
+
+def _loader(
+    settings: GpuModelServerSettings, parts: EngineContainer, token: tuple[pulumi.Input[str], str] | None
+) -> list[k8s.core.v1.ContainerArgsDict]:
+    if not parts.loader:
+        return []
+    return [
+        {
+            "name": "loader",
+            "image": settings.image,
+            "command": parts.loader,
+            "env": _env(parts.loader_env, token),
+            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+            "security_context": restricted.container_security(),
+            "volume_mounts": [
+                {"name": CACHE_VOLUME, "mount_path": CACHE},
+                {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108 -- a mount
+            ],
+        }
+    ]
+
+
+def _env(plain: Mapping[str, str], token: tuple[pulumi.Input[str], str] | None) -> Sequence[k8s.core.v1.EnvVarArgsDict]:
+    env: list[k8s.core.v1.EnvVarArgsDict] = [{"name": name, "value": value} for name, value in plain.items()]
+    if token:
+        env.append({"name": TOKEN_ENV, "value_from": {"secret_key_ref": {"name": token[0], "key": token[1]}}})
+    return env
+
+
+def _tolerations(settings: GpuModelServerSettings) -> list[k8s.core.v1.TolerationArgsDict]:
+    # GKE, EKS and NVIDIA's GPU Operator keep other pods off GPU nodes by this taint.
+    gpu: list[k8s.core.v1.TolerationArgsDict] = (
+        [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}] if settings.gpus else []
+    )
+    return [*gpu, *(_toleration(t) for t in settings.tolerations)]
+
+
+def _toleration(asked: GpuToleration) -> k8s.core.v1.TolerationArgsDict:
+    made: k8s.core.v1.TolerationArgsDict = {"key": asked["key"], "operator": "Exists"}
+    if "value" in asked:
+        made = {"key": asked["key"], "operator": "Equal", "value": asked["value"]}
+    if "effect" in asked:
+        made["effect"] = asked["effect"]
+    return made
+
+
+def _spread(settings: GpuModelServerSettings, pods: Mapping[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:
+    if settings.replicas < 2:
+        return []
+    # The label by which a StatefulSet's pods tell their revision.
+    return [{**constraint, "match_label_keys": ["controller-revision-hash"]} for constraint in spread(pods)]

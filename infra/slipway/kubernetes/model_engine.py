@@ -1,0 +1,102 @@
+"""What an engine must tell a model server, and what it is told: the joint at which engines are exchanged."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+import pulumi_kubernetes as k8s
+
+from slipway.kubernetes.drain import Drain
+from slipway.sizing import Dtype, Weights
+
+PORT = 8000
+"""Where every engine listens."""
+CACHE = "/model-cache"
+"""Where the volume for weights and compiled kernels is mounted."""
+
+
+class ModelEngine(StrEnum):
+    """What serves the model."""
+
+    VLLM = "vllm"
+    """vLLM's OpenAI-compatible server, on GPUs."""
+    LLAMA_CPP = "llama.cpp"
+    """llama.cpp's OpenAI-compatible server, on CPUs, with weights in one GGUF file."""
+
+
+@dataclass(frozen=True)
+class Gguf:
+    """A GGUF file, checked."""
+
+    file: str
+    size_bytes: int
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What an engine is told, checked and with every default filled in."""
+
+    model: str
+    revision: str | None
+    served_name: str
+    dtype: Dtype
+    weights: Weights
+    context_tokens: int | None
+    parallel_requests: int | None
+    tensor_parallel_size: int
+    pipeline_parallel_size: int
+    drain: Drain
+    tasks: Sequence[str]
+    hub_endpoint: str
+    offline: bool
+    cpus: int
+    gguf: Gguf | None
+    extra_args: Sequence[str]
+
+    @property
+    def hub_port(self) -> int:
+        """TCP port of the hub."""
+        address = urlsplit(self.hub_endpoint)
+        return address.port or (80 if address.scheme == "http" else 443)
+
+
+@dataclass(frozen=True)
+class EngineContainer:
+    """The part of a pod's manifest that is the engine's own."""
+
+    command: Sequence[str]
+    args: Sequence[str]
+    env: Mapping[str, str]
+    startup: k8s.core.v1.ProbeArgsDict
+    """How to ask whether the model has answered once. Period and threshold come from the startup budget."""
+    readiness: k8s.core.v1.ProbeArgsDict
+    """How to ask for the model."""
+    liveness: k8s.core.v1.ProbeArgsDict
+    """How to ask for the process; must not wait for the model."""
+    pre_stop: k8s.core.v1.LifecycleHandlerArgsDict
+    """What happens before SIGTERM."""
+    loader: Sequence[str] = ()
+    """Command of the init container that puts the weights on the volume; empty where the engine does it."""
+    loader_env: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine."""
+
+    image: str
+    """Its official image, by version."""
+    user: int
+    """Whom it runs as, in this image."""
+    on_gpus: bool
+    """Whether it needs an accelerator; one that does not, takes none."""
+    own_arguments: Mapping[str, str]
+    """Arguments that the component sets itself, by what to do instead."""
+    container: Callable[[ServerSettings], EngineContainer]
+
+
+def http_get(path: str) -> k8s.core.v1.ProbeArgsDict:
+    """A probe that asks for a page of the server."""
+    return {"http_get": {"path": path, "port": "http"}}
