@@ -206,7 +206,7 @@ def _check_startable(spec: ProcessSpec, found: Running | None) -> None:
         raise ProcessError(f"'{spec.name}' cannot start: its working directory {spec.directory} does not exist")
     if not os.access(spec.command[0], os.X_OK) or Path(spec.command[0]).is_dir():
         raise ProcessError(f"'{spec.name}' cannot start: there is no program {spec.command[0]}")
-    if spec.port is not None and (found is None or found.record.port != spec.port) and not _leftovers(spec.home):
+    if spec.port is not None and found is not None and found.record.port != spec.port:
         _check_port(spec.name, spec.host, spec.port)
 
 
@@ -261,6 +261,8 @@ def _locked(home: Path, name: str) -> Generator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            # It may have taken the lock a moment ago and not have written its pid yet.
+            time.sleep(_PAUSE_SECONDS)
             holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
             raise ProcessError(f"another command (pid {holder}) is at work on '{name}'; wait until it has ended") from None
         os.ftruncate(handle, 0)
