@@ -1,0 +1,102 @@
+"""Every fault of a stack's settings at once, those of all its components too, before anything is registered."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import pulumi
+
+from settings import Model, Settings
+from slipway import Backend, vendor
+from slipway.backend import PLACEHOLDER_URL
+
+
+def check(settings: Settings) -> None:
+    """Ask each component what it thinks of its arguments.
+
+    Raises:
+        pulumi.RunError: with every fault there is; the engine prints it without a traceback.
+    """
+    faults = [
+        fault.replace("args.", f"slipway:models[{i}].", 1)
+        for i, model in enumerate(settings.models)
+        for fault in _refused(lambda m=model: _resolver(m)(m.name, _args(m)))
+    ]
+    if settings.router:
+        faults += [_own_path(fault, len(settings.models)) for fault in _refused(lambda: _check_router(settings))]
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise pulumi.RunError(f"Pulumi.{pulumi.get_stack()}.yaml has {count}:" + "".join(f"\n  {f}" for f in faults))
+
+
+def _resolver(model: Model) -> Callable[[str, Any], object]:
+    """What a component's constructor calls first. Each place is imported only where a model runs there."""
+    match model.place:
+        case "local":
+            from slipway.local.model_server import LocalModel
+
+            return LocalModel.of
+        case "kubernetes":
+            from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
+
+            return GpuModelServerSettings.of
+        case "aws":
+            from slipway.aws.sagemaker_fleet import Fleet
+
+            return Fleet.of
+        case "gcp":
+            from slipway.gcp.vertex_endpoint import resolve
+
+            return resolve
+
+
+def _args(model: Model) -> dict[str, Any]:
+    return {"namespace": "checked", **model.args} if model.place == "kubernetes" else model.args
+
+
+def _check_router(settings: Settings) -> None:
+    """The router with backends that have every fact but the address, which nobody knows yet."""
+    assert settings.router
+    backends: list[Backend] = []
+    for model in settings.models:
+        if model.place in ("local", "kubernetes"):
+            known = {
+                "name": model.name,
+                "url": PLACEHOLDER_URL,
+                "model": model.name,
+                "egress": {"port": 443, "cidr": "0.0.0.0/0"},
+            }
+            backends.append(cast("Backend", {**known, **model.routing.model_dump(exclude_defaults=True, mode="json")}))
+    for entry in settings.vendors:
+        more: dict[str, Any] = entry.routing.model_dump(exclude_defaults=True, mode="json")
+        if entry.api_key:
+            more["api_key"] = entry.api_key.model_dump()
+        backends.append(vendor(entry.vendor, name=entry.name, model=entry.model, **more))
+    args: Any = {"backends": backends, **settings.router.args}
+    if settings.router.place == "local":
+        from slipway.local.router import checked_settings
+
+        checked_settings("router", args)
+    else:
+        from slipway.kubernetes.ai_api_service_args import Resolved
+
+        args |= {"namespace": "checked"}
+        Resolved.of("router", args)
+
+
+def _own_path(fault: str, models: int) -> str:
+    """A backend's path as the YAML has it: the models come first, then the vendors."""
+    at = re.match(r"args\.backends\[(\d+)\]", fault)
+    if at is None:
+        return fault.replace("args.", "slipway:router.", 1)
+    i = int(at[1])
+    return (f"slipway:models[{i}]" if i < models else f"slipway:vendors[{i - models}]") + fault[at.end() :]
+
+
+def _refused(build: Callable[[], object]) -> list[str]:
+    try:
+        build()
+    except pulumi.InputPropertiesError as error:
+        details = cast("list[Mapping[str, str]]", error.errors or [])
+        return [f"{fault['property_path']}: {fault['reason']}" for fault in details]
+    return []

@@ -1,0 +1,41 @@
+"""The router of the settings, in its place, with vendors' APIs beside the stack's own models."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+
+from models import Served
+from settings import Settings
+from slipway import AiApiService, Backend, LocalRouter, vendor
+
+
+def vendors(settings: Settings) -> list[Backend]:
+    """Vendors' APIs as backends. On this machine only those whose key is in the environment."""
+    found: list[Backend] = []
+    for entry in settings.vendors:
+        more = entry.routing.model_dump(exclude_defaults=True, mode="json")
+        backend = vendor(entry.vendor, name=entry.name, model=entry.model, **more)
+        if settings.router and settings.router.place == "local":
+            variable = backend.get("api_key_env", "")
+            if not os.environ.get(variable):
+                pulumi.log.info(f"{entry.name} is left out: {variable} is not set")
+                continue
+        elif entry.api_key:
+            backend["api_key"] = {"name": entry.api_key.name, "key": entry.api_key.key}
+        found.append(backend)
+    return found
+
+
+def route(settings: Settings, namespace: pulumi.Input[str], backends: Sequence[Backend], served: Sequence[Served]) -> None:
+    """Make the router and export its address."""
+    if settings.router is None:
+        return
+    args: Any = {"backends": backends, **settings.router.args}
+    if settings.router.place == "local":
+        after = pulumi.ResourceOptions(depends_on=[model.resource for model in served])
+        pulumi.export("url", LocalRouter("router", args, after).url)
+    else:
+        # In a cluster the router need not wait for weights to load: it is ready as soon as one backend answers.
+        pulumi.export("url", AiApiService("router", {**args, "namespace": namespace}).url)

@@ -1,0 +1,78 @@
+"""The settings of a stack: every fault at once, with its path in the YAML."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pytest
+
+from settings import Settings
+
+LLAMA = {"name": "llama", "place": "local"}
+OPENAI = {"vendor": "openai", "name": "gpt", "model": "gpt-4o"}
+LOCAL = {"place": "local"}
+
+
+def faults_of(data: Mapping[str, Any]) -> list[str]:
+    with pytest.raises(pulumi.RunError) as refused:
+        Settings.parse(data)
+    return [line.strip() for line in str(refused.value).splitlines()[1:]]
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        ({}, "slipway:models: is empty, and so is slipway:vendors; give at least one model or vendor"),
+        ({"models": [{"name": "llama"}]}, "slipway:models[0].place: is required"),
+        (
+            {"models": [{**LLAMA, "place": "azure"}]},
+            "slipway:models[0].place: is 'azure'; input should be 'local', 'kubernetes', 'aws' or 'gcp'",
+        ),
+        (
+            {"models": [LLAMA, LLAMA]},
+            "slipway:models[1].name: 'llama' is there twice, first as slipway:models[0]; names must differ",
+        ),
+        (
+            {"models": [LLAMA], "vendors": [{**OPENAI, "name": "llama"}], "router": LOCAL},
+            "slipway:vendors[0].name: 'llama' is there twice, first as slipway:models[0]; names must differ",
+        ),
+        (
+            {"vendors": [OPENAI]},
+            "slipway:vendors: need a router to use them; give slipway:router, or leave the vendors out",
+        ),
+        (
+            {"vendors": [OPENAI], "router": {"place": "kubernetes"}},
+            "slipway:vendors[0].api_key: is required in a cluster; give 'name' and 'key' of the Secret that holds it",
+        ),
+        (
+            {"models": [LLAMA], "vendors": [{**OPENAI, "vendor": "acme"}], "router": LOCAL},
+            "slipway:vendors[0].vendor: is 'acme'; ",
+        ),
+        ({"models": [LLAMA], "model": []}, "slipway:model: is not a setting here"),
+        (
+            {"models": [{**LLAMA, "routing": {"qualty": "low"}}]},
+            "slipway:models[0].routing.qualty: is not a setting here",
+        ),
+    ],
+)
+def test_each_fault_is_told_by_its_path(data: Mapping[str, Any], fault: str) -> None:
+    (found,) = faults_of(data)
+    assert found.startswith(fault)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    found = faults_of({"models": [{"name": "Llama", "place": "moon"}], "vendors": [{"vendor": "openai"}], "namespace": "No"})
+    assert [line.split(": ")[0] for line in found] == [
+        "slipway:namespace",
+        "slipway:models[0].name",
+        "slipway:models[0].place",
+        "slipway:vendors[0].name",
+        "slipway:vendors[0].model",
+    ]
+
+
+def test_what_the_settings_do_not_name_goes_to_the_component() -> None:
+    settings = Settings.parse({"models": [{**LLAMA, "port": 8101, "context_tokens": 512}], "router": {**LOCAL, "settings": {}}})
+    assert settings.models[0].args == {"port": 8101, "context_tokens": 512}
+    assert settings.router
+    assert settings.router.args == {"settings": {}}
