@@ -160,9 +160,9 @@ class Resolved:
 
 
 def _mappings(backends: object) -> list[Backend] | None:
-    """The backends as a list, or None where one of them could not be read as a backend at all."""
+    """The backends as a list, or None where one of them is no mapping: `check_shape` told so, and left `{}` in its place."""
     listed = cast("Sequence[object]", backends if isinstance(backends, list | tuple) else ())
-    return cast("list[Backend]", list(listed)) if all(isinstance(b, Mapping) for b in listed) else None
+    return cast("list[Backend]", list(listed)) if all(listed) else None
 
 
 def longest_stream(backends: Sequence[Backend], faults: Faults) -> float:

@@ -1,0 +1,145 @@
+"""What AiApiService refuses: each fault with its path and the choice there is, all of them in one error, nothing registered."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pytest
+
+from slipway.backend import Backend, vendor
+from slipway.kubernetes.ai_api_service import AiApiService
+from slipway.kubernetes.ai_api_service_args import Resolved, ServiceType
+from slipway.plan import plan_program
+
+OPENAI: Mapping[str, Any] = vendor("openai", name="openai", model="gpt-4o-mini", api_key={"name": "api-keys", "key": "openai"})
+LLAMA: Mapping[str, Any] = {
+    "name": "llama",
+    "url": "http://llama.ai.svc:8000/v1",
+    "model": "llama",
+    "egress": {"port": 8000, "pod_labels": {"app": "llama"}},
+}
+ARGS: Mapping[str, Any] = {"image": "router:1.2.3", "namespace": "ai", "backends": [OPENAI]}
+
+
+def refused(args: Mapping[str, Any], name: str = "ai-api") -> dict[str, str]:
+    """Faults by path, without the prefix; several at one path are joined."""
+    faults: dict[str, str] = {}
+    try:
+        Resolved.of(name, args)  # pyright: ignore[reportArgumentType] -- what a caller without a type checker gives
+    except pulumi.InputPropertiesError as error:
+        for fault in error.errors or []:
+            path = fault["property_path"].removeprefix("args.")
+            faults[path] = "; ".join(filter(None, [faults.get(path), fault["reason"]]))
+    return faults
+
+
+WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"replicas": -1}, {"replicas": "is -1; give 0 or more"}),
+    ({"replicas": 1.5}, {"replicas": "is 1.5; give a whole number"}),
+    ({"replicas": 2, "scaling": {"max": 5}}, {"replicas": "cannot go with 'scaling'"}),
+    ({"scaling": {"min": 5, "max": 4}}, {"scaling.min": "is 5, above scaling.max = 4"}),
+    ({"scaling": {"minimum": 5}}, {"scaling.minimum": "did you mean 'min'?"}),
+    ({"image": "router"}, {"image": "which means ':latest'"}),
+    ({"image": "router:latest"}, {"image": "'latest' moves"}),
+    ({"namespace": "AI"}, {"namespace": "is 'AI'; give lower case letters"}),
+    ({"image": None, "namespace": None}, {"image": "is required", "namespace": "is required"}),
+    ({"backends": []}, {"backends": "at least 1 item"}),
+    ({"backends": "openai"}, {"backends": "give a list"}),
+    ({"backends": ["openai"]}, {"backends[0]": "give a mapping"}),
+    ({"backends": [OPENAI, OPENAI]}, {"backends[1].name": "'openai' is there twice, first as backends[0]"}),
+    ({"backends": [{**OPENAI, "api_key": None}]}, {"backends[0].api_key": "is required, since the backend's key"}),
+    ({"backends": [{**OPENAI, "api_key": {"name": "api-keys"}}]}, {"backends[0].api_key.key": "is required"}),
+    ({"backends": [{**LLAMA, "api_key": {"name": "a", "key": "b"}}]}, {"backends[0].api_key": "goes with 'api_key_env'"}),
+    ({"backends": [{**LLAMA, "url": "llama:8000"}]}, {"backends[0].url": "give http://HOST:PORT/v1"}),
+    ({"backends": [{**LLAMA, "egress": None}]}, {"backends[0].egress": "is required, since the backend is on port 8000"}),
+    ({"backends": [{**LLAMA, "url": "http://x/v1", "egress": None}]}, {"backends[0].egress": "is on port 80 "}),
+    ({"backends": [{**LLAMA, "egress": {"port": 8000}}]}, {"backends[0].egress": "has no address"}),
+    ({"backends": [{**LLAMA, "timeouts": {"total": 0}}]}, {"backends[0].timeouts.total": "greater than 0"}),
+    ({"backends": [{**LLAMA, "timeouts": {"total": float("inf")}}]}, {"backends[0].timeouts.total": "is without end"}),
+    ({"backends": [{**LLAMA, "timeouts": {"total": "1h"}}]}, {"backends[0].timeouts.total": "give a number"}),
+    ({"settings": {"listen": {"port": 80}}}, {"settings.listen": "is set here"}),
+    ({"settings": {"drain_seconds": 5}}, {"settings.drain_seconds": "change that instead"}),
+    ({"settings": {"backends": []}}, {"settings.backends": "is an argument of its own"}),
+    ({"settings": {"policy": {"best": "gpt"}}}, {"settings.policy.best": "names 'gpt', which is no backend; there are 'openai'"}),
+    ({"settings": {"max_body": 8}}, {"settings.max_body": "is not a setting here"}),
+    ({"settings": {"keys": [{"name": "a", "env": "TEAM_A"}]}}, {"settings.keys[0].env": "give env_from_secrets.TEAM_A"}),
+    ({"resources": {"requests": {"cpu": "half"}}}, {"resources.requests.cpu": "is 'half'; give a quantity"}),
+    ({"resources": {"limits": {"memory": "512Mi"}}}, {"resources.limits.memory": "below the request of '1Gi'"}),
+    ({"resources": {"limit": {}}}, {"resources.limit": "did you mean 'limits'?"}),
+    ({"allow_from": [{}]}, {"allow_from[0]": "names nobody"}),
+    ({"prometheus": {"cidr": "here"}}, {"prometheus.cidr": "give an address range"}),
+    ({"service_type": "Ingress"}, {"service_type": "give one of 'ClusterIP', 'NodePort', 'LoadBalancer'"}),
+    ({"service_type": "LoadBalancer"}, {"allow_from": "is required with service_type 'LoadBalancer'"}),
+    ({"pre_stop_seconds": -5}, {"pre_stop_seconds": "is -5; give 0 to 300"}),
+    ({"replica": 3}, {"replica": "did you mean 'replicas'?"}),
+]
+
+
+@pytest.mark.parametrize(("wrong", "told"), WRONG)
+def test_each_wrong_argument_is_one_clear_fault(wrong: dict[str, Any], told: dict[str, str]) -> None:
+    faults = refused({**ARGS, **wrong})
+    assert faults.keys() == told.keys()
+    assert all(reason in faults[path] for path, reason in told.items()), faults
+
+
+@pytest.mark.parametrize(("one", "two"), list(itertools.pairwise(WRONG)))
+def test_any_two_faults_are_told_together(one: tuple[Any, dict[str, str]], two: tuple[Any, dict[str, str]]) -> None:
+    both = {**one[0], **two[0]}
+    # Where both are about one argument, the second replaced the first.
+    expected = [*two[1], *(one[1] if not one[0].keys() & two[0].keys() else ())]
+    assert set(expected) <= refused({**ARGS, **both}).keys()
+
+
+@pytest.mark.parametrize("name", ["AI", "1st", "a" * 64, "ai_api"])
+def test_a_name_that_no_service_can_have_is_refused(name: str) -> None:
+    assert "at most 63" in refused(ARGS, name)["name"]
+
+
+def test_the_longest_name_still_makes_names_that_kubernetes_takes() -> None:
+    name = "a" * 63
+    plan = plan_program(lambda: AiApiService(name, {"image": "r:1", "namespace": "ai", "backends": [vendor_backend()]}))
+    assert max(len(r.inputs["metadata"]["name"]) for r in plan if r.custom) == 63 + len("-config-") + 10
+
+
+def vendor_backend() -> Backend:
+    return vendor("openai", name="openai", model="gpt-4o-mini", api_key={"name": "api-keys", "key": "openai"})
+
+
+def test_the_error_says_it_all_and_nothing_is_registered() -> None:
+    seen: list[str] = []
+
+    def program() -> None:
+        try:
+            AiApiService("ai-api", {**ARGS, "replicas": -1, "image": "router:latest"})  # pyright: ignore[reportArgumentType] -- from a Mapping
+        except pulumi.InputPropertiesError as error:
+            seen.append(str(error))
+
+    assert len(plan_program(program)) == 0
+    (text,) = seen
+    assert text.startswith("AiApiService 'ai-api' cannot be built as asked, 2 faults:")
+    assert "\n  args.image: is 'router:latest'" in text
+    assert "\n  args.replicas: is -1; give 0 or more" in text
+
+
+def test_a_program_gets_the_error_unchanged() -> None:
+    with pytest.raises(pulumi.InputPropertiesError, match=r"args\.replicas: is -1"):
+        plan_program(lambda: AiApiService("ai-api", {**ARGS, "replicas": -1}))  # pyright: ignore[reportArgumentType] -- from a Mapping
+
+
+def test_defaults_and_numbers_as_other_languages_send_them() -> None:
+    plain = Resolved.of("ai-api", ARGS)  # pyright: ignore[reportArgumentType] -- from a Mapping
+    assert plain.service_type is ServiceType.CLUSTER_IP
+    assert (plain.drain.pre_stop_seconds, plain.drain.stream_seconds) == (10, 900)
+    floats: Any = {**ARGS, "scaling": {"min": 3.0}, "pre_stop_seconds": 5.0, "service_type": "ClusterIP"}
+    given = Resolved.of("ai-api", floats)
+    assert (given.replicas.minimum, type(given.replicas.minimum), given.drain.pre_stop_seconds) == (3, int, 5)
+
+
+@pytest.mark.parametrize(
+    ("totals", "longest"), [([None], 900), ([30], 30), ([30, 45.2], 46), ([30, None], 900), ([1800, None], 1800)]
+)
+def test_the_longest_stream_decides_how_long_a_replica_drains(totals: list[float | None], longest: int) -> None:
+    backends = [{**LLAMA, "name": f"b{i}", **({"timeouts": {"total": t}} if t else {})} for i, t in enumerate(totals)]
+    resolved = Resolved.of("ai-api", {**ARGS, "backends": backends})  # pyright: ignore[reportArgumentType] -- from a Mapping
+    assert (resolved.drain.stream_seconds, resolved.settings["drain_seconds"]) == (longest, longest)
