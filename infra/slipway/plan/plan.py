@@ -1,11 +1,18 @@
 """A plan: every resource that a program would register, with its inputs and options."""
 
 import difflib
+import json
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pulumi
+from pydantic import BaseModel, ValidationError
+
+from slipway.plan.values import from_json, to_json
 
 
 class PlanError(pulumi.RunError):
@@ -49,6 +56,62 @@ class Plan:
     """The stack's outputs."""
     warnings: tuple[str, ...] = ()
     """What the program, or the plan about the program, warned of. Not part of the JSON."""
+    root: Path | None = None
+    """The project's directory, where there is one. Not part of the JSON."""
+
+    def to_json(self) -> str:
+        """One object with `project`, `stack`, `resources` and `outputs`: the same bytes on every run and every machine.
+
+        Keys are sorted, resources are in the order of their URNs. An unknown value is `{"$unknown": true}`, a secret
+        the text `[secret]`. In what is not Kubernetes' own the paths of this machine are told as `${root}` (the
+        project), `${python}` (the interpreter) and `${home}`.
+        """
+
+        def plain(resource: Resource) -> dict[str, Any]:
+            portable = self._portable if not resource.type.startswith("kubernetes:") else str
+            return {
+                "urn": resource.urn,
+                "type": resource.type,
+                "name": resource.name,
+                "parent": resource.parent,
+                "inputs": to_json(resource.inputs, portable),
+                "options": to_json(resource.options),
+                "custom": resource.custom,
+            }
+
+        data = {
+            "project": self.project,
+            "stack": self.stack,
+            "resources": [plain(r) for r in sorted(self.resources, key=lambda r: r.urn)],
+            "outputs": to_json(self.outputs, self._portable),
+        }
+        return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """Read what `to_json` wrote. A secret's value does not come back.
+
+        Raises:
+            PlanError: the text is not a plan; with every fault.
+        """
+        try:
+            told = _PlanJson.model_validate_json(text)
+        except ValidationError as error:
+            lines = [f"\n  {'.'.join(str(p) for p in e['loc']) or '(top)'}: {e['msg']}" for e in error.errors()]
+            raise PlanError(f"not a plan as `slipway plan --json` writes it:{''.join(lines)}") from None
+        resources = [
+            Resource(r.urn, r.type, r.name, r.parent, from_json(r.inputs), from_json(r.options), r.custom) for r in told.resources
+        ]
+        return cls(told.project, told.stack, tuple(resources), from_json(told.outputs))
+
+    def _portable(self, text: str) -> str:
+        """The text without what only this machine has. The interpreter comes first: it may be in the project or at home."""
+        places = [(sys.executable, "${python}"), (str(self.root) if self.root else "", "${root}"), (str(Path.home()), "${home}")]
+        for place, name in places:
+            # Not part of a longer name, and not the file system's own root.
+            if len(place) > 1 and place in text:
+                text = re.sub(re.escape(place) + r"(?![\w.-])", name, text)
+        return text
 
     def __getitem__(self, name: str) -> Resource:
         """The resource with this logical name.
@@ -85,6 +148,23 @@ class Plan:
     def in_order(self) -> list[Resource]:
         """All resources, each after its parent and all that it depends on; by URN where that leaves a choice."""
         return in_order(self.resources)
+
+
+class _ResourceJson(BaseModel):
+    urn: str
+    type: str
+    name: str
+    parent: str | None
+    inputs: dict[str, Any]
+    options: dict[str, Any]
+    custom: bool = True
+
+
+class _PlanJson(BaseModel):
+    project: str
+    stack: str
+    resources: list[_ResourceJson]
+    outputs: dict[str, Any] = {}
 
 
 def in_order(resources: Sequence[Resource]) -> list[Resource]:

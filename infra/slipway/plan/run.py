@@ -5,6 +5,8 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, cast
 
 from pulumi.runtime import config as sdk_config
@@ -63,7 +65,14 @@ def plan_program(
 
 
 def run_program(
-    program: Program, monitor: Monitor, *, config: Mapping[str, str], secret_keys: Collection[str], dry_run: bool
+    program: Program,
+    monitor: Monitor,
+    *,
+    config: Mapping[str, str],
+    secret_keys: Collection[str],
+    dry_run: bool,
+    directory: Path | None = None,
+    within: AbstractContextManager[None] | None = None,
 ) -> None:
     """Run a program on a monitor, which decides what a registration does. The rest is as `plan_program` says.
 
@@ -73,6 +82,8 @@ def run_program(
         config: Configuration by full key, as texts.
         secret_keys: Which of these keys are secret.
         dry_run: Whether what the monitor does not return is unknown, as in a preview, or absent.
+        directory: Where Pulumi.yaml is, if anywhere.
+        within: Entered before the program runs, left when all that it started has ended.
     """
     if _planning.get():
         raise PlanError("a program under plan cannot make a plan of its own")
@@ -81,11 +92,11 @@ def run_program(
 
     def work() -> None:
         try:
-            context.run(_run_alone, program, monitor, dict(config), list(secret_keys), dry_run)
+            context.run(_run_alone, program, monitor, dict(config), list(secret_keys), dry_run, directory)
         except BaseException as error:  # noqa: BLE001 -- raised again in the caller's thread
             raised.append(error)
 
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, within or nullcontext():
         thread = threading.Thread(target=work, name="slipway-plan", daemon=True)
         thread.start()
         thread.join()
@@ -93,10 +104,17 @@ def run_program(
         raise raised[0]
 
 
-def _run_alone(program: Program, monitor: Monitor, config: dict[str, str], secret_keys: list[str], dry_run: bool) -> None:
+def _run_alone(
+    program: Program,
+    monitor: Monitor,
+    config: dict[str, str],
+    secret_keys: list[str],
+    dry_run: bool,
+    directory: Path | None,
+) -> None:
     """In a context of its own, with no event loop running."""
     _planning.set(True)
-    _settle(monitor, dry_run)
+    _settle(monitor, dry_run, directory)
     sdk_config.set_all_config(config, secret_keys)
     # Pulumi reaches into the loop's internals; no other kind has them.
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
@@ -105,7 +123,7 @@ def _run_alone(program: Program, monitor: Monitor, config: dict[str, str], secre
         runner.run(_run(program, monitor))
 
 
-def _settle(monitor: Monitor, dry_run: bool) -> None:
+def _settle(monitor: Monitor, dry_run: bool, directory: Path | None) -> None:
     """Configure the SDK for this context only."""
     for setting in vars(sdk_settings.Settings).values():
         variable = getattr(setting, "_data", None)
@@ -120,6 +138,7 @@ def _settle(monitor: Monitor, dry_run: bool) -> None:
         dry_run=dry_run,
         legacy_apply_enabled=False,
         organization="organization",
+        root_directory=str(directory) if directory else None,
     )
     sdk_settings.ROOT.set(None)
 
