@@ -1,7 +1,6 @@
 """What a Kubernetes stack has beside its components."""
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from settings import Settings
 
@@ -11,6 +10,8 @@ def namespace(settings: Settings) -> pulumi.Input[str]:
     places = {model.place for model in settings.models} | ({settings.router.place} if settings.router else set[str]())
     if "kubernetes" not in places or not settings.createNamespace:
         return settings.namespace
+    import pulumi_kubernetes as k8s  # half a second that a local stack need not wait
+
     made = k8s.core.v1.Namespace(
         settings.namespace,
         metadata={

@@ -5,8 +5,8 @@ from typing import Any
 
 import pulumi
 
+import slipway
 from settings import Model
-from slipway import Backend, GpuModelServer, LocalModelServer, SageMakerEndpoint, VertexEndpoint
 
 
 @dataclass(frozen=True)
@@ -14,28 +14,28 @@ class Served:
     """A model that the stack serves."""
 
     resource: pulumi.ComponentResource
-    backend: Backend | None
+    backend: slipway.Backend | None
     """What the router needs to know; None where it does not speak that place's protocol yet."""
 
 
 def serve(model: Model, namespace: pulumi.Input[str]) -> Served:
-    """Make a model's component. Arguments that the settings do not name are the component's own, and it checks them."""
+    """Make a model's component. Only its own place is imported, so that nobody needs the SDK of another."""
     args: Any = model.args
     in_cluster: Any = {"namespace": namespace, **args}
     match model.place:
         case "local":
-            server = LocalModelServer(model.name, args)
+            server = slipway.LocalModelServer(model.name, args)
             pulumi.export(f"{model.name}-babbles", server.babbles)
             return Served(server, server.backend(**routing(model)))
         case "kubernetes":
-            gpu = GpuModelServer(model.name, in_cluster)
+            gpu = slipway.GpuModelServer(model.name, in_cluster)
             return Served(gpu, gpu.backend(**routing(model)))
         case "aws":
-            sagemaker = SageMakerEndpoint(model.name, args)
+            sagemaker = slipway.SageMakerEndpoint(model.name, args)
             pulumi.export(f"{model.name}-endpoint", sagemaker.endpoint_name)
             return Served(sagemaker, None)
         case "gcp":
-            vertex = VertexEndpoint(model.name, args)
+            vertex = slipway.VertexEndpoint(model.name, args)
             pulumi.export(f"{model.name}-endpoint", vertex.endpoint_name)
             return Served(vertex, None)
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pulumi
 
+import slipway
 from models import Served
 from settings import Settings
-from slipway import AiApiService, Backend, LocalRouter, vendor
+from slipway import Backend
 
 
 def vendors(settings: Settings) -> list[Backend]:
@@ -16,7 +17,7 @@ def vendors(settings: Settings) -> list[Backend]:
     found: list[Backend] = []
     for entry in settings.vendors:
         more = entry.routing.model_dump(exclude_defaults=True, mode="json")
-        backend = vendor(entry.vendor, name=entry.name, model=entry.model, **more)
+        backend = slipway.vendor(entry.vendor, name=entry.name, model=entry.model, **more)
         if settings.router and settings.router.place == "local":
             variable = backend.get("api_key_env", "")
             if not os.environ.get(variable):
@@ -28,14 +29,17 @@ def vendors(settings: Settings) -> list[Backend]:
     return found
 
 
-def route(settings: Settings, namespace: pulumi.Input[str], backends: Sequence[Backend], served: Sequence[Served]) -> None:
+def route(
+    settings: Settings, namespace: pulumi.Input[str], backends: Sequence[slipway.Backend], served: Sequence[Served]
+) -> None:
     """Make the router and export its address."""
     if settings.router is None:
         return
-    args: Any = {"backends": backends, **settings.router.args}
+    args: Any = {"backends": backends} | settings.router.args
     if settings.router.place == "local":
         after = pulumi.ResourceOptions(depends_on=[model.resource for model in served])
-        pulumi.export("url", LocalRouter("router", args, after).url)
+        pulumi.export("url", slipway.LocalRouter("router", args, after).url)
     else:
         # In a cluster the router need not wait for weights to load: it is ready as soon as one backend answers.
-        pulumi.export("url", AiApiService("router", {**args, "namespace": namespace}).url)
+        args["namespace"] = namespace
+        pulumi.export("url", slipway.AiApiService("router", args).url)

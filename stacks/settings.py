@@ -91,7 +91,7 @@ class Settings(_Strict):
         Raises:
             pulumi.RunError: with every fault there is; the engine prints it without a traceback.
         """
-        data: dict[str, Any] = {key: config.get_object(key) for key in ("models", "vendors", "router")}
+        data: dict[str, Any] = {key: config.get_object(key) or None for key in ("models", "vendors", "router")}
         data |= {"namespace": config.get("namespace"), "createNamespace": config.get_bool("createNamespace")}
         return cls.parse({k: v for k, v in data.items() if v is not None})
 

@@ -21,10 +21,11 @@ def show(outputs: Mapping[str, Any], console: Console) -> None:
         for key, value in sorted(outputs.items()):
             console.print(f"{key}: {value}", highlight=False)
         return
-    table = Table("backend", "state", "model", "address", box=None, pad_edge=False)
+    table = Table("backend", "state", "model", "latency", box=None, pad_edge=False)
     for backend in state:
         available = "[green]available[/]" if backend["available"] else "[red]unavailable[/]"
-        table.add_row(str(backend["name"]), available, str(backend.get("model", "")), str(backend.get("url", "")))
+        latency = f"{backend['latency_ms']:.0f} ms" if backend.get("latency_ms") else "-"
+        table.add_row(str(backend["name"]), available, str(backend.get("model", "")), latency)
     console.print(table)
     for key in sorted(k for k, v in outputs.items() if k.endswith("-babbles") and v):
         console.print(f"{key.removesuffix('-babbles')} is a tiny model, generated here with random weights: it babbles.")
