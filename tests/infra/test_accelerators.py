@@ -1,6 +1,7 @@
 """The accelerator catalogue: its figures against the data sheets, and how it is asked."""
 
 import pytest
+
 from slipway.accelerators import AcceleratorError, GpuNodeLabels, catalogue, parse
 
 

@@ -1,6 +1,7 @@
 """Sizing, by figures worked out by hand. That a real model fits these is not proven here."""
 
 import pytest
+
 from slipway.sizing import (
     Dtype,
     Weights,

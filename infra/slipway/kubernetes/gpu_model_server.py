@@ -75,7 +75,7 @@ class GpuModelServer(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        policy_spec = isolate(self._pods, PORT, settings.clients, anywhere(settings.server.hub_port))
+        policy_spec = isolate(self._pods, PORT, settings.ingress, anywhere(settings.server.hub_port))
         policy = k8s.networking.v1.NetworkPolicy(
             f"{name}-network",
             metadata=meta(f"{name}-network"),

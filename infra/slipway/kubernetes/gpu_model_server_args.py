@@ -95,9 +95,12 @@ class GpuModelServerArgs(TypedDict):
     """Address of the model hub or its mirror, without a path. Its port is the one way out. Default: Hugging Face's."""
     offline: NotRequired[bool]
     """Whether the server may connect to nothing: the weights are in the image or on its volume already. Default false."""
-    clients: NotRequired[Sequence[Peer]]
-    """Who may connect to it. Default: what this library runs in the same namespace, and Prometheus in the namespace 'monitoring'.
+    allow_from: NotRequired[Sequence[Peer]]
+    """Who may connect, beside `prometheus`. Default: the pods that this library runs in the same namespace, routers among them.
     `[]`: nobody."""
+    prometheus: NotRequired[Peer]
+    """Which Prometheus may connect, to read metrics. Default: pods labelled `app.kubernetes.io/name: prometheus` in the
+    namespace `monitoring`."""
     node_labels: NotRequired[GpuNodeLabels]
     """By which label GPU nodes are chosen: 'gpu-feature-discovery', 'gke' or 'karpenter'. Default: the first."""
     node_selector: NotRequired[Mapping[str, str]]

@@ -22,7 +22,7 @@ _WORD = re.compile(r"[^\s-]\S*")
 _PATH = re.compile(r"/\S+")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
-_INPUTS = frozenset({"namespace", "image", "storage_class", "hub_token", "hub_token_secret", "clients"})
+_INPUTS = frozenset({"namespace", "image", "storage_class", "hub_token", "hub_token_secret", "allow_from", "prometheus"})
 
 
 def only_plain(value: object, path: str, faults: Faults) -> None:
@@ -70,9 +70,10 @@ def check_texts(name: str, given: dict[str, Any], faults: Faults) -> None:
         effect = cast("Mapping[str, object]", toleration).get("effect") if isinstance(toleration, Mapping) else None
         if isinstance(effect, str) and effect not in _EFFECTS:
             faults.add(f"tolerations[{i}].effect", f"is {effect!r}; give {', '.join(repr(e) for e in _EFFECTS)}")
-    for i, peer in enumerate(_listed(given, "clients")):
-        if isinstance(peer, Mapping):
-            check_peer(f"clients[{i}]", cast("Peer", peer), faults)
+    peers = [(f"allow_from[{i}]", peer) for i, peer in enumerate(_listed(given, "allow_from"))]
+    for path, peer in [*peers, ("prometheus", given.get("prometheus"))]:
+        if isinstance(peer, Mapping) and not faults.at(path):
+            check_peer(path, cast("Peer", peer), faults)
 
 
 def check_numbers(given: dict[str, Any], faults: Faults) -> None:

@@ -27,7 +27,7 @@ IMAGE_AND_NODE_SECONDS = 1200
 """For what comes before the first instruction: a node with GPUs joins, and pulls an image of 10 GB and more."""
 CPU_ENGINE_CPUS = 4
 
-CLIENTS: Sequence[Peer] = ({"pod_labels": {"app.kubernetes.io/part-of": "slipway"}}, PROMETHEUS)
+OURS: Peer = {"pod_labels": {"app.kubernetes.io/part-of": "slipway"}}
 
 _GGUF_PART = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.gguf$")
 _GGUF_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*(/[A-Za-z0-9][A-Za-z0-9._ -]*)*\.gguf")
@@ -55,7 +55,7 @@ class GpuModelServerSettings:
     keep_cache: bool
     hub_token: pulumi.Input[str] | None
     hub_token_secret: SecretKeyRef | None
-    clients: Sequence[Peer]
+    ingress: Sequence[Peer]
     startup_seconds: int
     startup_words: str
 
@@ -143,7 +143,7 @@ class GpuModelServerSettings:
             keep_cache=given.get("keep_cache", False),
             hub_token=given.get("hub_token"),
             hub_token_secret=given.get("hub_token_secret"),
-            clients=tuple(given.get("clients", CLIENTS)),
+            ingress=(*given.get("allow_from", [OURS]), given.get("prometheus", PROMETHEUS)),
             startup_seconds=startup,
             startup_words=words,
         )

@@ -153,7 +153,7 @@ LLAMA_CPP = Engine(
         "--embeddings": "use 'tasks'",
         "--embedding": "use 'tasks'",
         "--hf-token": f"{_KEY}; use 'hub_token' or 'hub_token_secret'",
-        "--api-key": f"{_KEY}; 'clients' says who reaches the server, and keys are checked by the router",
+        "--api-key": f"{_KEY}; 'allow_from' says who reaches the server, and keys are checked by the router",
     },
     container=container,
 )

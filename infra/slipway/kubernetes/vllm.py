@@ -113,7 +113,7 @@ VLLM = Engine(
         "--shutdown-timeout": "use 'longest_stream_seconds'",
         "--download-dir": f"weights always go to the volume, at {CACHE}",
         "--hf-token": f"{_KEY}; use 'hub_token' or 'hub_token_secret'",
-        "--api-key": f"{_KEY}; 'clients' says who reaches the server, and keys are checked by the router",
+        "--api-key": f"{_KEY}; 'allow_from' says who reaches the server, and keys are checked by the router",
     },
     container=container,
 )

@@ -1,0 +1,518 @@
+"""GpuModelServer: what it registers, held against Kubernetes' own schemas, and what it refuses.
+
+That an engine starts from these manifests is not proven here: no GPU is needed.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import kubernetes_validate
+import pulumi
+import pytest
+
+from slipway.backend import router_config
+from slipway.kubernetes.gpu_model_server import GpuModelServer
+from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
+from slipway.plan import Plan, Secret, plan_program
+
+KUBERNETES = "1.36"
+TOKEN = "hub-secret-8f2a"
+LLAMA: GpuModelServerArgs = {"model": "meta-llama/Llama-3.3-70B-Instruct", "namespace": "ai", "accelerator": "a100-80gb:4"}
+SMALL: Mapping[str, Any] = {
+    "model": "Qwen/Qwen2.5-1.5B-Instruct-GGUF",
+    "namespace": "ai",
+    "engine": "llama.cpp",
+    "gguf": {"file": "qwen2.5-1.5b-instruct-q4_k_m.gguf", "bytes": 1_117_320_736},
+}
+
+
+def planned(*, base: Mapping[str, Any] = LLAMA, name: str = "llama", **more: Any) -> Plan:
+    """The plan of one server with these arguments."""
+    return plan_program(lambda: cast("None", GpuModelServer(name, cast("GpuModelServerArgs", {**base, **more}))))
+
+
+def stateful_set(plan: Plan, name: str = "llama") -> dict[str, Any]:
+    return cast("dict[str, Any]", plan[f"{name}-server"].inputs)
+
+
+def pod(plan: Plan, name: str = "llama") -> dict[str, Any]:
+    return cast("dict[str, Any]", stateful_set(plan, name)["spec"]["template"]["spec"])
+
+
+def server(plan: Plan, name: str = "llama") -> dict[str, Any]:
+    return cast("dict[str, Any]", pod(plan, name)["containers"][0])
+
+
+def env(container: Mapping[str, Any]) -> dict[str, Any]:
+    return {e["name"]: e.get("value", e.get("valueFrom")) for e in container["env"]}
+
+
+def following(args: list[str], flag: str) -> str:
+    return args[args.index(flag) + 1]
+
+
+def revealed(value: Any) -> Any:
+    """Inputs with secrets opened, as the cluster gets them."""
+    if isinstance(value, Secret):
+        return revealed(value.value)
+    if isinstance(value, Mapping):
+        return {k: revealed(v) for k, v in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [revealed(v) for v in cast("list[Any]", value)]
+    return value
+
+
+EVERYTHING: Mapping[str, Any] = {
+    "engine": "vllm",
+    "image": "registry.example/vllm:v0.30.0@sha256:" + "0" * 64,
+    "revision": "6f6073b423013f6a7d4d9f39144961bfbfbc386b",
+    "served_name": "llama-70b",
+    "tasks": ["chat"],
+    "dtype": "bfloat16",
+    "context_tokens": 8192,
+    "parallel_requests": 64,
+    "tensor_parallel_size": 2,
+    "pipeline_parallel_size": 2,
+    "extra_args": ["--enable-prefix-caching", "--gpu-memory-utilization", "0.92"],
+    "model_parameters_billion": 70.6,
+    "replicas": 2,
+    "longest_stream_seconds": 300,
+    "resources": {"requests": {"cpu": "16", "memory": "64Gi"}, "limits": {"memory": "400Gi"}},
+    "cache_gib": 500,
+    "storage_class": "fast-ssd",
+    "keep_cache": True,
+    "hub_token": TOKEN,
+    "hub_endpoint": "https://hub.example:8443",
+    "allow_from": [{"namespace": "edge", "pod_labels": {"app": "router"}}, {"cidr": "10.1.0.0/16"}],
+    "node_labels": "gke",
+    "node_selector": {"pool": "inference"},
+    "tolerations": [{"key": "dedicated", "value": "ml", "effect": "NoExecute"}, {"key": "spot"}],
+    "download_mb_per_second": 400,
+    "load_mb_per_second": 2000,
+}
+
+
+@pytest.mark.parametrize(
+    ("base", "more"),
+    [
+        (LLAMA, {}),
+        (LLAMA, EVERYTHING),
+        (LLAMA, {"replicas": 0, "offline": True}),
+        (SMALL, {}),
+        (SMALL, {"hub_token_secret": {"name": "hub", "key": "token"}, "replicas": 3, "revision": "main"}),
+        (SMALL, {"offline": True, "allow_from": []}),
+    ],
+)
+def test_every_object_is_valid_by_kubernetes_own_schemas(base: Mapping[str, Any], more: Mapping[str, Any]) -> None:
+    objects = [r for r in planned(base=base, **more) if r.type.startswith("kubernetes:")]
+    assert len(objects) >= 5
+    for resource in objects:
+        kubernetes_validate.validate(revealed(resource.inputs), KUBERNETES, strict=True)
+
+
+def test_the_seeds_example_comes_out_as_in_the_seed() -> None:
+    plan = planned(cache_gib=500, storage_class="fast-ssd")
+    container, spec = server(plan), pod(plan)
+    assert container["resources"]["limits"] == {"nvidia.com/gpu": "4", "memory": "320Gi"}
+    assert container["resources"]["requests"]["nvidia.com/gpu"] == "4"
+    assert spec["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
+    assert spec["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}} in spec["volumes"]
+    assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]
+    claim = stateful_set(plan)["spec"]["volumeClaimTemplates"][0]
+    assert claim["metadata"]["name"] == "model-cache"
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "fast-ssd",
+        "resources": {"requests": {"storage": "500Gi"}},
+    }
+    assert following(container["args"], "--tensor-parallel-size") == "4"
+    assert container["args"][0] == "meta-llama/Llama-3.3-70B-Instruct"
+    assert container["image"] == "vllm/vllm-openai:v0.30.0"
+
+
+def test_everything_that_can_be_asked_arrives() -> None:
+    plan = planned(**EVERYTHING)
+    container, spec, whole = server(plan), pod(plan), stateful_set(plan)["spec"]
+    for flag, value in {
+        "--served-model-name": "llama-70b",
+        "--dtype": "bfloat16",
+        "--max-model-len": "8192",
+        "--max-num-seqs": "64",
+        "--tensor-parallel-size": "2",
+        "--pipeline-parallel-size": "2",
+        "--revision": "6f6073b423013f6a7d4d9f39144961bfbfbc386b",
+        "--port": "8000",
+        "--shutdown-timeout": "300",
+        "--gpu-memory-utilization": "0.92",
+    }.items():
+        assert following(container["args"], flag) == value
+    assert container["args"][-3:] == EVERYTHING["extra_args"]
+    assert container["image"] == EVERYTHING["image"]
+    assert container["resources"] == {
+        "requests": {"cpu": "16", "memory": "64Gi", "nvidia.com/gpu": "4"},
+        "limits": {"memory": "400Gi", "nvidia.com/gpu": "4"},
+    }
+    assert spec["nodeSelector"] == {"cloud.google.com/gke-accelerator": "nvidia-a100-80gb", "pool": "inference"}
+    assert spec["tolerations"][1:] == [
+        {"key": "dedicated", "operator": "Equal", "value": "ml", "effect": "NoExecute"},
+        {"key": "spot", "operator": "Exists"},
+    ]
+    assert env(container)["HF_ENDPOINT"] == "https://hub.example:8443"
+    assert whole["replicas"] == 2
+    assert whole["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    assert len(spec["topologySpreadConstraints"]) == 2
+    policy = plan["llama-network"].inputs["spec"]
+    assert policy["ingress"][0]["from"] == [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "edge"}},
+            "podSelector": {"matchLabels": {"app": "router"}},
+        },
+        {"ipBlock": {"cidr": "10.1.0.0/16"}},
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+        },
+    ]
+    assert [rule["ports"] for rule in policy["egress"][1:]] == [[{"protocol": "TCP", "port": 8443}]] * 2
+
+
+def test_a_rollout_frees_gpus_before_it_asks_for_them_and_cannot_dead_lock() -> None:
+    plan = planned()
+    spec = stateful_set(plan)["spec"]
+    # RollingUpdate of a StatefulSet deletes before it creates; Parallel lets a fixed version replace one that never got ready.
+    assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
+    assert spec["podManagementPolicy"] == "Parallel"
+    assert "llama-pdb" not in plan
+    assert planned(replicas=2)["llama-pdb"].inputs["spec"]["maxUnavailable"] == 1
+
+
+@pytest.mark.parametrize("base", [LLAMA, SMALL])
+@pytest.mark.parametrize("longest", [1, 900, 3600])
+def test_the_grace_period_is_above_the_wait_and_the_longest_stream(base: Mapping[str, Any], longest: int) -> None:
+    plan = planned(base=base, longest_stream_seconds=longest)
+    stop, grace = server(plan)["lifecycle"]["preStop"], pod(plan)["terminationGracePeriodSeconds"]
+    if base is LLAMA:
+        assert grace > stop["sleep"]["seconds"] + longest
+        assert following(server(plan)["args"], "--shutdown-timeout") == str(longest)
+    else:
+        wait, streams = stop["exec"]["command"][-3:-1]
+        assert (int(wait), int(streams)) == (10, longest)
+        assert grace > int(wait) + longest
+
+
+def test_the_startup_budget_is_that_of_the_weights() -> None:
+    # 140,000 MB / 100 + 140,000 / 500 + 300 = 1,980 s, in steps of 10.
+    probe = server(planned())["startupProbe"]
+    assert (probe["periodSeconds"], probe["failureThreshold"]) == (10, 198)
+    slow = server(planned(download_mb_per_second=50))["startupProbe"]
+    assert slow["failureThreshold"] == 338
+    # The loader downloads before the server starts.
+    assert server(planned(base=SMALL))["startupProbe"]["failureThreshold"] == 60
+
+
+def test_pulumi_waits_as_long_as_the_rollout_may_take() -> None:
+    timeouts = planned(replicas=2)["llama-server"].options["customTimeouts"]
+    # Twice: grace 10 + 900 + 15, node and image 1,200, start 1,980.
+    assert timeouts["update"] == timeouts["create"] == f"{2 * (925 + 1200 + 1980)}s"
+
+
+def test_services_are_not_waited_for_since_weights_take_longer_than_pulumi_waits() -> None:
+    plan = planned()
+    for name in ("llama-service", "llama-headless"):
+        assert plan[name].inputs["metadata"]["annotations"] == {"pulumi.com/skipAwait": "true"}
+    assert "annotations" not in stateful_set(plan)["metadata"]
+    assert stateful_set(planned(replicas=0))["metadata"]["annotations"] == {"pulumi.com/skipAwait": "true"}
+
+
+def test_readiness_asks_for_the_model_and_liveness_does_not() -> None:
+    container = server(planned())
+    assert container["startupProbe"]["exec"]["command"][-2:] == [
+        "http://127.0.0.1:8000/v1/completions",
+        json.dumps({"model": "meta-llama/Llama-3.3-70B-Instruct", "prompt": "a", "max_tokens": 1}),
+    ]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/v1/models"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/health"
+    # A server that reads 128k tokens of prompt must not be restarted for it.
+    assert container["livenessProbe"]["failureThreshold"] * container["livenessProbe"]["periodSeconds"] >= 120
+    embedder = server(planned(tasks=["embeddings"]))
+    assert embedder["startupProbe"]["exec"]["command"][-2] == "http://127.0.0.1:8000/v1/embeddings"
+    # While llama.cpp loads, its /v1/models says 200 already and its /health 503.
+    assert server(planned(base=SMALL))["readinessProbe"]["httpGet"]["path"] == "/health"
+
+
+@pytest.mark.parametrize("base", [LLAMA, SMALL])
+def test_pods_are_restricted_and_all_that_is_written_goes_to_volumes(base: Mapping[str, Any]) -> None:
+    plan = planned(base=base)
+    spec = pod(plan)
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] > 0
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    for container in [*spec.get("initContainers", []), *spec["containers"]]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"/model-cache", "/tmp"} <= {m["mountPath"] for m in container["volumeMounts"]}
+    written = [v for k, v in env(server(plan)).items() if k == "HOME" or k.endswith(("_DIR", "_ROOT", "_HOME"))]
+    assert written
+    assert all(path.startswith("/model-cache") for path in written)
+
+
+def test_the_token_is_in_one_secret_and_nowhere_in_the_clear() -> None:
+    plan = planned(hub_token=TOKEN)
+    assert revealed(plan["llama-hub-token"].inputs)["stringData"] == {"token": TOKEN}
+    assert env(server(plan))["HF_TOKEN"] == {"secretKeyRef": {"name": "llama-hub-token", "key": "token"}}
+    assert TOKEN not in json.dumps(plan_json(plan))
+    # The component's own inputs are state too.
+    assert isinstance(plan["llama"].inputs["hub_token"], Secret)
+
+
+def plan_json(plan: Plan) -> Any:
+    """All inputs as they are shown: secrets by their repr."""
+    return [json.loads(json.dumps(r.inputs, default=repr)) for r in plan]
+
+
+def test_only_who_downloads_gets_the_token() -> None:
+    plan = planned(base=SMALL, hub_token_secret={"name": "hub", "key": "hf"})
+    loader = pod(plan)["initContainers"][0]
+    assert env(loader)["HF_TOKEN"] == {"secretKeyRef": {"name": "hub", "key": "hf"}}
+    assert "HF_TOKEN" not in env(server(plan))
+    assert "llama-hub-token" not in plan
+
+
+def test_llama_cpp_gets_its_file_and_the_memory_for_it() -> None:
+    plan = planned(base=SMALL, context_tokens=8192, parallel_requests=4, served_name="qwen")
+    container, loader = server(plan), pod(plan)["initContainers"][0]
+    target = "/model-cache/gguf/main/qwen2.5-1.5b-instruct-q4_k_m.gguf"
+    assert env(loader) == {
+        "URL": "https://huggingface.co/Qwen/Qwen2.5-1.5B-Instruct-GGUF/resolve/main/qwen2.5-1.5b-instruct-q4_k_m.gguf",
+        "TARGET": target,
+        "BYTES": "1117320736",
+        "SHA256": "",
+    }
+    args = container["args"]
+    assert (following(args, "--model"), following(args, "--alias")) == (target, "qwen")
+    # Divided among four slots it is 8,192 for each.
+    assert (following(args, "--ctx-size"), following(args, "--parallel")) == ("32768", "4")
+    assert following(args, "--threads") == container["resources"]["requests"]["cpu"] == "4"
+    # 1.04 GiB of weights + 1 + 32,768 x 128 KiB = 4.
+    assert container["resources"]["requests"]["memory"] == container["resources"]["limits"]["memory"] == "7Gi"
+    assert "nvidia.com/gpu" not in container["resources"]["limits"]
+    assert pod(plan)["nodeSelector"] == {}
+    assert container["image"] == loader["image"]
+
+
+def test_a_changed_checksum_is_another_file() -> None:
+    gguf = {**SMALL["gguf"], "sha256": "ab" * 32}
+    loader = pod(planned(base=SMALL, gguf=gguf))["initContainers"][0]
+    assert env(loader)["TARGET"] == f"/model-cache/gguf/{'ab' * 8}/{gguf['file']}"
+
+
+def test_offline_has_no_way_out_at_all() -> None:
+    plan = planned(offline=True)
+    policy = plan["llama-network"].inputs["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["egress"] == []
+    assert env(server(plan))["HF_HUB_OFFLINE"] == "1"
+    assert "initContainers" not in pod(planned(base=SMALL, offline=True))
+
+
+def test_by_default_its_clients_are_our_own_pods_and_prometheus() -> None:
+    plan = planned()
+    policy = plan["llama-network"].inputs["spec"]
+    assert policy["podSelector"]["matchLabels"] == {
+        "app.kubernetes.io/name": "model-server",
+        "app.kubernetes.io/instance": "llama",
+    }
+    (rule,) = policy["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8000}]
+    assert rule["from"][0] == {"podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "slipway"}}}
+    (only,) = planned(allow_from=[], prometheus={"namespace": "metrics"})["llama-network"].inputs["spec"]["ingress"]
+    assert [peer["namespaceSelector"]["matchLabels"] for peer in only["from"]] == [{"kubernetes.io/metadata.name": "metrics"}]
+
+
+def test_two_servers_share_nothing() -> None:
+    def program() -> None:
+        GpuModelServer("a", LLAMA)
+        GpuModelServer("b", LLAMA)
+
+    plan = plan_program(program)
+    names = [(r.type, r.inputs["metadata"]["name"]) for r in plan if r.custom]
+    assert len(names) == len(set(names)) == 10
+    selectors = [plan[f"{n}-service"].inputs["spec"]["selector"] for n in "ab"]
+    assert selectors[0] != selectors[1]
+    for n in "ab":
+        labels = stateful_set(plan, n)["spec"]["template"]["metadata"]["labels"]
+        assert plan[f"{n}-service"].inputs["spec"]["selector"].items() <= labels.items()
+        assert stateful_set(plan, n)["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_objects_are_called_by_their_logical_name_but_the_service_that_is_the_address() -> None:
+    plan = planned(replicas=2, hub_token=TOKEN)
+    for resource in plan:
+        if resource.custom:
+            assert resource.parent == plan["llama"].urn
+            assert resource.inputs["metadata"]["name"] == ("llama" if resource.name == "llama-service" else resource.name)
+    assert stateful_set(plan)["spec"]["serviceName"] == "llama-headless"
+    assert plan["llama-headless"].urn in plan["llama-server"].options["dependsOn"]
+
+
+def test_a_router_takes_it_as_a_backend() -> None:
+    def program() -> None:
+        namespace = pulumi.Output.from_input("ai")
+        llama = GpuModelServer("llama", {**LLAMA, "namespace": namespace, "context_tokens": 8192, "longest_stream_seconds": 60})
+        backend = llama.backend(quality="high")
+        pulumi.export("backend", backend)
+        pulumi.export("config", router_config({}, [backend]))
+        pulumi.export("url", llama.url)
+
+    outputs = plan_program(program).outputs
+    assert outputs["backend"]["egress"] == {
+        "pod_labels": {"app.kubernetes.io/name": "model-server", "app.kubernetes.io/instance": "llama"},
+        "namespace": "ai",
+        "port": 8000,
+    }
+    assert outputs["url"] == "http://llama.ai.svc:8000/v1"
+    assert outputs["config"]["backends"] == [
+        {
+            "name": "llama",
+            "url": "http://llama.ai.svc:8000/v1",
+            "model": "meta-llama/Llama-3.3-70B-Instruct",
+            "tasks": ["chat", "completions"],
+            "self_hosted": True,
+            "timeouts": {"total": 60},
+            "resource": "llama",
+            "context_tokens": 8192,
+            "quality": "high",
+        }
+    ]
+
+
+def refused(*, base: Mapping[str, Any] = LLAMA, name: str = "llama", **more: Any) -> dict[str, str]:
+    """The faults by path; nothing else must have been registered."""
+    with pytest.raises(pulumi.InputPropertiesError) as error:
+        planned(base=base, name=name, **more)
+    return {fault["property_path"].removeprefix("args."): fault["reason"] for fault in error.value.errors or []}
+
+
+WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
+    ({"accelerator": "a100-90gb:4"}, "accelerator", "did you mean 'a100-80gb'"),
+    ({"accelerator": "a100-80gb:0"}, "accelerator", "give 1 or more"),
+    ({"accelerator": None}, "accelerator", "is required with engine 'vllm'"),
+    (
+        {"accelerator": "a100-80gb:3", "tensor_parallel_size": 4},
+        "tensor_parallel_size",
+        "tensor parallel 4 x pipeline parallel 1 = 4 GPUs, but 'a100-80gb:3' has 3; give accelerator 'a100-80gb:4'",
+    ),
+    ({"tensor_parallel_size": 4, "pipeline_parallel_size": 2}, "tensor_parallel_size", "= 8 GPUs"),
+    ({"pipeline_parallel_size": 3}, "pipeline_parallel_size", "does not divide 4 GPUs"),
+    ({"replicas": -1}, "replicas", "is -1; give 0 or more"),
+    ({"replicas": 1.5}, "replicas", "give a whole number"),
+    ({"replica": 2}, "replica", "did you mean 'replicas'?"),
+    (
+        {"accelerator": "a100-80gb"},
+        "accelerator",
+        "1 x 80 GiB = 80 GiB of GPU memory, and the weights alone take 130.4 GiB: 70 billion parameters x 2 bytes",
+    ),
+    ({"model": "deepseek-ai/DeepSeek-V3"}, "model_parameters_billion", "does not tell how many"),
+    ({"model": "two words"}, "model", "OWNER/NAME"),
+    ({"accelerator": "t4:16", "dtype": "bfloat16"}, "dtype", "needs compute capability 8.0"),
+    ({"dtype": "bf16"}, "dtype", "'bfloat16'"),
+    ({"engine": "tgi"}, "engine", "'vllm', 'llama.cpp'"),
+    ({"image": "vllm/vllm-openai:latest"}, "image", "'latest' moves"),
+    ({"image": "vllm/vllm-openai"}, "image", "means ':latest'"),
+    ({"extra_args": ["--tensor_parallel_size=4"]}, "extra_args[0]", "use 'tensor_parallel_size'"),
+    ({"extra_args": ["--seed", "1", "-tp", "2"]}, "extra_args[2]", "use 'tensor_parallel_size'"),
+    ({"extra_args": ["--api-key", "hush"]}, "extra_args[0]", "a command line is no place for a secret"),
+    ({"cache_gib": 100}, "cache_gib", "the weights take 130.4 GiB"),
+    ({"hub_token": "a", "hub_token_secret": {"name": "b", "key": "c"}}, "hub_token", "excludes 'hub_token_secret'"),
+    ({"hub_token": "a", "offline": True}, "hub_token", "does nothing with 'offline'"),
+    ({"hub_token_secret": {"name": "b"}}, "hub_token_secret.key", "is required"),
+    ({"hub_endpoint": "https://hub.example/path"}, "hub_endpoint", "without a path"),
+    ({"hub_endpoint": "https://hub.example:99999"}, "hub_endpoint", "1 to 65535"),
+    ({"namespace": "AI"}, "namespace", "lower case"),
+    ({"tasks": ["chats"]}, "tasks[0]", "'chat'"),
+    ({"tasks": []}, "tasks", "is empty"),
+    ({"allow_from": [{"cidr": "10.0.0.0/99"}]}, "allow_from[0].cidr", "10.0.0.0/99"),
+    ({"allow_from": [{}]}, "allow_from[0]", "names nobody"),
+    ({"node_labels": "gke", "accelerator": "a10g:8"}, "node_labels", "has no label for a10g; give 'gpu-feature-discovery'"),
+    ({"tolerations": [{"key": "a", "effect": "Never"}]}, "tolerations[0].effect", "'NoSchedule'"),
+    ({"weight_bits": 5}, "weight_bits", "give 4, 8, 16 or 32"),
+    ({"longest_stream_seconds": 0}, "longest_stream_seconds", "give 1 or more"),
+    ({"download_mb_per_second": -1}, "download_mb_per_second", "more than 0"),
+    ({"resources": {"limits": {"memory": "1Gi"}}}, "resources.limits.memory", "below the request"),
+    ({"resources": {"requests": {"memory": "lots"}}}, "resources.requests.memory", "'lots'"),
+    ({"gguf": {"file": "a.gguf", "bytes": 1}}, "gguf", "does nothing with engine 'vllm'"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "path", "says"), WRONG_WITH_VLLM)
+def test_what_vllm_cannot_serve_is_refused_with_its_path_and_the_choice(wrong: dict[str, Any], path: str, says: str) -> None:
+    faults = refused(**wrong)
+    assert list(faults) == [path]
+    assert says in faults[path]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "path", "says"),
+    [
+        ({"accelerator": "l4"}, "accelerator", "runs on CPUs here"),
+        ({"gguf": None}, "gguf", "is required with engine 'llama.cpp'"),
+        ({"gguf": {"file": "a.gguf"}}, "gguf.bytes", "is required"),
+        ({"gguf": {"file": "a.bin", "bytes": 5}}, "gguf.file", "'.gguf'"),
+        ({"gguf": {"file": "../a.gguf", "bytes": 5}}, "gguf.file", "'.gguf'"),
+        ({"gguf": {"file": "a-00001-of-00003.gguf", "bytes": 5}}, "gguf.file", "one part of several"),
+        ({"gguf": {"file": "a.gguf", "bytes": 0}}, "gguf.bytes", "exact size"),
+        ({"gguf": {"file": "a.gguf", "bytes": 5, "sha256": "AB"}}, "gguf.sha256", "64 hexadecimal digits"),
+        ({"model": "qwen"}, "model", "OWNER/NAME"),
+        ({"dtype": "float16"}, "dtype", "does nothing with engine 'llama.cpp'"),
+        ({"extra_args": ["-c", "4096"]}, "extra_args[0]", "use 'context_tokens'"),
+    ],
+)
+def test_what_llama_cpp_cannot_serve_is_refused_with_its_path_and_the_choice(wrong: dict[str, Any], path: str, says: str) -> None:
+    faults = refused(base=SMALL, **wrong)
+    assert list(faults) == [path]
+    assert says in faults[path]
+
+
+@pytest.mark.parametrize("name", ["Llama", "4llama", "llama_70b", "a" * 46])
+def test_a_name_that_kubernetes_would_refuse_is_refused_before(name: str) -> None:
+    assert list(refused(name=name)) == ["name"]
+    assert stateful_set(planned(name="a" * 45), "a" * 45)
+
+
+def test_all_faults_are_told_together() -> None:
+    faults = refused(accelerator="a100-80gb:x", replicas=-1, image="vllm", cache_gib=0, engine="vllm", namespace="A b")
+    assert set(faults) == {"accelerator", "replicas", "image", "cache_gib", "namespace"}
+
+
+def test_where_a_sum_is_wrong_the_user_sets_it_right() -> None:
+    assert "accelerator" in refused(model="openai/gpt-oss-120b", accelerator="h100-80gb")
+    plan = planned(model="openai/gpt-oss-120b", accelerator="h100-80gb", weight_bits=4)
+    # 60e9 bytes: 2 x 55.9 GiB and 10.
+    assert stateful_set(plan)["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] == "122Gi"
+
+
+def test_what_must_be_plain_is_refused_from_another_resource() -> None:
+    def program() -> None:
+        replicas: Any = pulumi.Output.from_input(2)
+        GpuModelServer("llama", {**LLAMA, "replicas": replicas})
+
+    assert "args.replicas: comes from another resource" in str(refusal(program))
+
+
+def test_numbers_from_other_languages_arrive_as_floats() -> None:
+    plan = planned(replicas=2.0, tensor_parallel_size=4.0, context_tokens=8192.0)
+    assert stateful_set(plan)["spec"]["replicas"] == 2
+    assert following(server(plan)["args"], "--max-model-len") == "8192"
+
+
+def refusal(program: Callable[[], None]) -> BaseException:
+    with pytest.raises(pulumi.InputPropertiesError) as error:
+        plan_program(program)
+    return error.value

@@ -1,0 +1,178 @@
+"""llama.cpp's loader and its drain, run by a real shell and a real curl against a server on this machine.
+
+The image's own shell and curl are another build of the same two programs.
+"""
+
+import hashlib
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from slipway.kubernetes.llama_cpp import DRAIN, LOADER
+
+WEIGHTS = bytes(range(256)) * 400
+SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
+
+
+@dataclass
+class Hub:
+    """Serves one file as a model hub does, ranges too, and remembers what it was asked."""
+
+    url: str = ""
+    asked: list[tuple[str | None, str | None]] = field(default_factory=list[tuple[str | None, str | None]])
+    """The headers Range and Authorization of each request."""
+    busy_for: int = 0
+    """How often /metrics still tells of a request that is processed."""
+    metrics_asked: int = 0
+    ranges: bool = True
+
+
+@contextmanager
+def serving(hub: Hub) -> Generator[Hub]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                hub.metrics_asked += 1
+                processing = 1 if hub.metrics_asked <= hub.busy_for else 0
+                self.answer(200, f"llamacpp:requests_processing {processing}\nllamacpp:requests_deferred 0\n".encode())
+                return
+            given = self.headers["Range"]
+            hub.asked.append((given, self.headers["Authorization"]))
+            if "missing" in self.path:
+                self.answer(404, b"no such file")
+                return
+            start = int(given.removeprefix("bytes=").rstrip("-")) if given and hub.ranges else 0
+            extra = {"Content-Range": f"bytes {start}-{len(WEIGHTS) - 1}/{len(WEIGHTS)}"} if start else {}
+            self.answer(206 if start else 200, WEIGHTS[start:], extra)
+
+        def answer(self, status: int, body: bytes, extra: dict[str, str] | None = None) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **(extra or {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- as the base class has it
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with serving(Hub()) as running:
+        yield running
+
+
+def load(hub: Hub, target: Path, path: str = "/m.gguf", **env: str) -> subprocess.CompletedProcess[str]:
+    told = {"URL": hub.url + path, "TARGET": str(target), "BYTES": str(len(WEIGHTS)), "SHA256": SHA256, **env}
+    script, env = LOADER.replace("--retry 5", "--retry 0"), {"PATH": os.environ["PATH"], **told}
+    return subprocess.run(
+        ["/bin/sh", "-c", script],
+        env={"PATH": os.environ["PATH"], **told},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_it_loads_once_and_then_leaves_what_is_there(hub: Hub, tmp_path: Path) -> None:
+    target = tmp_path / "gguf" / "main" / "m.gguf"
+    first = load(hub, target)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert target.read_bytes() == WEIGHTS
+    assert load(hub, target).returncode == 0
+    assert len(hub.asked) == 1
+    assert [p.name for p in target.parent.iterdir()] == ["m.gguf"]
+
+
+def test_what_was_cut_is_resumed(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "m.gguf.part").write_bytes(WEIGHTS[:70_000])
+    assert load(hub, tmp_path / "m.gguf").returncode == 0
+    assert (tmp_path / "m.gguf").read_bytes() == WEIGHTS
+    assert hub.asked == [("bytes=70000-", None)]
+
+
+def test_a_file_that_was_whole_but_not_yet_named_is_not_fetched_again(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "m.gguf.part").write_bytes(WEIGHTS)
+    assert load(hub, tmp_path / "m.gguf").returncode == 0
+    assert (tmp_path / "m.gguf").read_bytes() == WEIGHTS
+    assert hub.asked == []
+
+
+def test_a_server_that_cannot_resume_is_asked_for_all_of_it_the_next_time(hub: Hub, tmp_path: Path) -> None:
+    hub.ranges = False
+    (tmp_path / "m.gguf.part").write_bytes(WEIGHTS[:70_000])
+    assert load(hub, tmp_path / "m.gguf").returncode != 0
+    assert not (tmp_path / "m.gguf").exists()
+    assert load(hub, tmp_path / "m.gguf").returncode == 0
+    assert (tmp_path / "m.gguf").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [({"BYTES": "5"}, "102400 bytes, and 5 were told"), ({"SHA256": "0" * 64}, "has another SHA-256 than 000000")],
+)
+def test_another_content_never_gets_the_name(hub: Hub, tmp_path: Path, env: dict[str, str], says: str) -> None:
+    done = load(hub, tmp_path / "m.gguf", **env)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_not_there_is_an_error_with_its_address(hub: Hub, tmp_path: Path) -> None:
+    done = load(hub, tmp_path / "m.gguf", path="/missing.gguf")
+    assert done.returncode == 22
+    assert f"cannot download {hub.url}/missing.gguf" in done.stderr
+    assert not (tmp_path / "m.gguf").exists()
+
+
+def test_the_token_goes_with_the_request_and_on_no_command_line(hub: Hub, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    curl = tmp_path / "bin" / "curl"
+    curl.parent.mkdir()
+    curl.write_text(f'#!/bin/sh\nprintf "%s " "$@" > {seen}\nexec /usr/bin/env -i PATH="${{PATH#*:}}" curl "$@"\n')
+    curl.chmod(0o755)
+    done = load(hub, tmp_path / "m.gguf", HF_TOKEN="hf_hush\n", PATH=f"{curl.parent}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    assert hub.asked == [(None, "Bearer hf_hush")]
+    assert "--output" in seen.read_text()
+    assert "hf_hush" not in seen.read_text() + done.stdout + done.stderr
+
+
+def drain(hub: Hub, most: int) -> float:
+    began = time.monotonic()
+    port = hub.url.rsplit(":", 1)[1]
+    done = subprocess.run(["/bin/sh", "-c", DRAIN, "drain", "0", str(most), port], timeout=60, check=False)
+    assert done.returncode == 0
+    return time.monotonic() - began
+
+
+def test_the_drain_waits_for_requests_and_no_longer(hub: Hub) -> None:
+    hub.busy_for = 2
+    assert 2 <= drain(hub, 30) < 10
+    assert hub.metrics_asked == 3
+
+
+def test_the_drain_ends_when_its_time_is_up_and_where_nobody_answers(hub: Hub) -> None:
+    hub.busy_for = 1000
+    assert 1 <= drain(hub, 1) < 8
+    assert drain(Hub(url="http://127.0.0.1:1"), 30) < 8
