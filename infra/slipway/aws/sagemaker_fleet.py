@@ -104,7 +104,7 @@ def _check_name(name: str, given: Mapping[str, Any], faults: Faults) -> None:
     if len(name) > longest or not _NAME.fullmatch(name):
         faults.add(
             "name",
-            f"(the component's own) is {name!r}, {len(name)} characters; give at most {longest} letters, digits and single '-' "
+            f"(the component's own) is {name!r}, {len(name)} characters; give at most {longest} letters, digits and '-' "
             f"between them: SageMaker takes {NAME_LIMIT}, the rest are the role and the random suffix",
         )
     chosen = given.get("endpoint_name")
