@@ -93,9 +93,8 @@ def _run(project: Project, stack: str, monitor: Monitor, *, dry_run: bool) -> tu
     except _TOLD:
         raise
     except SystemExit as error:
-        raise PlanError(
-            str(error.code) if isinstance(error.code, str) else f"the program ended itself: exit {error.code}"
-        ) from None
+        said = error.code if isinstance(error.code, str) else f"the program ended itself, with exit code {error.code or 0}"
+        raise PlanError(said) from None
     except Exception as error:
         told = _where(error, project)
         if told is None:

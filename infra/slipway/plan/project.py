@@ -126,9 +126,15 @@ class Project:
             setting = self.schema.get(key, Setting(None, None, False, None))
             value = given.get(key, setting.value)
             if value is None:
-                faults.append(f"config.{key}: " + ("is empty; give a value or leave it out" if key in given else "is required"))
+                # An environment may hold it; and another provider's key in the schema asks for nothing.
+                if key in given:
+                    faults.append(f"config.{key}: is empty; give a value or leave it out")
+                elif key.startswith(f"{self.name}:") and not data.get("environment"):
+                    faults.append(f"config.{key}: is required; give it here, or a default in Pulumi.yaml")
                 continue
             plain = _decrypted(value, setting.type)
+            if setting.secret and plain == value and key in given:
+                faults.append(f"config.{key}: is in the clear; write it with `pulumi config set --secret`")
             if plain != value:
                 encrypted.append(key)
             faults += [f"config.{key}{path}: {reason}" for path, reason in _unfit(plain, setting.type, setting.items)]
@@ -173,7 +179,7 @@ def _schema(project: str, config: object, faults: list[str]) -> dict[str, Settin
         if type_ is not None and type_ not in _WANTED:
             faults.append(f"config.{key}.type: is {type_!r}; give one of {', '.join(_WANTED)}")
             continue
-        value = entry.get("value", entry.get("default"))
+        value = entry.get("default", entry.get("value"))
         items = cast("Mapping[str, Any]", told_items) if isinstance(told_items, Mapping) else None
         setting = Setting(type_, items, bool(entry.get("secret")), value)
         if value is not None:
