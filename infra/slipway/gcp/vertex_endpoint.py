@@ -1,5 +1,6 @@
 """VertexEndpoint: a Model Garden or Hugging Face model behind a Vertex AI endpoint."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ PREDICT = "aiplatform.endpoints.predict"
 """The one permission of a caller (Vertex AI access control with IAM: "Grant least privilege with custom roles")."""
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-# The custom role's id has 64 characters; Pulumi adds its random suffix to the logical name.
-_NAME_LIMIT = 48
+_ROLE_SUFFIX = "_invoker_"
+_ROLE_DIGEST = 8
+_NAME_LIMIT = 64 - len(_ROLE_SUFFIX) - _ROLE_DIGEST
+"""A custom role's id has at most 64 characters (IAM API Reference: projects.roles.create)."""
 _PUBLISHER_MODEL = re.compile(r"publishers/[^/@]+/models/[^/@]+@[^/@]+")
 _HUGGING_FACE_MODEL = re.compile(r"[\w.-]+/[\w.-]+")
 _MEMBER = re.compile(r"(serviceAccount|user|group|domain|principal|principalSet):.+")
@@ -215,6 +218,7 @@ class VertexEndpoint(pulumi.ComponentResource):
         if self._role is None:
             self._role = gcp.projects.IAMCustomRole(
                 f"{self._name}-invoker",
+                role_id=role_id(self._name),
                 title=f"Invoke {self._name}",
                 description=f"Asks the Vertex AI endpoint {self._name} for predictions",
                 permissions=[PREDICT],
@@ -222,6 +226,16 @@ class VertexEndpoint(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             )
         return self._role
+
+
+def role_id(name: str) -> str:
+    """Id of the role for callers: the component's name, and a digest that tells stacks of one Google Cloud project apart.
+
+    Pulumi's own name would have a '-', which IAM refuses in such an id (pulumi/pulumi-gcp#3328).
+    """
+    owner = f"{pulumi.get_project()}/{pulumi.get_stack()}/{name}"
+    digest = hashlib.sha256(owner.encode()).hexdigest()[:_ROLE_DIGEST]
+    return re.sub(r"[^A-Za-z0-9_.]", "_", name) + _ROLE_SUFFIX + digest
 
 
 def model_config(name: str, args: VertexEndpointArgs) -> gcp.vertex.AiEndpointWithModelGardenDeploymentModelConfigArgsDict:

@@ -1,5 +1,6 @@
 """VertexEndpoint: its refusals, and the graph that it registers. That Vertex AI deploys it is not proven here."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -89,6 +90,21 @@ def test_a_caller_gets_the_one_permission_on_this_endpoint() -> None:
     assert {plan["chat-endpoint"].urn, plan["chat-invoker"].urn} <= set(binding.options["dependsOn"])
 
 
+def test_the_role_s_id_is_one_that_iam_takes_and_differs_between_stacks_and_endpoints() -> None:
+    def ids(stack: str) -> list[str]:
+        def program() -> None:
+            for name in ("a" * 47, "chat-v1", "chat_v1"):
+                VertexEndpoint(name, SMALL).grant_invoke(ROUTER)
+
+        plan = plan_program(program, stack=stack)
+        return [r.inputs["roleId"] for r in plan.of_type("gcp:projects/iAMCustomRole:IAMCustomRole")]
+
+    every = [*ids("dev"), *ids("prod")]
+    assert len(set(every)) == 6
+    assert [i for i in every if not re.fullmatch(r"[A-Za-z0-9_.]{3,64}", i)] == []
+    assert ids("dev") == every[:3]
+
+
 def test_two_callers_share_the_role() -> None:
     def program() -> None:
         endpoint = VertexEndpoint("chat", SMALL)
@@ -153,9 +169,9 @@ def test_a_token_needs_a_hugging_face_model() -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["a" * 49, "my model"])
+@pytest.mark.parametrize("name", ["a" * 48, "my model"])
 def test_the_component_s_name_leaves_room_for_the_role_s_id(name: str) -> None:
-    with pytest.raises(pulumi.InputPropertiesError, match="at most 48"):
+    with pytest.raises(pulumi.InputPropertiesError, match="at most 47"):
         plan_program(lambda: VertexEndpoint(name, SMALL))
 
 
