@@ -191,7 +191,8 @@ class VertexEndpoint(pulumi.ComponentResource):
         """Let a principal ask this endpoint for predictions, and nothing else.
 
         A custom role with the one permission is bound on the endpoint itself; `roles/aiplatform.user` would also let its holder
-        change the project's endpoints.
+        change the project's endpoints. The provider's region must be the endpoint's location
+        (hashicorp/terraform-provider-google#27723).
 
         Args:
             member: Principal by IAM's name, such as `serviceAccount:router@PROJECT.iam.gserviceaccount.com`.
