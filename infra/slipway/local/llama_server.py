@@ -7,13 +7,14 @@ for; and /health. Only this machine can reach it. SIGTERM and SIGINT end it.
 import argparse
 import importlib
 import ipaddress
+import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from slipway.local.download import Download, ServeError, fetch, missing, say
 from slipway.local.tiny_model import write_tiny_model
@@ -45,8 +46,8 @@ def check_port(host: str, port: int) -> None:
             raise ServeError(f"port {port} on {host} cannot be had ({error.strerror}); give another one") from None
 
 
-def serve(model: Path, options: argparse.Namespace) -> None:
-    """Serve until SIGTERM or SIGINT.
+def serve(model: Path, options: argparse.Namespace) -> Never:
+    """Serve until SIGTERM or SIGINT, then end this process. Streams that are under way are cut.
 
     Raises:
         ServeError: The wheel is missing, or llama.cpp refuses the model.
@@ -89,8 +90,8 @@ def serve(model: Path, options: argparse.Namespace) -> None:
     say(f"ready after {time.monotonic() - began:.2f} s: {server.listening_address}/v1 serves '{options.alias}'")
     ended_by = signal.sigwait({signal.SIGTERM, signal.SIGINT})
     say(f"ending on {signal.Signals(ended_by).name}")
-    del server
-    say("ended")
+    # llama.cpp's own end would wait for every stream, for ever where a client has stopped to read. Nothing is left to write.
+    os._exit(0)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -131,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code is 1 after an error and 2 for wrong arguments."""
+    """Run the command line until a signal ends it with exit code 0; the code is 1 after an error, 2 for wrong arguments."""
     options = parser().parse_args(arguments)
     try:
         check_port(options.host, options.port)
@@ -149,7 +150,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ServeError as error:
         say(f"error: {error}")
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -87,8 +87,10 @@ class LocalProcessProvider(dynamic.ResourceProvider):
         name = str(_olds.get("name"))
         home = home_of(_olds, self._project())
         found = running(home)
-        if found is None or found.record.owner != self.owner or not found.record.ready:
+        if found is None or not found.record.ready:
             reasons.append("the process is dead")
+        elif found.record.owner != self.owner:
+            reasons.append(f"the process is run by {found.record.owner}")
         else:
             if found.record.environment_changed(_plain(_olds.get("pass_environment")) or [], os.environ):
                 reasons.append("a variable that is passed on has another value")

@@ -1,0 +1,315 @@
+"""llama.cpp's own server with the tiny model, as a process of its own; and every way in which it cannot be had."""
+
+import hashlib
+import http.server
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import BadRequestError, OpenAI
+from tests.infra.local.place import free_port, until
+
+from slipway.local.download import Download
+from slipway.local.llama_server import main
+from slipway.local.tiny_model import WORDS, write_tiny_model
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@contextmanager
+def serving(log: Path, *arguments: str) -> Generator[tuple["subprocess.Popen[bytes]", str]]:
+    """A server that is up, and its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "slipway.local.llama_server", "--port", str(port), "--alias", "tiny", *arguments]
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent)
+    try:
+        until(lambda: "ready after" in log.read_text() or server.poll() is not None, 30)
+        assert server.poll() is None, log.read_text()
+        yield server, f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One server for the tests that only ask."""
+    directory = tmp_path_factory.mktemp("llama")
+    tiny = str(directory / "tiny.gguf")
+    with serving(directory / "log", "--tiny", tiny, "--context-tokens", "512", "--embeddings") as (_, address):
+        yield address
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=30) as client:
+        yield client
+
+
+def test_a_chat_is_answered_in_words(client: OpenAI) -> None:
+    question: Any = [{"role": "system", "content": "Täglich ☃"}, {"role": "user", "content": "the harbour light"}]
+    answer = client.chat.completions.create(model="tiny", messages=question, max_tokens=30, extra_body={"ignore_eos": True})
+    said = answer.choices[0].message.content or ""
+    assert set(said.replace(".", " ").replace(",", " ").split()) <= set(WORDS)
+    assert answer.usage is not None
+    assert (answer.choices[0].finish_reason, answer.usage.completion_tokens) == ("length", 30)
+
+
+def test_an_answer_ends_by_itself(client: OpenAI) -> None:
+    question: Any = [{"role": "user", "content": "and then"}]
+    answers = [client.chat.completions.create(model="tiny", messages=question, max_tokens=400) for _ in range(3)]
+    assert "stop" in [a.choices[0].finish_reason for a in answers]
+
+
+def test_a_streamed_chat_comes_word_by_word_and_equals_the_whole(client: OpenAI) -> None:
+    question: Any = [{"role": "user", "content": "the tide"}]
+    settings: Any = {"model": "tiny", "messages": question, "max_tokens": 12, "temperature": 0}
+    create: Any = client.chat.completions.create
+    whole = create(**settings)
+    with create(**settings, stream=True, stream_options={"include_usage": True}) as stream:
+        chunks: list[Any] = list(stream)
+    parts = [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
+    assert len(parts) == 12
+    assert "".join(parts) == whole.choices[0].message.content
+    assert chunks[-1].usage.completion_tokens == 12
+
+
+def test_known_words_are_one_token_each(client: OpenAI) -> None:
+    asked = client.completions.create(model="tiny", prompt="the hull and the keel", max_tokens=1)
+    assert asked.usage is not None
+    # The beginning-of-text token is the sixth.
+    assert asked.usage.prompt_tokens == 6
+
+
+def test_models_health_and_embeddings(client: OpenAI, url: str) -> None:
+    assert [m.id for m in client.models.list()] == ["tiny"]
+    with urllib.request.urlopen(f"{url}/health") as answer:
+        assert json.load(answer) == {"status": "ok"}
+    vectors = client.embeddings.create(model="tiny", input=["the hull", "the tide " * 100], encoding_format="float").data
+    assert [len(v.embedding) for v in vectors] == [64, 64]
+    assert vectors[0].embedding != vectors[1].embedding
+
+
+def test_each_request_has_the_whole_context(client: OpenAI) -> None:
+    long: Any = [{"role": "user", "content": "the " * 480}]
+    assert client.chat.completions.create(model="tiny", messages=long, max_tokens=5).usage
+    with pytest.raises(BadRequestError, match="exceeds the available context size"):
+        client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "the " * 600}])
+
+
+def test_web_pages_are_not_allowed_in_and_prompts_of_others_not_shown(url: str) -> None:
+    request = urllib.request.Request(f"{url}/v1/models", headers={"Origin": "http://elsewhere.example"})
+    with urllib.request.urlopen(request) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] not in ("*", "http://elsewhere.example")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{url}/slots")
+    refused.value.close()
+    assert refused.value.code >= 400
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_cleanly_even_in_the_middle_of_a_stream(tmp_path: Path, number: signal.Signals) -> None:
+    with serving(tmp_path / "log", "--tiny", "tiny.gguf", "--context-tokens", "32768") as (server, url):
+        body = {"prompt": "the", "stream": True, "max_tokens": 30000, "ignore_eos": True}
+        request = urllib.request.Request(f"{url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request) as stream:
+            assert stream.readline().startswith(b"data: ")
+            began = time.monotonic()
+            server.send_signal(number)
+            assert server.wait(timeout=10) == 0
+            assert time.monotonic() - began < 5
+    said = (tmp_path / "log").read_text()
+    assert "It babbles" in said
+    assert f"ending on {number.name}" in said
+
+
+def absent(path: Path) -> list[str]:
+    return ["--model", str(path)]
+
+
+def directory(path: Path) -> list[str]:
+    return ["--model", str(path.parent)]
+
+
+def broken(path: Path) -> list[str]:
+    path.write_bytes(b"GGUF" + b"\0" * 100)
+    return ["--model", str(path)]
+
+
+def not_a_model(path: Path) -> list[str]:
+    path.write_text("not a model")
+    return ["--model", str(path)]
+
+
+def unwritable(path: Path) -> list[str]:
+    path.write_text("")
+    return ["--tiny", str(path / "below")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (absent, "the model .* cannot be read: No such file or directory"),
+        (directory, "the model .* cannot be read: Is a directory"),
+        (not_a_model, "the model .* is no GGUF file"),
+        (broken, "llama.cpp cannot serve .*; what it said is above"),
+        (unwritable, "the model .* cannot be written"),
+    ],
+)
+def test_a_model_that_cannot_be_is_one_line(
+    tmp_path: Path, arguments: Callable[[Path], list[str]], error: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    try:
+        assert main(["--port", str(free_port()), "--alias", "x", *arguments(tmp_path / "file.gguf")]) == 1
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    lines = [line for line in capfd.readouterr().out.splitlines() if "error:" in line and line.startswith("slipway.local")]
+    assert len(lines) == 1
+    assert re.search(error, lines[0])
+
+
+def test_a_taken_port_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["--port", str(port), "--alias", "x", "--tiny", str(tmp_path / "tiny.gguf")]) == 1
+    assert f"error: port {port} on 127.0.0.1 cannot be had (Address already in use)" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("package", "source"),
+    [
+        ("xllamacpp", ["--model", "tiny.gguf"]),
+        ("gguf", ["--tiny", "other.gguf"]),
+        ("huggingface_hub", ["--download", f"org/repo/x.gguf@{COMMIT}"]),
+    ],
+)
+def test_a_missing_package_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], package: str, source: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiny_model(tmp_path / "tiny.gguf")
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["--port", str(free_port()), "--alias", "x", *source]) == 1
+    assert (
+        f"the Python package '{package}' is not installed; it comes with: pip install 'slipway[local]'" in capfd.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--host", "0.0.0.0"], "can be reached from elsewhere"),
+        (["--port", "0"], "give 1 to 65535"),
+        (["--parallel", "0"], "give 1 to 256"),
+        (["--context-tokens", "1e3"], "give 64 to 1048576"),
+        (["--model", "x"], "not allowed with"),
+        (["--download", "org/repo/x.gguf@main"], "a branch or a tag moves"),
+    ],
+)
+def test_wrong_arguments_are_told(wrong: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    source = [] if "--download" in wrong else ["--tiny", "x"]
+    with pytest.raises(SystemExit) as ended:
+        main([*source, "--port", "8000", "--alias", "x", *wrong])
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "org/repo/x.gguf",
+        "org/repo/x.gguf@main",
+        f"repo/x.gguf@{COMMIT}",
+        f"org/repo/x.bin@{COMMIT}",
+        f"org/repo/x.gguf@{COMMIT[1:]}",
+    ],
+)
+def test_a_download_names_repository_file_and_commit(text: str) -> None:
+    with pytest.raises(ValueError, match=r"give ORGANISATION/REPOSITORY/FILE\.gguf@COMMIT"):
+        Download.parse(text)
+    assert Download.parse(f"org/repo.x/sub/x-q4.gguf@{COMMIT}") == Download("org/repo.x", "sub/x-q4.gguf", COMMIT)
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """The two answers of the Hugging Face Hub that a download of one file needs."""
+
+    files: dict[str, bytes]
+    asked: list[str]
+
+    def do_HEAD(self) -> None:
+        self.answer(b"")
+
+    def do_GET(self) -> None:
+        self.answer(self.files.get(self.path, b""))
+
+    def answer(self, body: bytes) -> None:
+        self.asked.append(f"{self.command} {self.path}")
+        found = self.files.get(self.path)
+        self.send_response(404 if found is None else 200)
+        if found is not None:
+            self.send_header("ETag", f'"{hashlib.sha256(found).hexdigest()}"')
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("Content-Length", str(len(found)))
+        else:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
+        pass
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
+    write_tiny_model(tmp_path / "tiny.gguf")
+    served: dict[str, Any] = {"files": {f"/org/repo/resolve/{COMMIT}/x.gguf": (tmp_path / "tiny.gguf").read_bytes()}, "asked": []}
+    handler = type("Served", (Hub,), served)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", served["asked"]
+        server.shutdown()
+        thread.join()
+
+
+def test_a_model_is_downloaded_once_with_its_progress_in_the_log(
+    tmp_path: Path, hub: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, asked = hub
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    source = ["--download", f"org/repo/x.gguf@{COMMIT}", "--cache", str(tmp_path / "models")]
+    for log in ("first", "second"):
+        with serving(tmp_path / log, *source) as (_, url), urllib.request.urlopen(f"{url}/v1/models") as answer:
+            assert json.load(answer)["data"][0]["id"] == "tiny"
+    assert [a for a in asked if a.startswith("GET")] == [f"GET /org/repo/resolve/{COMMIT}/x.gguf"]
+    assert "slipway.local: downloaded 0.3 of 0.3 MiB (100 %)" in (tmp_path / "first").read_text()
+    assert "slipway.local: downloaded" not in (tmp_path / "second").read_text()
+
+
+def test_a_download_that_fails_is_one_line(tmp_path: Path, hub: tuple[str, list[str]]) -> None:
+    source = ["--download", f"org/repo/missing.gguf@{COMMIT}", "--cache", str(tmp_path / "models")]
+    command = [sys.executable, "-m", "slipway.local.llama_server", "--port", "1", "--alias", "x", *source]
+    command[command.index("1")] = str(free_port())
+    done = subprocess.run(command, env={**os.environ, "HF_ENDPOINT": hub[0]}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"error: org/repo/missing.gguf@{COMMIT} cannot be downloaded: " in done.stdout.splitlines()[-1]
+    assert "Traceback" not in done.stdout + done.stderr
