@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from google.protobuf import json_format, struct_pb2
 from pulumi.dynamic import CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
-from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.proto import engine_pb2, resource_pb2
 
 from slipway.engine.checkpoint import Checkpoint, Made, locked
 from slipway.engine.outcome import EngineError, Outcome
@@ -135,6 +135,7 @@ class ApplyingMonitor(Monitor):
         self._failures: dict[str, str] = {}
         self.changes: Counter[str] = Counter()
         self.seen: set[str] = set()
+        self._said: set[str] = set()
 
     def failures(self) -> list[str]:
         """What went wrong, one text for each resource."""
@@ -161,6 +162,13 @@ class ApplyingMonitor(Monitor):
         outputs = struct_pb2.Struct()
         json_format.ParseDict(made.outputs, outputs)
         return resource_pb2.RegisterResourceResponse(urn=response.urn, id=made.id, object=outputs)
+
+    def Log(self, request: engine_pb2.LogRequest) -> None:  # noqa: N802
+        """What the program says for the user's information is shown once, as the engine would."""
+        super().Log(request)
+        if request.severity == engine_pb2.INFO and request.message not in self._said:
+            self._said.add(request.message)
+            self._report(f"    {request.message.strip()}")
 
     def _apply(self, provider: Provider, urn: str, type_: str, inputs: dict[str, Any]) -> Made:
         old = self._checkpoint.resources.get(urn)

@@ -16,7 +16,7 @@ from pulumi.automation import (
     PulumiCommand,
     Stack,
     StackNotFoundError,
-    create_or_select_stack,
+    create_stack,
     select_stack,
 )
 
@@ -92,7 +92,10 @@ class PulumiEngine:
         file = self._stack_file()
         before = file.read_bytes()
         try:
-            return create_or_select_stack(self._name, work_dir=str(self._directory), opts=self._options())
+            try:
+                return select_stack(self._name, work_dir=str(self._directory), opts=self._options())
+            except StackNotFoundError:
+                return create_stack(self._name, work_dir=str(self._directory), opts=self._options())
         finally:
             after = file.read_bytes()
             if after != before:
