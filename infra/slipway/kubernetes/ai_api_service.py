@@ -17,6 +17,8 @@ from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate
 from slipway.kubernetes.restricted import labels, selector
 
+END_SECONDS = 300
+"""How long Pulumi waits for a Deployment to be gone, past its pods' grace period."""
 _APP = "slipway-router"
 _POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
 
@@ -46,8 +48,19 @@ class AiApiService(pulumi.ComponentResource):
         def meta(full_name: pulumi.Input[str], more: Mapping[str, str] | None = None) -> k8s.meta.v1.ObjectMetaArgsDict:
             return {"name": full_name, "namespace": namespace, "labels": {**labels(_APP, name), **(more or {})}}
 
-        def after(*needed: pulumi.Resource, retain: bool = False) -> pulumi.ResourceOptions:
-            return pulumi.ResourceOptions(parent=self, depends_on=list(needed), retain_on_delete=retain or None)
+        # A little more than Kubernetes itself waits, so that its reason is told and not only that time is over.
+        patience = f"{resolved.rollout_seconds + 60}s"
+        timeouts = pulumi.CustomTimeouts(
+            create=patience, update=patience, delete=f"{resolved.drain.grace_seconds + END_SECONDS}s"
+        )
+
+        def after(*needed: pulumi.Resource, retain: bool = False, slow: bool = False) -> pulumi.ResourceOptions:
+            return pulumi.ResourceOptions(
+                parent=self,
+                depends_on=list(needed),
+                retain_on_delete=retain or None,
+                custom_timeouts=timeouts if slow else None,
+            )
 
         base: list[pulumi.Resource] = []
         if given.get("create_namespace"):
@@ -84,6 +97,7 @@ class AiApiService(pulumi.ComponentResource):
             spec=rollout(
                 pods,
                 resolved.replicas,
+                resolved.rollout_seconds,
                 {
                     "metadata": {
                         "labels": {**labels(_APP, name), **version_label(image)},
@@ -103,7 +117,7 @@ class AiApiService(pulumi.ComponentResource):
                     ),
                 },
             ),
-            opts=after(*base, account, config, policy),
+            opts=after(*base, account, config, policy, slow=True),
         )
         # Not before the Deployment: Pulumi waits for a Service until it has an endpoint, and so for ever if it has no replica.
         unawaited = {"pulumi.com/skipAwait": "true"} if resolved.replicas.fixed == 0 else {}
@@ -116,7 +130,7 @@ class AiApiService(pulumi.ComponentResource):
                 "selector": pods,
                 "ports": [{"name": "http", "port": 80, "target_port": "http", "protocol": "TCP"}],
             },
-            opts=after(*base),
+            opts=after(*base, slow=True),
         )
         if resolved.replicas.fixed is None:
             k8s.autoscaling.v2.HorizontalPodAutoscaler(
@@ -133,12 +147,13 @@ class AiApiService(pulumi.ComponentResource):
 
 
 def rollout(
-    pods: Mapping[str, str], replicas: Replicas, template: k8s.core.v1.PodTemplateSpecArgsDict
+    pods: Mapping[str, str], replicas: Replicas, seconds: int, template: k8s.core.v1.PodTemplateSpecArgsDict
 ) -> k8s.apps.v1.DeploymentSpecArgsDict:
     """A Deployment that never has fewer ready replicas than asked for while it changes."""
     spec: k8s.apps.v1.DeploymentSpecArgsDict = {
         "selector": {"match_labels": pods},
         "revision_history_limit": 5,
+        "progress_deadline_seconds": seconds,
         "strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": 0, "max_surge": "25%"}},
         "template": template,
     }

@@ -90,6 +90,12 @@ class AiApiServiceArgs(TypedDict):
     pre_stop_seconds: NotRequired[int]
     """How long a replica that is to go still takes new requests, in seconds: until every proxy has left it out.
     Default 10; 0 to 300."""
+    rollout_seconds: NotRequired[int]
+    """How long new replicas may take until they are ready, in seconds; past it, `pulumi up` fails and old ones serve on.
+    Default 600, the default of Kubernetes; 60 to 86400.
+
+    A replica is ready once it reaches one backend. In front of nothing but models that are still to load, give their time.
+    """
     priority_class: NotRequired[pulumi.Input[str]]
     """PriorityClass of the pods. Default: the cluster's."""
     node_selector: NotRequired[pulumi.Input[Mapping[str, pulumi.Input[str]]]]
@@ -112,6 +118,7 @@ class Resolved:
     ingress: Sequence[Peer]
     egress: Sequence[Egress]
     service_type: ServiceType
+    rollout_seconds: int
 
     @classmethod
     def of(cls, name: str, args: AiApiServiceArgs) -> "Resolved":
@@ -144,7 +151,10 @@ class Resolved:
             ingress=[*fit.get("allow_from", [SAME_NAMESPACE]), fit.get("prometheus", PROMETHEUS)],
             egress=egress(backends or [], faults),
             service_type=fit.get("service_type", ServiceType.CLUSTER_IP),
+            rollout_seconds=fit.get("rollout_seconds", 600),
         )
+        if not 60 <= resolved.rollout_seconds <= 86400:
+            faults.add("rollout_seconds", f"is {resolved.rollout_seconds}; give 60 to 86400 seconds")
         for i, peer in enumerate(fit.get("allow_from", [])):
             check_peer(f"allow_from[{i}]", peer, faults)
         if "prometheus" in fit:

@@ -41,6 +41,7 @@ EVERYTHING: AiApiServiceArgs = {
     "annotations": {"example.com/team": "a", "prometheus.io/scrape": "false"},
     "service_annotations": {"example.com/internal": "true"},
     "pre_stop_seconds": 20,
+    "rollout_seconds": 3600,
     "priority_class": "production",
     "node_selector": {"kubernetes.io/arch": "amd64"},
     "image_pull_secrets": ["registry"],
@@ -143,6 +144,16 @@ def test_the_grace_period_the_wait_and_the_routers_drain_come_from_one_number(pr
     assert config_of(plan)["drain_seconds"] == longest
     assert pod_spec(plan)["terminationGracePeriodSeconds"] == pre_stop + longest + 15
     assert container(plan).get("lifecycle", {}) == handler
+
+
+def test_a_rollout_has_the_time_that_was_given_in_kubernetes_and_in_pulumi() -> None:
+    for plan, seconds in ((planned(), 600), (planned(rollout_seconds=3600), 3600)):
+        assert plan["ai-api-router"].inputs["spec"]["progressDeadlineSeconds"] == seconds
+        for role in ("router", "service"):
+            timeouts = plan[f"ai-api-{role}"].options["customTimeouts"]
+            assert (timeouts["create"], timeouts["update"]) == (f"{seconds + 60}s", f"{seconds + 60}s")
+        # The pods may take all of their grace period to go.
+        assert plan["ai-api-router"].options["customTimeouts"]["delete"] == f"{10 + 1201 + 15 + 300}s"
 
 
 def test_with_an_autoscaler_nobody_else_sends_a_number_of_replicas() -> None:

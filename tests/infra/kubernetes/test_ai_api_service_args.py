@@ -72,6 +72,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"service_type": "Ingress"}, {"service_type": "give one of 'ClusterIP', 'NodePort', 'LoadBalancer'"}),
     ({"service_type": "LoadBalancer"}, {"allow_from": "is required with service_type 'LoadBalancer'"}),
     ({"pre_stop_seconds": -5}, {"pre_stop_seconds": "is -5; give 0 to 300"}),
+    ({"rollout_seconds": 59}, {"rollout_seconds": "is 59; give 60 to 86400 seconds"}),
     ({"replica": 3}, {"replica": "did you mean 'replicas'?"}),
 ]
 
