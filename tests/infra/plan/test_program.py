@@ -167,7 +167,7 @@ def test_real_work_refuses_placeholders() -> None:
 
 def test_the_json_has_the_same_bytes_from_every_place_and_process(shop: Path) -> None:
     here = plan_project(SHOP, "prod").to_json()
-    script = "from pathlib import Path; from slipway.plan import plan_project; print(plan_project(Path('.'), 'prod').to_json(), end='')"
+    script = "import sys, pathlib, slipway.plan as p; sys.stdout.write(p.plan_project(pathlib.Path(), 'prod').to_json())"
     there = subprocess.run(
         [sys.executable, "-c", script],
         cwd=shop,
