@@ -6,7 +6,6 @@ tried: streaming, queues, context limits, usage figures. Its answers are words i
 
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,8 @@ _TEXT = (
     "is was goes comes holds turns waits carries follows builds launches drifts sings rests"
 )
 WORDS = _TEXT.split()
-CONTROL = ("<|system|>", "<|user|>", "<|assistant|>")
+_BEGIN, _STOP_TOKEN = "<|assistant|>", "</s>"
+CONTROL = ("<|system|>", "<|user|>", _BEGIN)
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -39,9 +39,8 @@ CHAT_TEMPLATE = (
 
 # Token types of the GGUF format.
 _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6
-# What is added to a token's logit. A constant first component of every embedding survives the network's
-# normalisation, so the output layer can favour whole words: random bytes would not even be valid UTF-8.
-_NEVER, _WORD, _STOP, _END = -30.0, 0.0, -0.5, 1.0
+# About what is added to a token's logit, so that whole words are said: random bytes would not even be valid UTF-8.
+_NEVER, _WORD, _MARK, _END = -30.0, 0.0, -0.5, 1.0
 
 
 def write_tiny_model(path: Path) -> None:
@@ -59,7 +58,7 @@ def write_tiny_model(path: Path) -> None:
     try:
         writer = gguf.GGUFWriter(temporary, "llama")
         _describe(writer)
-        for name, tensor in _tensors([bias for _, _, _, bias in vocabulary()]):
+        for name, tensor in _tensors():
             writer.add_tensor(name, tensor)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -79,7 +78,7 @@ def vocabulary() -> list[tuple[str, float, int, float]]:
     tokens: list[tuple[str, float, int, float]] = [
         ("<unk>", 0.0, _UNKNOWN, _NEVER),
         ("<s>", 0.0, _CONTROL, _NEVER),
-        ("</s>", 0.0, _CONTROL, _END),
+        (_STOP_TOKEN, 0.0, _CONTROL, _END),
         *((f"<0x{byte:02X}>", 0.0, _BYTE, _NEVER) for byte in range(256)),
         *((text, 0.0, _CONTROL, _NEVER) for text in CONTROL),
     ]
@@ -87,7 +86,7 @@ def vocabulary() -> list[tuple[str, float, int, float]]:
     pieces = {word[:end]: None for word in sorted(whole) for end in range(1, len(word) + 1)}
     letters = {letter: None for piece in pieces for letter in piece}
     tokens += [(text, float(len(text)), _NORMAL, _WORD if text in whole else _NEVER) for text in {**letters, **pieces}]
-    tokens += [(text, 0.0, _NORMAL, _STOP) for text in (".", ",")]
+    tokens += [(text, 0.0, _NORMAL, _MARK) for text in (".", ",")]
     return tokens
 
 
@@ -116,7 +115,7 @@ def _describe(writer: "gguf.GGUFWriter") -> None:
     writer.add_chat_template(CHAT_TEMPLATE)
 
 
-def _tensors(biases: Sequence[float]) -> "list[tuple[str, NDArray[np.floating]]]":
+def _tensors() -> "list[tuple[str, NDArray[np.floating]]]":
     import numpy as np
 
     # RandomState's stream is frozen for good, and uniform numbers need no libm: the same bytes on every machine.
@@ -125,19 +124,33 @@ def _tensors(biases: Sequence[float]) -> "list[tuple[str, NDArray[np.floating]]]
     def matrix(rows: int, columns: int, spread: float) -> "NDArray[np.floating]":
         return ((random.random_sample((rows, columns)) * 2 - 1) * spread).astype(np.float16)
 
+    def residual(columns: int, spread: float) -> "NDArray[np.floating]":
+        # The first two components of the residual stream are kept as the embedding has them.
+        weights = matrix(EMBEDDING, columns, spread)
+        weights[:2] = 0
+        return weights
+
+    tokens = [text for text, _, _, _ in vocabulary()]
+    biases = [bias for _, _, _, bias in vocabulary()]
     ones = np.ones(EMBEDDING, dtype=np.float32)
-    embedding, output = matrix(len(biases), EMBEDDING, 1.0), matrix(len(biases), EMBEDDING, 0.25)
-    embedding[:, 0] = 4.0
-    # After normalisation that component is about 4 / rms, with rms about sqrt((16 + 63 / 3) / 64) and what the layers add.
+    embedding, output = matrix(len(tokens), EMBEDDING, 1.0), matrix(len(tokens), EMBEDDING, 0.25)
+    # The first component is the same for every token, so the output layer can favour some by it. After normalisation it
+    # is about 4 / rms, with rms about sqrt((16 + 63 / 3) / 64) and what the layers add.
+    embedding[:, 0] = 4
     output[:, 0] = np.array(biases) / 4
+    # The second one says that an answer begins, which must not be its end as well.
+    embedding[:, 1] = output[:, 1] = 0
+    embedding[tokens.index(_BEGIN), 1] = 8
+    output[tokens.index(_STOP_TOKEN), 1] = -4
     found: list[tuple[str, NDArray[np.floating]]] = [("token_embd.weight", embedding)]
     for i in range(LAYERS):
         found += [
             (f"blk.{i}.attn_norm.weight", ones),
-            *((f"blk.{i}.attn_{part}.weight", matrix(EMBEDDING, EMBEDDING, 0.2)) for part in ("q", "k", "v", "output")),
+            *((f"blk.{i}.attn_{part}.weight", matrix(EMBEDDING, EMBEDDING, 0.2)) for part in ("q", "k", "v")),
+            (f"blk.{i}.attn_output.weight", residual(EMBEDDING, 0.2)),
             (f"blk.{i}.ffn_norm.weight", ones),
             (f"blk.{i}.ffn_gate.weight", matrix(FEED_FORWARD, EMBEDDING, 0.2)),
             (f"blk.{i}.ffn_up.weight", matrix(FEED_FORWARD, EMBEDDING, 0.2)),
-            (f"blk.{i}.ffn_down.weight", matrix(EMBEDDING, FEED_FORWARD, 0.1)),
+            (f"blk.{i}.ffn_down.weight", residual(FEED_FORWARD, 0.1)),
         ]
     return [*found, ("output_norm.weight", ones), ("output.weight", output)]

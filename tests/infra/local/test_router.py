@@ -99,7 +99,8 @@ def test_what_is_planned_answers_through_the_router(place: Place) -> None:
         question: Any = [{"role": "user", "content": "the"}]
         answer = client.chat.completions.create(model="llama", messages=question, max_tokens=5)
         assert answer.choices[0].message.content
-        with client.chat.completions.create(model="llama", messages=question, max_tokens=5, stream=True) as stream:
+        create: Any = client.chat.completions.create
+        with create(model="llama", messages=question, max_tokens=5, stream=True, extra_body={"ignore_eos": True}) as stream:
             assert len([c for c in stream if c.choices]) >= 5
     place.provider.delete("x", dict(plan["router-process"].inputs))
     place.provider.delete("x", dict(plan["llama-server"].inputs))
