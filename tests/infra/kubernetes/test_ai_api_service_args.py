@@ -54,6 +54,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"backends": [{**LLAMA, "url": "llama:8000"}]}, {"backends[0].url": "give http://HOST:PORT/v1"}),
     ({"backends": [{**LLAMA, "egress": None}]}, {"backends[0].egress": "is required, since the backend is on port 8000"}),
     ({"backends": [{**LLAMA, "url": "http://x/v1", "egress": None}]}, {"backends[0].egress": "is on port 80 "}),
+    ({"backends": [{**LLAMA, "url": "http://x:99999/v1", "egress": None}]}, {"backends[0].url": "has the port 99999"}),
+    ({"backends": [{**LLAMA, "egress": {"port": "http", "cidr": "::/0"}}]}, {"backends[0].egress.port": "give a whole number"}),
     ({"backends": [{**LLAMA, "egress": {"port": 8000}}]}, {"backends[0].egress": "has no address"}),
     ({"backends": [{**LLAMA, "timeouts": {"total": 0}}]}, {"backends[0].timeouts.total": "greater than 0"}),
     ({"backends": [{**LLAMA, "timeouts": {"total": float("inf")}}]}, {"backends[0].timeouts.total": "is without end"}),
