@@ -64,6 +64,8 @@ def check_texts(name: str, given: dict[str, Any], faults: Faults) -> None:
     for i, task in enumerate(_listed(given, "tasks")):
         if isinstance(task, str) and task not in _TASKS:
             faults.add(f"tasks[{i}]", f"is {task!r}; give {', '.join(repr(t) for t in _TASKS)}")
+    if "embeddings" in _listed(given, "tasks") and len(_listed(given, "tasks")) > 1:
+        faults.add("tasks", "has 'embeddings' beside others; a model does the one or the other, so give it a server of its own")
     if given.get("tasks") is not None and not given["tasks"]:
         faults.add("tasks", f"is empty; give {', '.join(repr(t) for t in _TASKS)}, or leave it out")
     for i, toleration in enumerate(_listed(given, "tolerations")):

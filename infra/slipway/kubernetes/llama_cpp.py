@@ -96,7 +96,9 @@ def container(settings: ServerSettings) -> EngineContainer:
         "--metrics",
     ]
     if list(settings.tasks) == ["embeddings"]:
-        args.append("--embeddings")
+        # A text to embed must fit into one batch.
+        tokens = str(settings.context_tokens or CONTEXT_TOKENS)
+        args += ["--embeddings", "--batch-size", tokens, "--ubatch-size", tokens]
     revision = settings.revision or "main"
     url = f"{settings.hub_endpoint}/{quote(settings.model)}/resolve/{quote(revision, safe='')}/{quote(gguf.file)}"
     return EngineContainer(

@@ -208,8 +208,9 @@ def test_the_startup_budget_is_that_of_the_weights() -> None:
     assert (probe["periodSeconds"], probe["failureThreshold"]) == (10, 198)
     slow = server(planned(download_mb_per_second=50))["startupProbe"]
     assert slow["failureThreshold"] == 338
-    # The loader downloads before the server starts.
-    assert server(planned(base=SMALL))["startupProbe"]["failureThreshold"] == 60
+    # The loader downloads before the server starts: 140,000 / 500 + 300 = 580 s, below the floor of 600.
+    large = planned(base=SMALL, gguf={"file": "m.gguf", "bytes": 140_000_000_000})
+    assert server(large)["startupProbe"]["failureThreshold"] == 60
 
 
 def test_pulumi_waits_as_long_as_the_rollout_may_take() -> None:
@@ -438,6 +439,7 @@ WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
     ({"namespace": "AI"}, "namespace", "lower case"),
     ({"tasks": ["chats"]}, "tasks[0]", "'chat'"),
     ({"tasks": []}, "tasks", "is empty"),
+    ({"tasks": ["chat", "embeddings"]}, "tasks", "a server of its own"),
     ({"allow_from": [{"cidr": "10.0.0.0/99"}]}, "allow_from[0].cidr", "10.0.0.0/99"),
     ({"allow_from": [{}]}, "allow_from[0]", "names nobody"),
     ({"node_labels": "gke", "accelerator": "a10g:8"}, "node_labels", "has no label for a10g; give 'gpu-feature-discovery'"),

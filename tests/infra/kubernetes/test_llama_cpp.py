@@ -1,11 +1,14 @@
 """llama.cpp's loader and its drain, run by a real shell and a real curl against a server on this machine.
 
-The image's own shell and curl are another build of the same two programs.
+The image's own shell and curl are another build of the same two programs. The drain is also run against llama.cpp itself, from
+the wheel: that its metrics are called as the drain reads them.
 """
 
 import hashlib
 import os
+import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -14,6 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from slipway.kubernetes.llama_cpp import DRAIN, LOADER
@@ -151,7 +155,7 @@ def test_the_token_goes_with_the_request_and_on_no_command_line(hub: Hub, tmp_pa
     curl.parent.mkdir()
     curl.write_text(f'#!/bin/sh\nprintf "%s " "$@" > {seen}\nexec /usr/bin/env -i PATH="${{PATH#*:}}" curl "$@"\n')
     curl.chmod(0o755)
-    done = load(hub, tmp_path / "m.gguf", HF_TOKEN="hf_hush\n", PATH=f"{curl.parent}:{os.environ['PATH']}")
+    done = load(hub, tmp_path / "m.gguf", HF_TOKEN="hf_hush\r\n", PATH=f"{curl.parent}:{os.environ['PATH']}")
     assert done.returncode == 0, done.stderr
     assert hub.asked == [(None, "Bearer hf_hush")]
     assert "--output" in seen.read_text()
@@ -176,3 +180,61 @@ def test_the_drain_ends_when_its_time_is_up_and_where_nobody_answers(hub: Hub) -
     hub.busy_for = 1000
     assert 1 <= drain(hub, 1) < 8
     assert drain(Hub(url="http://127.0.0.1:1"), 30) < 8
+
+
+LLAMA = """
+import signal, sys, xllamacpp
+from pathlib import Path
+from slipway.local.tiny_model import write_tiny_model
+write_tiny_model(Path(sys.argv[1]))
+params = xllamacpp.CommonParams()
+params.model.path, params.hostnames, params.port = sys.argv[1], ["127.0.0.1"], int(sys.argv[2])
+params.n_ctx, params.n_parallel, params.endpoint_metrics = 4096, 2, True
+server = xllamacpp.Server(params)
+signal.sigwait({signal.SIGTERM})
+"""
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Iterator[str]:
+    """The address of llama.cpp with a tiny model."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", LLAMA, str(tmp_path / "m.gguf"), str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            assert process.poll() is None
+            try:
+                if httpx.get(f"{url}/health").status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_drain_waits_for_a_stream_of_llama_cpp(llama: str) -> None:
+    body = {"prompt": "a", "max_tokens": 2000, "stream": True, "ignore_eos": True}
+    ended: list[float] = []
+    with httpx.stream("POST", f"{llama}/v1/completions", json=body, timeout=60) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+
+        def rest() -> None:
+            for _ in lines:
+                pass
+            ended.append(time.monotonic())
+
+        reader = threading.Thread(target=rest)
+        reader.start()
+        drain(Hub(url=llama), 60)
+        drained = time.monotonic()
+        reader.join()
+    # It looks once a second, and at most that much later.
+    assert 0 <= drained - ended[0] < 3
