@@ -8,6 +8,7 @@ from typing import Any
 
 import pulumi
 import pytest
+from tests.infra.sdk_types import faults as unknown_properties
 
 from slipway.images.container_image import Build, ContainerImage, ContainerImageArgs, ImageCache, ImagePlatform
 from slipway.plan import UNKNOWN, Plan, Secret, plan_program
@@ -32,6 +33,7 @@ def faults(args: Mapping[str, Any]) -> dict[str, str]:
 
 def image(make: Callable[[], ContainerImageArgs]) -> tuple[Plan, Mapping[str, Any]]:
     plan = plan_program(lambda: ContainerImage("router", make()))
+    assert unknown_properties(plan["router-image"]) == []
     return plan, plan["router-image"].inputs
 
 
