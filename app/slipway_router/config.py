@@ -190,7 +190,11 @@ class Config(_Strict):
         try:
             parsed = cls.model_validate(data)
         except ValidationError as error:
-            faults += [(_path(e["loc"]), _reason(cast("Mapping[str, Any]", e))) for e in error.errors()]
+            found = error.errors()
+            # A list counts only its right entries: where the only one is wrong it would be called empty as well.
+            wrong = {e["loc"][:1] for e in found if len(e["loc"]) > 1}
+            told = [e for e in found if e["type"] != "too_short" or e["loc"] not in wrong]
+            faults += [(_path(e["loc"]), _reason(cast("Mapping[str, Any]", e))) for e in told]
         if isinstance(data, Mapping):
             faults += _cross_faults(cast("Mapping[str, Any]", data))
         if faults or parsed is None:
