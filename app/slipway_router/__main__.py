@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         config = Config.load(path)
         if asked.command == "check":
-            _say(sys.stdout, f"{path} is right: {len(config.backends)} backends, {len(config.keys)} keys")
+            _say(sys.stdout, f"{path} is right; backends: {', '.join(b.name for b in config.backends)}")
             return
         sys.exit(_serve(config, str(path), asked.host, asked.port))
     except ConfigError as error:
@@ -42,7 +42,8 @@ def _serve(config: Config, source: str, host: str | None, port: int | None) -> i
     try:
         listener = listen(host, port)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
+        # asyncio and socket add the address to their text; it is there already.
+        why = os.strerror(error.errno).lower() if (error.errno or 0) > 0 else str(error)
         _say(
             sys.stderr,
             f"slipway-router: cannot listen on {host}:{port}: {why}; choose another with --host and --port or 'listen'",

@@ -6,6 +6,7 @@ breaks off can end in an error event rather than in half a line.
 
 import re
 from asyncio import AbstractEventLoop
+from time import perf_counter
 
 import orjson
 
@@ -43,6 +44,7 @@ class Exchange:
     """A request that was understood and decided on, until its answer is over."""
 
     __slots__ = (
+        "_arrived",
         "_loop",
         "_request_id",
         "_router",
@@ -76,7 +78,9 @@ class Exchange:
         self._send = send
         self._request_id = request_id
         self._tracing = tracing
-        self._started = self._tried = started
+        self._started = started
+        # For measuring: uvloop's own clock stands still within one turn of the loop, and has milliseconds only.
+        self._arrived = self._tried = perf_counter()
         self._loop = loop
         self._rule = decision.rule.encode()
         self.asked = asked
@@ -147,7 +151,7 @@ class Exchange:
 
     async def _attempt(self, target: Target) -> None:
         asked = self.asked
-        self._tried = self._loop.time()
+        self._tried = perf_counter()
         body = asked.body_for(target.model)
         head = target.head(asked.task, len(body), self._request_id, self._tracing)
         answer = await target.pool.request(head, body, self._started + target.total)
@@ -205,12 +209,12 @@ class Exchange:
         self.status = answer.status
         self.target = target
         if answer.status < 400:
-            now = self._loop.time()
+            now = perf_counter()
             target.succeeded((now - self._tried) * 1000, answer)
-            target.metrics.first_byte[self.asked.task].observe(now - self._started)
+            target.metrics.first_byte[self.asked.task].observe(now - self._arrived)
 
     def _time(self, target: Target) -> None:
-        target.metrics.duration[self.asked.task].observe(self._loop.time() - self._started)
+        target.metrics.duration[self.asked.task].observe(perf_counter() - self._arrived)
 
     def _answer_headers(self, target: Target, answer: Answer) -> list[Header]:
         passed = [h for h in answer.headers if h[0] not in _NOT_PASSED_ON]

@@ -6,10 +6,12 @@ import logging
 import signal
 import socket
 from collections.abc import Generator
+from typing import Any, cast
 
 import uvicorn
 import uvloop
 
+from slipway_router.asgi import App
 from slipway_router.probe import probe_all
 from slipway_router.proxy import Proxy
 from slipway_router.router import Router
@@ -46,12 +48,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(router: Router, listener: socket.socket) -> None:
-    web = LazyWeb(router)
-    proxy = Proxy(router, web)
-    server = _Server(
+def http_server(app: App) -> uvicorn.Server:
+    """uvicorn as the router runs it. It ends when its `should_exit` is set."""
+    return _Server(
         uvicorn.Config(
-            proxy,
+            cast("Any", app),
             http="httptools",
             ws="none",
             lifespan="off",
@@ -63,6 +64,12 @@ async def _serve(router: Router, listener: socket.socket) -> None:
             timeout_graceful_shutdown=5,
         )
     )
+
+
+async def _serve(router: Router, listener: socket.socket) -> None:
+    web = LazyWeb(router)
+    proxy = Proxy(router, web)
+    server = http_server(proxy)
     drain = _Drain(router, proxy, server)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

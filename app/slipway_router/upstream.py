@@ -5,6 +5,7 @@ there. A deadline is a number that a connection's one timer compares when it fir
 """
 
 import asyncio
+import os
 import ssl
 from typing import Literal, cast
 from urllib.parse import urlsplit
@@ -498,8 +499,9 @@ async def _headed(answer: Answer) -> Answer:
 
 
 def _told(error: Exception) -> str:
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(said).split()).lower()
+    if isinstance(error, OSError) and (error.errno or 0) > 0:
+        return os.strerror(error.errno or 0).lower()
+    return " ".join(str(getattr(error, "strerror", None) or error).split()).lower() or type(error).__name__
 
 
 def _head_too_large() -> UpstreamError:

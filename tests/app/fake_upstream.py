@@ -57,6 +57,7 @@ class FakeUpstream:
     open: int = 0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a connection ends."""
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -84,6 +85,11 @@ class FakeUpstream:
     def posts(self) -> list[Got]:
         return [g for g in self.got if g.method == "POST"]
 
+    async def asked(self) -> None:
+        """Wait for the next POST."""
+        await asyncio.wait_for(self.arrived.wait(), 5)
+        self.arrived.clear()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -109,6 +115,8 @@ class FakeUpstream:
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             got = Got(method, path, headers, body)
             self.got.append(got)
+            if method == "POST":
+                self.arrived.set()
             way_out = Exit(writer, got)
             doing = asyncio.ensure_future((self.behaviour if method == "POST" else self.models)(way_out))
             # A client that goes away is noticed at once, also while nothing is being sent to it.

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from tests.app.fake_upstream import Behaviour, FakeUpstream, models, whole
 
 from slipway_router.config import Config
 from slipway_router.proxy import Proxy
 from slipway_router.router import Router
 from slipway_router.server import http_server, listen
 from slipway_router.web import LazyWeb
-from tests.app.fake_upstream import Behaviour, FakeUpstream, models, whole
 
 CHAT = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
 

@@ -17,20 +17,20 @@ def body(**fields: Any) -> bytes:
     return orjson.dumps(fields)
 
 
-@pytest.mark.parametrize(
-    ("task", "fields", "tokens"),
-    [
-        ("chat", {"messages": [{"role": "user", "content": "a" * 400}]}, 100),
-        ("chat", {"messages": [{"role": "user", "content": "a" * 400}], "max_tokens": 50}, 150),
-        ("chat", {"messages": HELLO, "max_tokens": 5, "max_completion_tokens": 70}, 71),
-        ("chat", {"messages": [{"role": "user", "content": [{"type": "text", "text": "a" * 40}, {"type": "image_url"}]}]}, 10),
-        ("chat", {"messages": [{"role": "assistant", "content": None, "tool_calls": []}]}, 0),
-        ("completions", {"prompt": "a" * 80, "max_tokens": 3}, 23),
-        ("completions", {"prompt": ["a" * 40, "b" * 40]}, 20),
-        ("completions", {"prompt": [1, 2, 3]}, 3),
-        ("embeddings", {"input": [[1, 2], [3]]}, 3),
-    ],
-)
+ESTIMATES: list[tuple[Task, dict[str, Any], int]] = [
+    ("chat", {"messages": [{"role": "user", "content": "a" * 400}]}, 100),
+    ("chat", {"messages": [{"role": "user", "content": "a" * 400}], "max_tokens": 50}, 150),
+    ("chat", {"messages": HELLO, "max_tokens": 5, "max_completion_tokens": 70}, 71),
+    ("chat", {"messages": [{"role": "user", "content": [{"type": "text", "text": "a" * 40}, {"type": "image_url"}]}]}, 10),
+    ("chat", {"messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]}, 0),
+    ("completions", {"prompt": "a" * 80, "max_tokens": 3}, 23),
+    ("completions", {"prompt": ["a" * 40, "b" * 40]}, 20),
+    ("completions", {"prompt": [1, 2, 3]}, 3),
+    ("embeddings", {"input": [[1, 2], [3]]}, 3),
+]
+
+
+@pytest.mark.parametrize(("task", "fields", "tokens"), ESTIMATES)
 def test_tokens_are_estimated_from_prompt_and_answer(task: Task, fields: dict[str, Any], tokens: int) -> None:
     assert parse(task, body(**fields)).estimated_tokens == tokens
 
