@@ -34,7 +34,7 @@ def find() -> Found:
         try:
             return Found(PulumiCommand(root=str(root) if root else None, version=OLDEST), "")
         except InvalidVersionError:
-            reason = f"the engine {place} is older than {OLDEST}; update it"
+            reason = f"the engine {place} is older than {OLDEST}, or tells no version; update it"
         except (OSError, subprocess.CalledProcessError) as error:
             reason = f"the engine {place} does not run: {error}"
     return Found(None, reason)

@@ -187,6 +187,8 @@ def _wait_healthy(spec: ProcessSpec, process: "subprocess.Popen[bytes]") -> None
     while True:
         if health is not None:
             fault = unhealthy(health, min(PROBE_SECONDS, max(deadline - time.monotonic(), 0.05)))
+            if fault is None and spec.port is not None:
+                fault = _answered_by_another(spec.port, process.pid)
         code = process.poll()
         if code is not None:
             how = f"exit code {code}" if code >= 0 else f"signal {-code}"
@@ -223,12 +225,26 @@ def _check_port(name: str, host: str, port: int) -> None:
             ) from None
 
 
-def _holder(port: int) -> str:
+def _listeners(port: int) -> list[int]:
+    """Pids that listen on a TCP port, as far as the system tells."""
     try:
         connections = psutil.net_connections("tcp")
     except (psutil.AccessDenied, OSError):
-        return ""
-    pid = next((c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr[1] == port and c.pid), None)
+        return []
+    return [c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr[1] == port and c.pid]
+
+
+def _answered_by_another(port: int, leader: int) -> str | None:
+    """What is wrong when somebody else took the port after it was found free: a health check would believe that one."""
+    pids = _listeners(port)
+    with contextlib.suppress(ProcessLookupError):
+        if pids and not any(os.getsid(pid) == leader for pid in pids):
+            return f"port {port} was taken meanwhile{_holder(port)}"
+    return None
+
+
+def _holder(port: int) -> str:
+    pid = next(iter(_listeners(port)), None)
     if pid is None:
         return ""
     try:

@@ -1,0 +1,5 @@
+"""`python -m slipway`: the `slipway` command."""
+
+from slipway.cli import main
+
+main()
