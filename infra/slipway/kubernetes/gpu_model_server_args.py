@@ -62,7 +62,7 @@ class GpuModelServerArgs(TypedDict):
     parallel_requests: NotRequired[int]
     """Most requests that are answered at a time, the others wait. Default: vLLM's own, 2 with llama.cpp."""
     tensor_parallel_size: NotRequired[int]
-    """GPUs that share each layer. Times `pipeline_parallel_size` it must be all of them. Default: what that leaves."""
+    """GPUs that share each layer. Times `pipeline_parallel_size` it must be all of them. Default: what that leaves. vLLM only."""
     pipeline_parallel_size: NotRequired[int]
     """Groups of GPUs that share the layers among them. Default 1."""
     extra_args: NotRequired[Sequence[str]]
@@ -108,6 +108,6 @@ class GpuModelServerArgs(TypedDict):
     tolerations: NotRequired[Sequence[GpuToleration]]
     """More taints to tolerate, beside `nvidia.com/gpu`."""
     download_mb_per_second: NotRequired[float]
-    """Rate from hub to volume for the startup budget, in MB/s. Default 100."""
+    """Rate from hub to volume for the startup budget, in MB/s. Default 100. vLLM only: llama.cpp starts after the download."""
     load_mb_per_second: NotRequired[float]
     """Rate from volume to memory for the startup budget, in MB/s. Default 500."""

@@ -110,12 +110,7 @@ def check_engine(kind: ModelEngine, engine: Engine, given: dict[str, Any], fault
             faults.add("model", f"is {model!r}; give the repository on the hub that has the GGUF file, as OWNER/NAME")
         elif kind is ModelEngine.VLLM and not (_REPOSITORY.fullmatch(model) or _PATH.fullmatch(model) or _WORD.fullmatch(model)):
             faults.add("model", f"is {model!r}; give a repository on the hub, as OWNER/NAME, or a path in the image")
-    foreign = (
-        ("gguf",)
-        if kind is ModelEngine.VLLM
-        else ("dtype", "weight_bits", "model_parameters_billion", "tensor_parallel_size", "pipeline_parallel_size", "node_labels")
-    )
-    for key in foreign:
+    for key in engine.unused:
         if key in given:
             faults.add(key, f"does nothing with engine '{kind.value}'; leave it out, or take the other engine")
     for i, word in enumerate(_listed(given, "extra_args")):

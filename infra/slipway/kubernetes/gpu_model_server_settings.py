@@ -57,7 +57,6 @@ class GpuModelServerSettings:
     hub_token_secret: SecretKeyRef | None
     ingress: Sequence[Peer]
     startup_seconds: int
-    startup_words: str
 
     @property
     def startup_failures(self) -> int:
@@ -88,7 +87,7 @@ class GpuModelServerSettings:
         accelerator, gpus = _accelerator(kind, given, faults)
         tensor, pipeline = _parallel(gpus, given, faults)
         gguf = _gguf(given, faults) if kind is ModelEngine.LLAMA_CPP else None
-        weights = Weights(gguf.size_bytes, f"{gguf.file}") if gguf else _weights(given, faults)
+        weights = Weights(gguf.size_bytes, gguf.file) if gguf else _weights(given, faults)
         if accelerator and weights:
             _check_fit(accelerator, gpus, weights, given, faults)
         # Of what was refused there is no size: any will do, since nothing is made of it.
@@ -100,7 +99,7 @@ class GpuModelServerSettings:
         checks.check_keys(given, faults)
         faults.refuse(name)
 
-        startup, words = sizing.startup_seconds(
+        startup, _ = sizing.startup_seconds(
             weights,
             # An init container downloads for llama.cpp, before the server's time begins.
             download_mb_s=None if gguf or given.get("offline") else given.get("download_mb_per_second", sizing.DOWNLOAD_MB_S),
@@ -145,7 +144,6 @@ class GpuModelServerSettings:
             hub_token_secret=given.get("hub_token_secret"),
             ingress=(*given.get("allow_from", [OURS]), given.get("prometheus", PROMETHEUS)),
             startup_seconds=startup,
-            startup_words=words,
         )
 
 

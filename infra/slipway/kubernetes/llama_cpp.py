@@ -157,5 +157,14 @@ LLAMA_CPP = Engine(
         "--hf-token": f"{_KEY}; use 'hub_token' or 'hub_token_secret'",
         "--api-key": f"{_KEY}; 'allow_from' says who reaches the server, and keys are checked by the router",
     },
+    unused=(
+        "dtype",
+        "weight_bits",
+        "model_parameters_billion",
+        "tensor_parallel_size",
+        "pipeline_parallel_size",
+        "node_labels",
+        "download_mb_per_second",
+    ),
     container=container,
 )

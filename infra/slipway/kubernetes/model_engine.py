@@ -94,6 +94,8 @@ class Engine:
     """Whether it needs an accelerator; one that does not, takes none."""
     own_arguments: Mapping[str, str]
     """Arguments that the component sets itself, by what to do instead."""
+    unused: Sequence[str]
+    """Arguments of the component that mean nothing to it, and are refused."""
     container: Callable[[ServerSettings], EngineContainer]
 
 

@@ -115,5 +115,6 @@ VLLM = Engine(
         "--hf-token": f"{_KEY}; use 'hub_token' or 'hub_token_secret'",
         "--api-key": f"{_KEY}; 'allow_from' says who reaches the server, and keys are checked by the router",
     },
+    unused=("gguf",),
     container=container,
 )

