@@ -1,0 +1,151 @@
+"""`slipway plan`: what a stack would create, and what would change against another plan."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from slipway.cli.errors import told
+from slipway.cli.stacks import DirectoryOption, JsonOption, StackOption
+from slipway.plan import Plan, PlanError, Resource, plan_project
+from slipway.plan.diff import Change, Kind, compare
+from slipway.plan.diff import told as told_value
+
+_SIGNS = {Kind.ADDED: ("+", "green"), Kind.CHANGED: ("~", "yellow"), Kind.DELETED: ("-", "red")}
+
+AgainstOption = Annotated[
+    Path | None,
+    typer.Option("--against", help="A plan that `slipway plan --json` wrote; tells what differs from it.", dir_okay=False),
+]
+ExitCodeOption = Annotated[
+    bool, typer.Option("--exit-code", help="With --against: end with 1 when anything differs, as `git diff` does.")
+]
+
+
+def plan(
+    stack: StackOption,
+    directory: DirectoryOption = Path(),
+    as_json: JsonOption = False,
+    against: AgainstOption = None,
+    exit_code: ExitCodeOption = False,
+) -> None:
+    """Show what a stack would create. Needs no engine, cluster, account or secret, and creates nothing.
+
+    Ends with 0; with 2 on bad input; with 1 when anything differs, where --against and --exit-code ask for it.
+    """
+    with told():
+        if exit_code and against is None:
+            raise PlanError("--exit-code goes with --against, the plan to compare with")
+        old = _read(against) if against else None
+        made = planned(directory, stack)
+        if old is None:
+            _show_plan(made) if not as_json else sys.stdout.write(made.to_json())
+            return
+        changes = compare(old, made)
+        _show_changes(made, changes) if not as_json else sys.stdout.write(changes_json(changes))
+        if changes and exit_code:
+            raise typer.Exit(1)
+
+
+def planned(directory: Path, stack: str) -> Plan:
+    """The plan of a stack. What the program prints and warns of goes to standard error, as standard output is the result's."""
+    with redirect_stdout(sys.stderr):
+        made = plan_project(directory, stack)
+    for warning in made.warnings:
+        typer.echo(warning, err=True)
+    return made
+
+
+def changes_json(changes: Sequence[Change]) -> str:
+    """Changes as one JSON object with `changes`, the same bytes for the same changes."""
+    listed: list[dict[str, Any]] = [
+        {
+            "kind": c.kind.value,
+            "urn": c.resource.urn,
+            "type": c.resource.type,
+            "name": c.resource.name,
+            "replaced": c.replaced,
+            "losesData": c.loses_data,
+            "paths": [{"path": p.path, "old": p.old, "new": p.new} for p in c.paths],
+        }
+        for c in changes
+    ]
+    return json.dumps({"changes": listed}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def counted(changes: Sequence[Change]) -> str:
+    """Such as `1 added, 2 changed, 1 deleted`."""
+    counts = Counter(c.kind for c in changes)
+    return ", ".join(f"{counts[kind]} {kind.value}" for kind in Kind if counts[kind]) or "no change"
+
+
+def _read(file: Path) -> Plan:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"--against: {file} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    try:
+        return Plan.from_json(text)
+    except PlanError as error:
+        raise PlanError(f"--against: {file} is {error}") from None
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # A file or a pipe has no width; a table cut at 80 columns would lose names.
+        console.width = 200
+    return console
+
+
+def _show_plan(made: Plan) -> None:
+    table = Table("Resource", "Type", "Notes", box=None, pad_edge=False, header_style="bold")
+
+    def add(resources: Sequence[Resource], depth: int) -> None:
+        for resource in sorted(resources, key=lambda r: (r.name, r.type)):
+            name = Text("  " * depth + resource.name, style="" if resource.custom else "bold")
+            table.add_row(name, Text(resource.type), Text(_notes(resource)))
+            add(below.get(resource.urn, []), depth + 1)
+
+    below: dict[str, list[Resource]] = {}
+    for resource in made:
+        below.setdefault(resource.parent or "", []).append(resource)
+    add(below.get("", []), 0)
+    console = _console()
+    console.print(table)
+    components = sum(not r.custom for r in made)
+    console.print(f"{made.stack}: {len(made) - components} resources in {components} components")
+
+
+def _notes(resource: Resource) -> str:
+    options = resource.options
+    notes = {
+        "read, not created": "read" in options,
+        "protected": options.get("protect"),
+        "kept on delete": options.get("retainOnDelete"),
+        "imported": "import" in options,
+    }
+    return ", ".join(text for text, fits in notes.items() if fits)
+
+
+def _show_changes(made: Plan, changes: Sequence[Change]) -> None:
+    console = _console()
+    for change in changes:
+        sign, color = _SIGNS[change.kind]
+        line = Text(f"{sign} {change.resource.name} ", style=color).append(f"({change.resource.type})", style="dim")
+        if change.replaced:
+            line.append(" is replaced", style="magenta")
+        if change.loses_data:
+            line.append(" and its data is lost" if change.replaced else " holds data that is lost", style="bold red")
+        console.print(line)
+        for path in change.paths:
+            console.print(Text(f"    {path.path}: {told_value(path.old)} -> {told_value(path.new)}"))
+    console.print(f"{made.stack}: {counted(changes)}")
