@@ -1,12 +1,15 @@
 """The walker must find what is wrong: otherwise the tests that lean on it prove nothing."""
 
+from pathlib import Path
 from typing import Any
 
 import pulumi_kubernetes as k8s
 import pytest
 from tests.infra.sdk_types import args_class, faults
 
-from slipway.plan import UNKNOWN, Resource, Secret, plan_program
+from slipway.plan import UNKNOWN, Resource, Secret, plan_program, plan_project
+
+ROOT = Path(__file__).parents[2]
 
 
 def resource(type_: str, inputs: dict[str, Any]) -> Resource:
@@ -65,3 +68,13 @@ def test_a_typo_that_pulumi_lets_through_is_found_in_a_plan() -> None:
 def test_an_unknown_resource_is_an_error() -> None:
     with pytest.raises(LookupError, match="has no NosuchArgs"):
         args_class("aws:sagemaker/nosuch:Nosuch")
+
+
+STACKS = sorted(p.name.split(".")[1] for p in (ROOT / "stacks").glob("Pulumi.*.yaml"))
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_stack_that_ships_has_only_properties_that_the_providers_know(stack: str) -> None:
+    made = [r for r in plan_project(ROOT, stack) if r.custom]
+    assert made
+    assert [line for r in made if not r.type.startswith("pulumi-") for line in faults(r)] == []
