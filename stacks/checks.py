@@ -66,9 +66,9 @@ def _check_router(settings: Settings) -> None:
                 "model": model.name,
                 "egress": {"port": 443, "cidr": "0.0.0.0/0"},
             }
-            backends.append(cast("Backend", {**known, **model.routing.model_dump(exclude_defaults=True, mode="json")}))
+            backends.append(cast("Backend", {**known, **model.routing.model_dump(exclude_unset=True, mode="json")}))
     for entry in settings.vendors:
-        more: dict[str, Any] = entry.routing.model_dump(exclude_defaults=True, mode="json")
+        more: dict[str, Any] = entry.routing.model_dump(exclude_unset=True, mode="json")
         if entry.api_key:
             more["api_key"] = entry.api_key.model_dump()
         backends.append(vendor(entry.vendor, name=entry.name, model=entry.model, **more))

@@ -42,4 +42,4 @@ def serve(model: Model, namespace: pulumi.Input[str]) -> Served:
 
 def routing(model: Model) -> dict[str, Any]:
     """What the settings say of a backend, by the names of `slipway.Backend`."""
-    return model.routing.model_dump(exclude_defaults=True, mode="json")
+    return model.routing.model_dump(exclude_unset=True, mode="json")

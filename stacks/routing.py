@@ -16,7 +16,7 @@ def vendors(settings: Settings) -> list[Backend]:
     """Vendors' APIs as backends. On this machine only those whose key is in the environment."""
     found: list[Backend] = []
     for entry in settings.vendors:
-        more = entry.routing.model_dump(exclude_defaults=True, mode="json")
+        more = entry.routing.model_dump(exclude_unset=True, mode="json")
         backend = slipway.vendor(entry.vendor, name=entry.name, model=entry.model, **more)
         if settings.router and settings.router.place == "local":
             variable = backend.get("api_key_env", "")

@@ -5,6 +5,8 @@ import sys
 import typer
 
 from slipway.cli import stacks
+from slipway.cli.plan import plan
+from slipway.cli.render import render
 
 app = typer.Typer(
     name="slipway",
@@ -18,6 +20,8 @@ app = typer.Typer(
 app.command()(stacks.up)
 app.command()(stacks.preview)
 app.command()(stacks.down)
+app.command()(plan)
+app.command()(render)
 
 
 def main() -> None:
