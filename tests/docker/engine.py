@@ -113,3 +113,6 @@ def _own() -> Generator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            # A daemon that did not get to its end leaves its data mounted on itself.
+            if os.path.ismount(f"{home}/data"):
+                subprocess.run(["/bin/umount", f"{home}/data"], check=False)
