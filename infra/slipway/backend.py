@@ -65,11 +65,15 @@ class Backend(TypedDict):
     """Environment variable in which the router finds the key. Default: no key."""
     api_key: NotRequired[SecretKeyRef]
     """Where a router in a cluster gets that variable from. Goes with `api_key_env`."""
+    max_connections: NotRequired[int]
+    """Most connections to it at once. Default 1024."""
+    ready_seconds: NotRequired[float]
+    """How long it may take until it answers, in seconds: what waits for the router waits that long. Default: at once."""
     egress: NotRequired[Egress]
     """How a network policy lets the router out to it. Default: TCP 443 to anywhere."""
 
 
-_ONLY_INFRASTRUCTURE = frozenset({"api_key", "egress"})
+_ONLY_INFRASTRUCTURE = frozenset({"api_key", "egress", "ready_seconds"})
 
 
 def router_backend(backend: Backend) -> dict[str, pulumi.Input[Any]]:

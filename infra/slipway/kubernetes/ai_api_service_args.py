@@ -92,10 +92,8 @@ class AiApiServiceArgs(TypedDict):
     Default 10; 0 to 300."""
     rollout_seconds: NotRequired[int]
     """How long new replicas may take until they are ready, in seconds; past it, `pulumi up` fails and old ones serve on.
-    Default 600, the default of Kubernetes; 60 to 86400.
-
-    A replica is ready once it reaches one backend. In front of nothing but models that are still to load, give their time.
-    """
+    Default: 600, as in Kubernetes, beyond the `ready_seconds` of the backend that is ready first, since a replica is ready once
+    it reaches one backend. 60 to 86400."""
     priority_class: NotRequired[pulumi.Input[str]]
     """PriorityClass of the pods. Default: the cluster's."""
     node_selector: NotRequired[pulumi.Input[Mapping[str, pulumi.Input[str]]]]
@@ -151,7 +149,7 @@ class Resolved:
             ingress=[*fit.get("allow_from", [SAME_NAMESPACE]), fit.get("prometheus", PROMETHEUS)],
             egress=egress(backends or [], faults),
             service_type=fit.get("service_type", ServiceType.CLUSTER_IP),
-            rollout_seconds=fit.get("rollout_seconds", 600),
+            rollout_seconds=fit.get("rollout_seconds", default_rollout(backends or [])),
         )
         if not 60 <= resolved.rollout_seconds <= 86400:
             faults.add("rollout_seconds", f"is {resolved.rollout_seconds}; give 60 to 86400 seconds")
@@ -167,6 +165,12 @@ class Resolved:
             )
         faults.refuse(name)
         return resolved
+
+
+def default_rollout(backends: Sequence[Backend]) -> int:
+    """Kubernetes' 10 minutes beyond the start of the first backend to be ready: the router is ready once one answers."""
+    starts = [backend.get("ready_seconds", 0) for backend in backends]
+    return min(math.ceil(min(starts, default=0)) + 600, 86400)
 
 
 def _mappings(backends: object) -> list[Backend] | None:

@@ -161,6 +161,7 @@ class GpuModelServer(pulumi.ComponentResource):
             "tasks": list(server.tasks),
             "self_hosted": True,
             "timeouts": {"total": float(server.drain.stream_seconds)},
+            "ready_seconds": self._settings.rollout_seconds,
             "resource": self._name,
             "egress": {"pod_labels": self._pods, "namespace": self._settings.namespace, "port": PORT},
         }

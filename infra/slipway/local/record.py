@@ -1,17 +1,16 @@
 """What is known of one local process, kept beside its log so that any later command finds it again."""
 
-import contextlib
 import dataclasses
 import hashlib
 import hmac
 import json
-import os
 import secrets
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from slipway.files import write_private
 
 FILE = "record.json"
 LOG = "output.log"
@@ -72,20 +71,3 @@ def environment_digest(salt: str, names: Sequence[str], environment: Mapping[str
     """HMAC-SHA256 (RFC 2104) of the named variables' values, absent ones included."""
     values: list[tuple[str, Any]] = [(name, environment.get(name)) for name in sorted(set(names))]
     return hmac.new(bytes.fromhex(salt), json.dumps(values).encode(), hashlib.sha256).hexdigest()
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, in one step: nobody ever sees half of it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # mkstemp makes it with mode 0600.
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
-        raise

@@ -147,7 +147,9 @@ def test_the_grace_period_the_wait_and_the_routers_drain_come_from_one_number(pr
 
 
 def test_a_rollout_has_the_time_that_was_given_in_kubernetes_and_in_pulumi() -> None:
-    for plan, seconds in ((planned(), 600), (planned(rollout_seconds=3600), 3600)):
+    slow: Backend = {**LLAMA, "name": "slow", "ready_seconds": 1980.5}
+    own_models = planned(backends=[slow, {**slow, "name": "slower", "ready_seconds": 3000}])
+    for plan, seconds in ((planned(), 600), (own_models, 2581), (planned(rollout_seconds=3600), 3600)):
         assert plan["ai-api-router"].inputs["spec"]["progressDeadlineSeconds"] == seconds
         for role in ("router", "service"):
             timeouts = plan[f"ai-api-{role}"].options["customTimeouts"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.local.record import Record, environment_digest, new_salt, remove_record, write_private
+from slipway.local.record import Record, environment_digest, new_salt, remove_record
 
 RECORD = Record(
     owner="slipway",
@@ -49,10 +49,3 @@ def test_the_digest_tells_values_apart_and_none_from_empty() -> None:
     salt = new_salt()
     assert environment_digest(salt, ["A"], {}) != environment_digest(salt, ["A"], {"A": ""})
     assert environment_digest(salt, ["A"], {"A": "x"}) != environment_digest(new_salt(), ["A"], {"A": "x"})
-
-
-def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path: Path) -> None:
-    write_private(tmp_path / "file", "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_private(tmp_path / "file", "\ud800")
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("file", "old")]
