@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -420,11 +421,13 @@ def test_the_sdk_is_left_as_it_was() -> None:
     def in_empty_context() -> tuple[object, ...]:
         return contextvars.Context().run(state)
 
+    assert gc.isenabled()
     before = state(), in_empty_context(), dict(pulumi.runtime.config.CONFIG.get())
     plan_program(web, project="other", stack="one", config={"other:a": "b"})
     with pytest.raises(OwnError):
         plan_program(failing_between)
     assert (state(), in_empty_context(), dict(pulumi.runtime.config.CONFIG.get())) == before
+    assert gc.isenabled()
 
 
 class Silent(Monitor):
