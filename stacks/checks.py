@@ -23,6 +23,7 @@ def check(settings: Settings) -> None:
         for fault in _refused(lambda m=model: _resolver(m)(m.name, _args(m)))
     ]
     if settings.router:
+        faults += [f.replace("args.", "slipway:router.build.", 1) for f in _refused(lambda: _check_build(settings))]
         faults += [_own_path(fault, len(settings.models)) for fault in _refused(lambda: _check_router(settings))]
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
@@ -54,6 +55,17 @@ def _args(model: Model) -> dict[str, Any]:
     return {"namespace": "checked", **model.args} if model.place == "kubernetes" else model.args
 
 
+def _check_build(settings: Settings) -> None:
+    assert settings.router
+    if settings.router.build is None:
+        return
+    from slipway.images import router_context
+    from slipway.images.container_image import Build
+
+    args: Any = {"context": router_context(), **settings.router.build}
+    Build.of("router-image", args)
+
+
 def _check_router(settings: Settings) -> None:
     """The router with backends that have every fact but the address, which nobody knows yet."""
     assert settings.router
@@ -80,7 +92,7 @@ def _check_router(settings: Settings) -> None:
     else:
         from slipway.kubernetes.ai_api_service_args import Resolved
 
-        args |= {"namespace": "checked"}
+        args |= {"namespace": "checked"} | ({"image": "built:checked"} if settings.router.build is not None else {})
         Resolved.of("router", args)
 
 

@@ -1,7 +1,7 @@
 """The router of the settings, in its place, with vendors' APIs beside the stack's own models."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -42,4 +42,14 @@ def route(
     else:
         # In a cluster the router need not wait for weights to load: it is ready as soon as one backend answers.
         args["namespace"] = namespace
+        if settings.router.build is not None:
+            args["image"] = built(settings.router.build)
         pulumi.export("url", slipway.AiApiService("router", args).url)
+
+
+def built(build: Mapping[str, Any]) -> pulumi.Output[str]:
+    """The router's image, built from what is installed here and known by its digest."""
+    from slipway.images import router_context
+
+    args: Any = {"context": router_context(), **build}
+    return slipway.ContainerImage("router-image", args).ref

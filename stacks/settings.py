@@ -73,6 +73,9 @@ class Router(_Open):
     """The router, and the place where it runs. The remaining keys are arguments of LocalRouter or AiApiService."""
 
     place: Literal["local", "kubernetes"]
+    build: dict[str, Any] | None = None
+    """In a cluster: build the router's image instead of naming one, by `repository`, `tags` and any other argument of
+    ContainerImage but `context`. Excludes `image`."""
 
 
 class Settings(_Strict):
@@ -126,6 +129,11 @@ class Settings(_Strict):
                     yield f"{here}.name: '{entry.name}' is there twice, first as {first[entry.name]}; names must differ"
         if self.router is None and self.vendors:
             yield "slipway:vendors: need a router to use them; give slipway:router, or leave the vendors out"
+        if self.router and self.router.build is not None:
+            if self.router.place == "local":
+                yield "slipway:router.build: is for a cluster; a local router runs from what is installed"
+            if "image" in self.router.args:
+                yield "slipway:router.build: excludes 'image'; keep one of the two"
         for i, vendor in enumerate(self.vendors):
             if self.router and self.router.place == "kubernetes" and vendor.api_key is None:
                 yield f"slipway:vendors[{i}].api_key: is required in a cluster; give 'name' and 'key' of the Secret that holds it"

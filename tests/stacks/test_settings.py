@@ -48,6 +48,14 @@ def faults_of(data: Mapping[str, Any]) -> list[str]:
             {"models": [LLAMA], "vendors": [{**OPENAI, "vendor": "acme"}], "router": LOCAL},
             "slipway:vendors[0].vendor: is 'acme'; ",
         ),
+        (
+            {"models": [LLAMA], "router": {**LOCAL, "build": {}}},
+            "slipway:router.build: is for a cluster; a local router runs from what is installed",
+        ),
+        (
+            {"models": [LLAMA], "router": {"place": "kubernetes", "image": "a:1", "build": {}}},
+            "slipway:router.build: excludes 'image'; keep one of the two",
+        ),
         ({"models": [LLAMA], "model": []}, "slipway:model: is not a setting here"),
         (
             {"models": [{**LLAMA, "routing": {"qualty": "low"}}]},

@@ -1,0 +1,117 @@
+"""The shipped program planned with settings of the test's: what it makes of them, and how it refuses them."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from slipway.plan import UNKNOWN, Plan, plan_project
+
+ROOT = Path(__file__).parents[2]
+OPENAI = {"vendor": "openai", "name": "gpt", "model": "gpt-4o", "api_key": {"name": "keys", "key": "openai"}}
+LLAMA = {
+    "name": "llama",
+    "place": "kubernetes",
+    "model": "meta-llama/Llama-3.3-70B-Instruct",
+    "accelerator": "a100-80gb:4",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "stacks", tmp_path / "stacks", ignore=shutil.ignore_patterns(".venv", "__pycache__", ".slipway"))
+    shutil.copy(ROOT / "Pulumi.yaml", tmp_path)
+    return tmp_path
+
+
+def planned(project: Path, settings: Mapping[str, Any]) -> Plan:
+    config = {f"slipway:{key}": value for key, value in settings.items()}
+    (project / "stacks" / "Pulumi.mine.yaml").write_text(yaml.safe_dump({"config": config}))
+    return plan_project(project, "mine")
+
+
+def test_an_image_that_is_built_in_the_same_up_runs_by_its_digest(project: Path) -> None:
+    build = {"repository": "registry.example.com/acme/router", "tags": ["1.0.0"]}
+    plan = planned(project, {"vendors": [OPENAI], "router": {"place": "kubernetes", "build": build}})
+    image = plan["router-image-image"]
+    assert image.inputs["tags"] == ["registry.example.com/acme/router:1.0.0"]
+    assert (project / "stacks" / image.inputs["context"]["location"] / "slipway_router" / "__main__.py").is_file()
+    deployment = plan["router-router"]
+    assert deployment.inputs["spec"]["template"]["spec"]["containers"][0]["image"] is UNKNOWN
+    assert image.urn in deployment.options["dependsOn"]
+
+
+def test_a_namespace_that_exists_is_not_made(project: Path) -> None:
+    settings: dict[str, Any] = {
+        "vendors": [OPENAI],
+        "router": {"place": "kubernetes", "image": "router:1"},
+        "namespace": "theirs",
+    }
+    assert "theirs" in planned(project, settings)
+    plan = planned(project, {**settings, "createNamespace": False})
+    assert "theirs" not in plan
+    assert plan["router-router"].inputs["metadata"]["namespace"] == "theirs"
+
+
+def test_a_model_moves_to_another_place_by_its_settings_alone(project: Path) -> None:
+    router = {"place": "kubernetes", "image": "router:1"}
+    assert planned(project, {"models": [LLAMA], "router": router})["llama"].type == "slipway:index:GpuModelServer"
+    on_vertex = {
+        "name": "llama",
+        "place": "gcp",
+        "location": "europe-west4",
+        "hugging_face_model_id": "meta-llama/Llama-3.3-70B-Instruct",
+    }
+    assert planned(project, {"models": [on_vertex]})["llama"].type == "slipway:index:VertexEndpoint"
+
+
+@pytest.mark.parametrize(
+    ("settings", "faults"),
+    [
+        (
+            {
+                "models": [{**LLAMA, "accelerator": "a100-80gb:3", "tensor_parallel_size": 4, "replicas": -1}],
+                "vendors": [OPENAI],
+                "router": {
+                    "place": "kubernetes",
+                    "image": "router",
+                    "scaling": {"min": 5, "max": 2},
+                    "settings": {"policy": {"best": "gp"}},
+                },
+            },
+            [
+                "slipway:models[0].tensor_parallel_size: is 4: tensor parallel 4 x pipeline parallel 1 = 4 GPUs, but",
+                "slipway:models[0].replicas: is -1",
+                "slipway:router.image: ",
+                "slipway:router.scaling.min: is 5, above scaling.max = 2",
+                "slipway:router.settings.policy.best: names 'gp', which is no backend; there are 'llama', 'gpt'",
+            ],
+        ),
+        (
+            {"models": [{**LLAMA, "accelerator": "a100:4"}]},
+            ["slipway:models[0].accelerator: "],
+        ),
+        (
+            {"vendors": [OPENAI], "router": {"place": "kubernetes", "build": {"repository": "router", "tags": ["latest"]}}},
+            ["slipway:router.build.repository: ", "slipway:router.build.tags[0]: "],
+        ),
+        (
+            {"models": [{"name": "m", "place": "aws", "image": "x", "instance_type": "g5"}]},
+            ["slipway:models[0].image: ", "slipway:models[0].instance_type: "],
+        ),
+    ],
+)
+def test_the_faults_of_all_components_are_told_at_once_by_their_path_in_the_yaml(
+    project: Path, settings: Mapping[str, Any], faults: list[str]
+) -> None:
+    with pytest.raises(pulumi.RunError) as refused:
+        planned(project, settings)
+    first, *told = str(refused.value).splitlines()
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    assert first == f"Pulumi.mine.yaml has {count}:"
+    missing = [f for f in faults if not any(line.strip().startswith(f) for line in told)]
+    assert not missing, told
