@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -16,10 +15,9 @@ from rich.text import Text
 from slipway.cli.errors import told
 from slipway.cli.stacks import DirectoryOption, JsonOption, StackOption
 from slipway.plan import Plan, PlanError, Resource, plan_project
-from slipway.plan.diff import Change, Kind, compare
-from slipway.plan.diff import told as told_value
+from slipway.plan.diff import Change, Kind, compare, counted, described
 
-_SIGNS = {Kind.ADDED: ("+", "green"), Kind.CHANGED: ("~", "yellow"), Kind.DELETED: ("-", "red")}
+_COLORS = {Kind.ADDED: "green", Kind.CHANGED: "yellow", Kind.DELETED: "red"}
 
 AgainstOption = Annotated[
     Path | None,
@@ -81,12 +79,6 @@ def changes_json(changes: Sequence[Change]) -> str:
     return json.dumps({"changes": listed}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def counted(changes: Sequence[Change]) -> str:
-    """Such as `1 added, 2 changed, 1 deleted`."""
-    counts = Counter(c.kind for c in changes)
-    return ", ".join(f"{counts[kind]} {kind.value}" for kind in Kind if counts[kind]) or "no change"
-
-
 def _read(file: Path) -> Plan:
     try:
         text = file.read_text(encoding="utf-8")
@@ -139,13 +131,8 @@ def _notes(resource: Resource) -> str:
 def _show_changes(made: Plan, changes: Sequence[Change]) -> None:
     console = _console()
     for change in changes:
-        sign, color = _SIGNS[change.kind]
-        line = Text(f"{sign} {change.resource.name} ", style=color).append(f"({change.resource.type})", style="dim")
-        if change.replaced:
-            line.append(" is replaced", style="magenta")
-        if change.loses_data:
-            line.append(" and its data is lost" if change.replaced else " holds data that is lost", style="bold red")
-        console.print(line)
-        for path in change.paths:
-            console.print(Text(f"    {path.path}: {told_value(path.old)} -> {told_value(path.new)}"))
+        what, *paths = described(change)
+        console.print(Text(what, style="bold red" if change.loses_data else _COLORS[change.kind]))
+        for path in paths:
+            console.print(Text(path))
     console.print(f"{made.stack}: {counted(changes)}")

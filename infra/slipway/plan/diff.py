@@ -1,6 +1,7 @@
 """What differs between two plans: resources added, changed with the paths that changed, and deleted."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,6 +43,9 @@ class Kind(StrEnum):
     ADDED = "added"
     CHANGED = "changed"
     DELETED = "deleted"
+
+
+_SIGNS = {Kind.ADDED: "+", Kind.CHANGED: "~", Kind.DELETED: "-"}
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,22 @@ def compare(old: Plan, new: Plan) -> list[Change]:
     gone = before.keys() - after.keys() - set(former.values())
     changes += [Change(Kind.DELETED, before[urn]) for urn in gone]
     return sorted(changes, key=lambda c: c.resource.urn)
+
+
+def counted(changes: Sequence[Change]) -> str:
+    """Such as `1 added, 2 changed, 1 deleted`."""
+    counts = Counter(c.kind for c in changes)
+    return ", ".join(f"{counts[kind]} {kind.value}" for kind in Kind if counts[kind]) or "no change"
+
+
+def described(change: Change) -> list[str]:
+    """One change in lines: the resource with `+`, `~` or `-` before it, then each path with old and new."""
+    what = f"{_SIGNS[change.kind]} {change.resource.name} ({change.resource.type})"
+    if change.replaced:
+        what += " is replaced and its data is lost" if change.loses_data else " is replaced"
+    elif change.loses_data:
+        what += " holds data that is lost"
+    return [what, *(f"    {p.path}: {told(p.old)} -> {told(p.new)}" for p in change.paths)]
 
 
 def told(value: Any) -> str:
