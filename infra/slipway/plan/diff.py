@@ -21,7 +21,7 @@ _IMMUTABLE: Mapping[str, str] = {
     "Job": r"spec\.(selector|template|completionMode)",
     "StatefulSet": r"spec\.(selector|serviceName|podManagementPolicy|volumeClaimTemplates)",
     "PersistentVolumeClaim": r"spec\.(accessModes|dataSource|selector|storageClassName|volumeMode|volumeName)",
-    "PersistentVolume": r"spec\.(?!persistentVolumeReclaimPolicy|claimRef|mountOptions|capacity)",
+    "PersistentVolume": r"spec\.(?!(persistentVolumeReclaimPolicy|claimRef|mountOptions|capacity)\b)\w+",
     "StorageClass": r"(provisioner|parameters|reclaimPolicy|volumeBindingMode)",
     "RoleBinding": r"roleRef",
     "ClusterRoleBinding": r"roleRef",

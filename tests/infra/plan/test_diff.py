@@ -135,6 +135,13 @@ def test_data_that_would_be_lost_is_marked(
 
 
 def test_a_field_that_only_begins_like_a_fixed_one_replaces_nothing() -> None:
+    def custom(value: str) -> Callable[[], object]:
+        return lambda: k8s.apiextensions.CustomResource(
+            "c", api_version="a.io/v1", kind="C", metadata={"name": "c"}, others={"kindred": value}
+        )
+
+    assert not compare(plan_program(custom("a")), plan_program(custom("b")))[0].replaced
+
     def of(prefix: str = "a", **more: Any) -> Callable[[], object]:
         return lambda: k8s.core.v1.ConfigMap("m", metadata={"name": "m", "generate_name": prefix}, **more)
 
@@ -143,6 +150,18 @@ def test_a_field_that_only_begins_like_a_fixed_one_replaces_nothing() -> None:
     for immutable in (True, False):
         old, new = (plan_program(of(data={"a": v}, immutable=immutable)) for v in "xy")
         assert compare(old, new)[0].replaced is immutable
+
+
+def volume(path: str, size: str) -> Callable[[], object]:
+    return lambda: k8s.core.v1.PersistentVolume(
+        "v", metadata={"name": "v"}, spec={"capacity": {"storage": size}, "nfs": {"path": path, "server": "nfs"}}
+    )
+
+
+@pytest.mark.parametrize(("new", "replaced"), [(volume("/a", "2Gi"), False), (volume("/b", "1Gi"), True)])
+def test_a_volume_may_grow_but_not_move(new: Callable[[], object], replaced: bool) -> None:
+    (change,) = compare(plan_program(volume("/a", "1Gi")), plan_program(new))
+    assert change.replaced is replaced
 
 
 def test_a_renamed_component_with_an_alias_is_the_same() -> None:

@@ -137,6 +137,7 @@ def test_the_program_runs_where_pulumi_runs_it(shop: Path) -> None:
 
 
 def test_nothing_of_the_program_is_left_behind(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.setenv("PULUMI_CONFIG", '{"shop:replicas": "7"}')
     monkeypatch.setenv("PULUMI_CONFIG_SHOP_REPLICAS", "8")
     before = Path.cwd(), list(sys.path), list(sys.argv), set(sys.modules), dict(os.environ), sys.dont_write_bytecode
