@@ -136,9 +136,11 @@ def test_data_that_would_be_lost_is_marked(
 
 def test_a_field_that_only_begins_like_a_fixed_one_replaces_nothing() -> None:
     def custom(value: str) -> Callable[[], object]:
-        return lambda: k8s.apiextensions.CustomResource(
-            "c", api_version="a.io/v1", kind="C", metadata={"name": "c"}, others={"kindred": value}
-        )
+        def program() -> None:
+            inputs = {"apiVersion": "a.io/v1", "kind": "C", "metadata": {"name": "c"}, "kindred": value}
+            pulumi.CustomResource("kubernetes:a.io/v1:C", "c", inputs)
+
+        return program
 
     assert not compare(plan_program(custom("a")), plan_program(custom("b")))[0].replaced
 
