@@ -9,7 +9,6 @@ import importlib
 import ipaddress
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Never
 
 from slipway.local.download import Download, ServeError, fetch, missing, say
+from slipway.local.port import taken
 from slipway.local.tiny_model import write_tiny_model
 
 MAGIC = b"GGUF"
@@ -33,17 +33,6 @@ def check_model(path: Path) -> None:
         raise ServeError(f"the model {path} cannot be read: {error.strerror}") from None
     if magic != MAGIC:
         raise ServeError(f"the model {path} is no GGUF file; llama.cpp reads only that format")
-
-
-def check_port(host: str, port: int) -> None:
-    """Raises `ServeError` when somebody listens there."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port))
-        except OSError as error:
-            raise ServeError(f"port {port} on {host} cannot be had ({error.strerror}); give another one") from None
 
 
 def serve(model: Path, options: argparse.Namespace) -> Never:
@@ -135,7 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line until a signal ends it with exit code 0; the code is 1 after an error, 2 for wrong arguments."""
     options = parser().parse_args(arguments)
     try:
-        check_port(options.host, options.port)
+        if reason := taken(options.host, options.port):
+            raise ServeError(f"port {options.port} on {options.host} cannot be had ({reason}); give another one")
         if options.tiny:
             try:
                 write_tiny_model(options.tiny)

@@ -10,6 +10,7 @@ import pulumi
 from pulumi import dynamic
 
 from slipway.args import Faults
+from slipway.local.family import ProcessError, running
 from slipway.local.record import LOG, Record
 from slipway.local.spec import (
     LocalProcessArgs,
@@ -22,7 +23,7 @@ from slipway.local.spec import (
     project_directory,
     without_unknowns,
 )
-from slipway.local.supervisor import ProcessError, running, start, stop, unhealthy
+from slipway.local.supervisor import start, stop, unhealthy
 
 __all__ = ["LocalProcess", "LocalProcessArgs", "LocalProcessHealthArgs", "LocalProcessProvider", "ProcessDiff", "ProcessError"]
 

@@ -7,18 +7,19 @@ import http.client
 import os
 import re
 import secrets
-import socket
 import subprocess
 import time
 import urllib.parse
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
-from slipway.local.record import LOG, Record, environment_digest, new_salt, remove_record, write_private
+from slipway.files import write_private
+from slipway.local.family import ProcessError, Running, adopt, leftovers, mark, running, terminate
+from slipway.local.port import holder, listeners, taken
+from slipway.local.record import LOG, Record, environment_digest, new_salt
 from slipway.local.spec import MARK, Health, ProcessSpec
 
 LOG_LINES = 20
@@ -26,7 +27,6 @@ LOG_LINES = 20
 PROBE_SECONDS = 2.0
 # Without a health check: still running after this long counts as started.
 _SETTLED_SECONDS = 0.5
-_KILL_SECONDS = 5.0
 _PAUSE_SECONDS = 0.02
 # What programs need to find their files, their language and their certificates; nothing that holds a key.
 _INHERITED = (
@@ -37,30 +37,6 @@ _OWNERS = {
     "pulumi": ("Pulumi's engine", "pulumi destroy"),
     "slipway": ("slipway's embedded runner", "slipway down"),
 }
-# Children of this process that were started here and go on without it. Reaped when they end, so that none stays a zombie.
-_started: dict[int, "subprocess.Popen[bytes]"] = {}
-
-
-class ProcessError(Exception):
-    """A local process could not be started or stopped. The message is meant for the user, and nothing was left running."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """A recorded process that is alive."""
-
-    record: Record
-    process: psutil.Process
-
-
-def running(home: Path) -> Running | None:
-    """The live process of this directory's record.
-
-    None when there is no record, or when its process ended, is a zombie, or its pid belongs to another process by now.
-    """
-    record = Record.load(home)
-    process = None if record is None else _leader(record, home)
-    return None if record is None or process is None else Running(record, process)
 
 
 def start(spec: ProcessSpec, owner: str, environment: Mapping[str, str] | None = None) -> Record:
@@ -79,10 +55,9 @@ def start(spec: ProcessSpec, owner: str, environment: Mapping[str, str] | None =
         found = running(spec.home)
         _refuse_other_owner(spec.name, spec.home, owner, found)
         _check_startable(spec, found)
-        _terminate(spec.home, spec.name, spec.stop_grace_seconds)
+        terminate(spec.home, spec.name, spec.stop_grace_seconds)
         stopped = f" The one that ran before (pid {found.process.pid}) was stopped for it." if found else ""
-        if spec.port is not None:
-            _check_port(spec.name, spec.host, spec.port)
+        _check_port(spec)
         spec.files_directory.mkdir(mode=0o700, exist_ok=True)
         for name, text in spec.files.items():
             write_private(spec.files_directory / name, text)
@@ -99,7 +74,7 @@ def start(spec: ProcessSpec, owner: str, environment: Mapping[str, str] | None =
             record = dataclasses.replace(record, ready=True)
             record.save(spec.home)
         except BaseException as error:
-            _terminate(spec.home, spec.name, spec.stop_grace_seconds)
+            terminate(spec.home, spec.name, spec.stop_grace_seconds)
             if not isinstance(error, ProcessError):
                 raise
             secret = [environment[name] for name in spec.pass_environment if name in environment]
@@ -122,7 +97,7 @@ def stop(home: Path, name: str, owner: str, grace_seconds: float) -> bool:
         record = Record.load(home)
         if record is not None and record.owner != owner:
             return False
-        return _terminate(home, name, grace_seconds)
+        return terminate(home, name, grace_seconds)
 
 
 def unhealthy(health: Health, timeout_seconds: float = PROBE_SECONDS) -> str | None:
@@ -157,7 +132,7 @@ def _new_record(spec: ProcessSpec, owner: str, environment: Mapping[str, str]) -
 def _spawn(spec: ProcessSpec, record: Record, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     given = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     given |= {name: environment[name] for name in spec.pass_environment if name in environment}
-    given |= {**spec.environment, MARK: _mark(spec.home, record)}
+    given |= {**spec.environment, MARK: mark(spec.home, record)}
     log = spec.home / LOG
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
@@ -176,7 +151,7 @@ def _spawn(spec: ProcessSpec, record: Record, environment: Mapping[str, str]) ->
         raise ProcessError(f"cannot be started: {spec.command[0]}: {error.strerror}") from None
     finally:
         os.close(output)
-    _started[process.pid] = process
+    adopt(process)
     return process
 
 
@@ -188,7 +163,7 @@ def _wait_healthy(spec: ProcessSpec, process: "subprocess.Popen[bytes]") -> None
         if health is not None:
             fault = unhealthy(health, min(PROBE_SECONDS, max(deadline - time.monotonic(), 0.05)))
             if fault is None and spec.port is not None:
-                fault = _answered_by_another(spec.port, process.pid)
+                fault = _answered_by_another(spec.home, spec.port)
         code = process.poll()
         if code is not None:
             how = f"exit code {code}" if code >= 0 else f"signal {-code}"
@@ -208,51 +183,23 @@ def _check_startable(spec: ProcessSpec, found: Running | None) -> None:
         raise ProcessError(f"'{spec.name}' cannot start: its working directory {spec.directory} does not exist")
     if not os.access(spec.command[0], os.X_OK) or Path(spec.command[0]).is_dir():
         raise ProcessError(f"'{spec.name}' cannot start: there is no program {spec.command[0]}")
-    if spec.port is not None and found is not None and found.record.port != spec.port:
-        _check_port(spec.name, spec.host, spec.port)
+    if found is not None and found.record.port != spec.port:
+        _check_port(spec)
 
 
-def _check_port(name: str, host: str, port: int) -> None:
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, socket.SOCK_STREAM) as trial:
-        # Connections of a predecessor that wait to be forgotten are no listener.
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(address)
-        except OSError as error:
-            raise ProcessError(
-                f"'{name}' cannot have port {port} on {host} ({error.strerror}){_holder(port)}; stop that or give another port"
-            ) from None
+def _check_port(spec: ProcessSpec) -> None:
+    if spec.port is not None and (reason := taken(spec.host, spec.port)):
+        raise ProcessError(
+            f"'{spec.name}' cannot have port {spec.port} on {spec.host} ({reason}); stop that or give another port"
+        )
 
 
-def _listeners(port: int) -> list[int]:
-    """Pids that listen on a TCP port, as far as the system tells."""
-    try:
-        connections = psutil.net_connections("tcp")
-    except (psutil.AccessDenied, OSError):
-        return []
-    return [c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr[1] == port and c.pid]
-
-
-def _answered_by_another(port: int, leader: int) -> str | None:
+def _answered_by_another(home: Path, port: int) -> str | None:
     """What is wrong when somebody else took the port after it was found free: a health check would believe that one."""
-    pids = _listeners(port)
-    with contextlib.suppress(ProcessLookupError):
-        if pids and not any(os.getsid(pid) == leader for pid in pids):
-            return f"port {port} was taken meanwhile{_holder(port)}"
+    pids = set(listeners(port))
+    if pids and not pids & {process.pid for process in leftovers(home)}:
+        return f"port {port} was taken meanwhile{holder(port)}"
     return None
-
-
-def _holder(port: int) -> str:
-    pid = next(iter(_listeners(port)), None)
-    if pid is None:
-        return ""
-    try:
-        holder = psutil.Process(pid)
-        ours = _mark_of(holder).rpartition("#")[0]
-        return f": {holder.name()} (pid {pid}) listens there" + (f", the local process of {ours}" if ours else "")
-    except psutil.Error:
-        return f": pid {pid} listens there"
 
 
 def _refuse_other_owner(name: str, home: Path, owner: str, found: Running | None) -> None:
@@ -286,82 +233,6 @@ def _locked(home: Path, name: str) -> Generator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _terminate(home: Path, name: str, grace_seconds: float) -> bool:
-    """End everything that was started for this directory, then forget it."""
-    left = _leftovers(home)
-    anything = bool(left)
-    deadline = time.monotonic() + grace_seconds
-    for process in left:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    while left and time.monotonic() < deadline:
-        time.sleep(_PAUSE_SECONDS)
-        left = [p for p in left if _lives(p)]
-    # Looked for again: a process that is told to end may have started others meanwhile.
-    left = _leftovers(home)
-    deadline = time.monotonic() + _KILL_SECONDS
-    while left and time.monotonic() < deadline:
-        for process in left:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        time.sleep(_PAUSE_SECONDS)
-        left = _leftovers(home)
-    if left:
-        raise ProcessError(f"'{name}' cannot be ended: {', '.join(f'pid {p.pid}' for p in left)} survived SIGKILL")
-    remove_record(home)
-    return anything
-
-
-def _leftovers(home: Path) -> list[psutil.Process]:
-    """Every live process that was started for this directory: the recorded one, its session, and what carries its mark."""
-    record = Record.load(home)
-    leader = None if record is None else _leader(record, home)
-    found = {} if leader is None else {leader.pid: leader}
-    if leader is not None:
-        with contextlib.suppress(psutil.Error):
-            found |= {child.pid: child for child in leader.children(recursive=True)}
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
-            in_session = leader is not None and os.getsid(process.pid) == leader.pid
-            if in_session or _mark_of(process).rpartition("#")[0] == str(home):
-                found[process.pid] = process
-    found.pop(os.getpid(), None)
-    return [process for process in found.values() if _lives(process)]
-
-
-def _leader(record: Record, home: Path) -> psutil.Process | None:
-    if record.pid is None or record.create_time is None:
-        return None
-    try:
-        process = psutil.Process(record.pid)
-        # A clock that was set since the start shifts creation times; the mark in the environment does not move.
-        same = abs(process.create_time() - record.create_time) < 1 or _mark_of(process) == _mark(home, record)
-        return process if same and _lives(process) else None
-    except psutil.Error:
-        return None
-
-
-def _lives(process: psutil.Process) -> bool:
-    child = _started.get(process.pid)
-    if child is not None and child.poll() is not None:
-        del _started[process.pid]
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _mark(home: Path, record: Record) -> str:
-    return f"{home}#{record.token}"
-
-
-def _mark_of(process: psutil.Process) -> str:
-    try:
-        return process.environ().get(MARK, "")
-    except (psutil.Error, OSError):
-        return ""
 
 
 def _log_tail(log: Path, secret: list[str]) -> str:

@@ -1,9 +1,11 @@
 """A project directory of a test's own, real processes in it, and the means to see that none is left."""
 
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,3 +86,19 @@ class Place:
                 marked = process.environ().get(MARK, "").startswith(f"{self.directory}/")
                 if marked and process.status() != psutil.STATUS_ZOMBIE:
                     yield process
+
+
+@contextmanager
+def serving(log: Path, *arguments: str) -> Generator[tuple["subprocess.Popen[bytes]", str]]:
+    """llama.cpp's server as a process of its own, up, and its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "slipway.local.llama_server", "--port", str(port), "--alias", "tiny", *arguments]
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent)
+    try:
+        until(lambda: "ready after" in log.read_text() or server.poll() is not None, 30)
+        assert server.poll() is None, log.read_text()
+        yield server, f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()

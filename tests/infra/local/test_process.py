@@ -20,8 +20,8 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from pulumi.runtime.rpc import UNKNOWN as ENGINE_UNKNOWN
 from tests.infra.local.place import SERVER, Place, free_port, until
 
+from slipway.local.family import running
 from slipway.local.process import LocalProcess, LocalProcessProvider, ProcessError
-from slipway.local.supervisor import running
 from slipway.plan import UNKNOWN, plan_program
 
 # The SDK leaves its type open.

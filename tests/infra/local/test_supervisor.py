@@ -1,6 +1,6 @@
 """Real processes: started, watched, ended. That the provider calls this rightly is test_process.py's part."""
 
-import dataclasses
+import http.server
 import json
 import os
 import signal
@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from tests.infra.local.place import SERVER, Place, until
 
+from slipway.local.family import ProcessError, running
 from slipway.local.record import Record
 from slipway.local.spec import ProcessSpec
-from slipway.local.supervisor import ProcessError, running, start, stop
+from slipway.local.supervisor import start, stop
 
 
 def spec(place: Place, props: dict[str, Any]) -> ProcessSpec:
@@ -102,7 +102,7 @@ def test_a_start_that_hangs_is_stopped(place: Place) -> None:
 
 def test_a_wrong_answer_is_told(place: Place) -> None:
     props = place.props()
-    health = {"url": f"http://127.0.0.1:{props['port']}/nothing", "timeout_seconds": 1.5}
+    health = {"url": f"http://127.0.0.1:{props['port']}/nothing", "timeout_seconds": 3}
     with pytest.raises(ProcessError, match="/nothing answers 503, not 200"):
         start(spec(place, {**props, "health": health}), "slipway")
     start(spec(place, {**props, "health": {**health, "status": 503}}), "slipway")
@@ -112,7 +112,7 @@ def test_without_a_health_check_it_must_outlive_half_a_second(place: Place) -> N
     props = {k: v for k, v in place.props("import time; time.sleep(60)").items() if k not in ("health", "port")}
     start(spec(place, props), "slipway")
     with pytest.raises(ProcessError, match="ended with exit code 0 before it was up"):
-        start(spec(place, {**props, "command": ["{python}", "-c", "pass"]}), "slipway")
+        start(spec(place, {**props, "command": ["true"]}), "slipway")
 
 
 def test_a_key_in_the_log_is_not_in_the_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,9 +129,41 @@ def test_a_taken_port_names_its_holder(place: Place) -> None:
     assert place.alive() == []
 
 
+def test_a_port_taken_between_check_and_bind_is_no_success(place: Place) -> None:
+    props = place.props("import time; print('waiting', flush=True); time.sleep(60)")
+    props["health"]["timeout_seconds"] = 2
+    log = place.home() / "output.log"
+
+    class Healthy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
+            pass
+
+    def intrude() -> None:
+        until(lambda: log.exists() and "waiting" in log.read_text())
+        with http.server.HTTPServer(("127.0.0.1", props["port"]), Healthy) as server:
+            server.timeout = 0.2
+            while not done.is_set():
+                server.handle_request()
+
+    done = threading.Event()
+    intruder = threading.Thread(target=intrude)
+    intruder.start()
+    try:
+        with pytest.raises(ProcessError, match=rf"port {props['port']} was taken meanwhile: .*\(pid {os.getpid()}\)"):
+            start(spec(place, props), "slipway")
+    finally:
+        done.set()
+        intruder.join()
+    assert place.alive() == []
+
+
 def test_a_port_taken_by_another_stack_says_which(place: Place) -> None:
     port = start(spec(place, place.props()), "slipway").port
-    with pytest.raises(ProcessError, match=f"the local process of {place.home()}; stop that or give another port"):
+    with pytest.raises(ProcessError, match=rf"the local process of {place.home()}\); stop that or give another port"):
         start(spec(place, place.props(name="other", port=port)), "slipway")
     assert running(place.home())
 
@@ -181,42 +213,6 @@ def test_children_of_one_that_was_killed_are_ended_too(place: Place) -> None:
     assert [p.name() for p in place.alive()] == ["sleep"]
     stop(place.home(), "web", "slipway", 5)
     assert place.alive() == []
-
-
-def test_a_zombie_does_not_live(place: Place) -> None:
-    record = start(spec(place, place.props()), "slipway")
-    child = subprocess.Popen(["sleep", "60"])
-    created = psutil.Process(child.pid).create_time()
-    dataclasses.replace(record, pid=child.pid, create_time=created).save(place.home())
-    assert running(place.home())
-    child.kill()
-    until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
-    assert running(place.home()) is None
-    child.wait()
-
-
-def test_a_pid_that_belongs_to_somebody_else_by_now_is_left_alone(place: Place) -> None:
-    props = place.props()
-    record = start(spec(place, props), "slipway")
-    bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    try:
-        stop(place.home(), "web", "slipway", 5)
-        long_ago = psutil.Process(bystander.pid).create_time() - 3600
-        dataclasses.replace(record, pid=bystander.pid, create_time=long_ago).save(place.home())
-        assert running(place.home()) is None
-        start(spec(place, props), "slipway")
-        stop(place.home(), "web", "slipway", 5)
-        assert bystander.poll() is None
-    finally:
-        bystander.kill()
-        bystander.wait()
-
-
-def test_a_clock_that_was_set_does_not_lose_the_process(place: Place) -> None:
-    record = start(spec(place, place.props()), "slipway")
-    assert record.create_time
-    dataclasses.replace(record, create_time=record.create_time - 3600).save(place.home())
-    assert running(place.home())
 
 
 def test_the_other_owner_is_told_who_has_it(place: Place) -> None:
@@ -310,6 +306,12 @@ def test_a_directory_that_cannot_be_is_one_clear_error(place: Place) -> None:
         start(spec(place, place.props()), "slipway")
 
 
+def test_the_working_directory_is_the_projects(place: Place) -> None:
+    script = f"import pathlib; pathlib.Path('here').write_text('')\n{SERVER}"
+    start(spec(place, place.props(script)), "slipway")
+    assert Path("here").exists()
+
+
 @contextmanager
 def listening() -> Generator[int]:
     with socket.socket() as taken:
@@ -325,9 +327,3 @@ def _get(url: str) -> str:
     except urllib.error.HTTPError as error:
         with error:
             return ""
-
-
-def test_the_working_directory_is_the_projects(place: Place) -> None:
-    script = f"import pathlib; pathlib.Path('here').write_text('')\n{SERVER}"
-    start(spec(place, place.props(script)), "slipway")
-    assert Path("here").exists()
