@@ -86,6 +86,17 @@ def test_up_again_change_heal_and_down_through_our_command(project: Project) -> 
     assert not lives(int(changed["outputs"]["one"]))
 
 
+def test_a_taken_port_is_one_clear_error_without_a_traceback(project: Project) -> None:
+    project.servers({"name": "one", "port": free_port(), "text": "x"})
+    up(project)
+    port = json.loads((project.directory / "Pulumi.test.yaml").read_text().split("- ")[1].replace("'", '"'))["port"]
+    project.servers({"name": "one", "port": port, "text": "x"}, {"name": "two", "port": port})
+    refused = slipway("up", "-s", "test", directory=project.directory)
+    assert refused.returncode == 1
+    assert f"two: 'two' cannot have port {port} on 127.0.0.1" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_the_same_by_hand(project: Project, tmp_path: Path) -> None:
     port = free_port()
     project.servers({"name": "one", "port": port})

@@ -20,6 +20,7 @@ from pulumi.automation import (
     select_stack,
 )
 
+from slipway.engine.events import Narrator
 from slipway.engine.outcome import EngineError, Outcome
 from slipway.files import write_private
 
@@ -43,41 +44,35 @@ class PulumiEngine:
 
     def preview(self, report: Callable[[str], None]) -> Outcome:
         """What `up` would do."""
-        return self._guarded(
-            lambda: self._outcome(self._stack().preview(on_output=report, config_file=self._config()).change_summary, {})
-        )
+
+        def run(narrator: Narrator) -> Outcome:
+            result = self._stack().preview(on_event=narrator, config_file=self._config(), color="never")
+            return _outcome(result.change_summary, {})
+
+        return self._told(run, report)
 
     def up(self, report: Callable[[str], None]) -> Outcome:
         """Bring the stack to what the program says."""
 
-        def run() -> Outcome:
-            result = self._stack().up(on_output=report, config_file=self._config(), show_secrets=False)
+        def run(narrator: Narrator) -> Outcome:
+            result = self._stack().up(on_event=narrator, config_file=self._config(), show_secrets=False, color="never")
             outputs = {key: value.value for key, value in result.outputs.items() if not value.secret}
-            return self._outcome(result.summary.resource_changes or {}, outputs)
+            return _outcome(result.summary.resource_changes or {}, outputs)
 
-        return self._guarded(run)
-
-    def refresh(self, report: Callable[[str], None]) -> Outcome:
-        """Compare the state with what is really there."""
-
-        def run() -> Outcome:
-            result = self._stack().refresh(on_output=report, config_file=self._config(), show_secrets=False)
-            return self._outcome(result.summary.resource_changes or {}, {})
-
-        return self._guarded(run)
+        return self._told(run, report)
 
     def down(self, report: Callable[[str], None]) -> Outcome:
         """Delete everything in the stack; the stack itself and its history stay."""
 
-        def run() -> Outcome:
+        def run(narrator: Narrator) -> Outcome:
             try:
                 stack = select_stack(self._name, work_dir=str(self._directory), opts=self._options())
             except StackNotFoundError:
                 return Outcome({}, {})
-            result = stack.destroy(on_output=report, config_file=self._config(), show_secrets=False)
-            return self._outcome(result.summary.resource_changes or {}, {})
+            result = stack.destroy(on_event=narrator, config_file=self._config(), show_secrets=False, color="never")
+            return _outcome(result.summary.resource_changes or {}, {})
 
-        return self._guarded(run)
+        return self._told(run, report)
 
     def owns(self) -> bool:
         """Whether the engine's state has resources of this stack."""
@@ -133,16 +128,18 @@ class PulumiEngine:
             env["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(passphrase)
         return env
 
-    def _guarded(self, run: Callable[[], Outcome]) -> Outcome:
+    def _told(self, run: Callable[[Narrator], Outcome], report: Callable[[str], None]) -> Outcome:
+        narrator = Narrator(report)
         try:
-            return run()
+            return run(narrator)
         except ConcurrentUpdateError:
             raise EngineError(f"another update of stack '{self._name}' is under way; wait for it, or `pulumi cancel`") from None
         except CommandError as error:
-            raise EngineError(_said(str(error))) from None
+            raise EngineError("\n".join(narrator.errors) or _said(str(error))) from None
 
-    def _outcome(self, changes: Mapping[OpType, int] | Mapping[str, int], outputs: Mapping[str, Any]) -> Outcome:
-        return Outcome({str(getattr(kind, "value", kind)): count for kind, count in changes.items()}, dict(outputs))
+
+def _outcome(changes: Mapping[OpType, int] | Mapping[str, int], outputs: Mapping[str, Any]) -> Outcome:
+    return Outcome({str(getattr(kind, "value", kind)): count for kind, count in changes.items()}, dict(outputs))
 
 
 def logged_in(environment: Mapping[str, str]) -> bool:
