@@ -29,7 +29,8 @@ _NOT_PASSED_ON = frozenset(
         b"connection", b"content-length", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"te", b"trailer",
         b"transfer-encoding", b"upgrade", b"date", b"server", b"x-request-id",
         # a backend's own business with the router, not with its clients
-        b"alt-svc", b"set-cookie", b"strict-transport-security",
+        b"alt-svc", b"set-cookie", b"strict-transport-security", b"access-control-allow-origin",
+        b"access-control-allow-credentials", b"access-control-allow-headers", b"access-control-allow-methods",
         # ours: a router behind this one must not be taken for it
         b"x-slipway-backend", b"x-slipway-resource", b"x-slipway-rule", b"x-slipway-attempts",
     }

@@ -8,6 +8,8 @@ from slipway_router.target import Target
 from slipway_router.upstream import Answer, UpstreamError
 
 PERIOD_SECONDS = 5.0
+FIRST_PERIOD_SECONDS = 1.0
+"""Between probes of a backend that was never reached: it may just be starting, and its failures are forgotten."""
 VENDOR_PERIOD_SECONDS = 30.0
 """Between probes of a vendor's API while it is well: they count against its rate limit."""
 JITTER = 0.2
@@ -29,8 +31,11 @@ async def _keep_probing(target: Target, period: float) -> None:
     while True:
         await probe(target)
         target.pool.trim()
-        well = target.status.reachable and target.status.available
-        base = max(period, VENDOR_PERIOD_SECONDS) if well and not target.backend.self_hosted else period
+        base = period
+        if not target.reached:
+            base = min(period, FIRST_PERIOD_SECONDS)
+        elif target.status.reachable and target.status.available and not target.backend.self_hosted:
+            base = max(period, VENDOR_PERIOD_SECONDS)
         await asyncio.sleep(base * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 -- no secret depends on it
 
 

@@ -51,7 +51,8 @@ class Target:
         )
         self.pool = Pool(backend.url, backend.timeouts, backend.max_connections)
         self.in_flight = 0
-        self._reached = False
+        self.reached = False
+        """Whether it ever gave a good answer."""
         url = urlsplit(backend.url)
         common = f"host: {url.netloc}\r\naccept-encoding: identity\r\nuser-agent: slipway-router\r\n"
         if key is not None:
@@ -85,7 +86,7 @@ class Target:
         """Take in a good answer."""
         was = self.status.available
         self.status.update(latency_ms, success=True)
-        self.status.reachable = self._reached = True
+        self.status.reachable = self.reached = True
         for name, value in answer.headers:
             if name == b"x-ratelimit-remaining-requests" and value.isdigit():
                 self.status.rate_limit_remaining = int(value)
@@ -115,7 +116,7 @@ class Target:
                 self.failed(error)
             self.status.reachable = error.cause in ("full", "rate_limit")
         elif answer is not None:
-            if not self._reached:
+            if not self.reached:
                 self.status.forget_errors()
             self.succeeded(None, answer)
 

@@ -19,6 +19,8 @@ MAX_HEAD_BYTES = 64 * 1024
 """Largest head of an answer, its 1xx heads and trailers included."""
 HIGH_WATER_BYTES = 256 * 1024
 """Unread bytes of an answer past which its connection is not read."""
+JOINED_BYTES = 64 * 1024
+"""Up to here copying a body behind its head is cheaper than handing over two buffers."""
 IDLE_SECONDS = 60.0
 """A kept connection idle for longer is not used again: cloud NATs forget one after some minutes, in silence."""
 
@@ -197,10 +199,10 @@ class Connection(asyncio.Protocol):
         self._head_size = 0
         self._total_at = total_at
         self._expect_by(min(self._loop.time() + self._first, total_at))
-        if body:
-            transport.writelines((head, body))
+        if len(body) < JOINED_BYTES:
+            transport.write(head + body)
         else:
-            transport.write(head)
+            transport.writelines((head, body))
         return answer
 
     def abort(self) -> None:

@@ -1,5 +1,6 @@
 """The configuration's errors, as far as its own schema makes them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,3 +18,62 @@ def test_a_list_whose_only_entry_is_wrong_is_not_called_empty() -> None:
     assert faults(backends=[{"name": "a", "url": "ftp://h", "model": "m"}]) == ["backends[0].url"]
     assert faults(backends=[]) == ["backends"]
     assert faults(backends=[{"name": "a", "url": "ftp://h"}, 7]) == ["backends[0].url", "backends[0].model", "backends[1]"]
+
+
+WELL: dict[str, Any] = {"name": "a", "url": "http://h:8000/v1/", "model": "m"}
+
+
+def test_every_fault_is_told_at_once_with_its_path() -> None:
+    assert faults(
+        backends=[WELL, {**WELL, "name": "A b"}, {**WELL, "url": "http://h:0"}, {**WELL, "name": "auto", "api_key_env": "1"}],
+        keys=[{"name": "k"}, {"name": "k", "env": "A", "sha256": "00"}],
+        policy={"best": "z", "preferences": ["a", "y"]},
+        listen={"port": 70000},
+    ) == [
+        "listen.port",
+        "backends[1].name",
+        "backends[2].url",
+        "backends[3].name",
+        "backends[3].api_key_env",
+        "keys[1].sha256",
+        "backends[2].name",
+        "keys[1].name",
+        "keys[0]",
+        "keys[1]",
+        "policy.best",
+        "policy.preferences[1]",
+    ]
+
+
+def test_a_file_is_read_as_yaml_or_json(tmp_path: Path) -> None:
+    for text in (
+        "backends: [{name: a, url: 'http://h/v1', model: m}]",
+        '{"backends":[{"name":"a","url":"http://h/v1","model":"m"}]}',
+    ):
+        path = tmp_path / "router"
+        path.write_text(text)
+        assert Config.load(path).backends[0].name == "a"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "cannot be read"), (b"a: [", "neither YAML nor JSON"), (b"\xff", "neither YAML")]
+)
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "router.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=said):
+        Config.load(path)
+
+
+def test_the_policy_names_every_backend_from_their_own_facts() -> None:
+    backends = [
+        {**WELL, "name": "large", "quality": "high", "cost_per_1k_tokens": 0.03},
+        {**WELL, "name": "other", "cost_per_1k_tokens": 0.01},
+        {**WELL, "name": "own", "self_hosted": True, "cost_per_1k_tokens": 0.002},
+        {**WELL, "name": "mini", "cost_per_1k_tokens": 0.001},
+    ]
+    policy = Config.parse({"backends": backends}).resolved_policy()
+    assert (policy.best, policy.self_hosted, policy.cheap, policy.last_resort) == ("large", "own", "mini", "mini")
+    assert policy.preferences == ("mini", "own", "other", "large")
+    assert Config.parse({"backends": backends}).backends[0].url == "http://h:8000/v1"

@@ -232,14 +232,16 @@ async def test_a_client_that_never_reads_is_cut_at_the_total_time() -> None:
     timeouts = {**QUICK, "total": 1.0}
     async with upstream(endless) as up, serving(backend(up, timeouts=timeouts)) as served:
         _, writer = await asyncio.open_connection("127.0.0.1", served.port, limit=1024)
-        body = json.dumps({**CHAT, "stream": True}).encode()
-        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-        await up.asked()
-        assert len(served.proxy.watches) == 1
-        await asyncio.wait_for(up.gone.wait(), 4)
-        await asyncio.sleep(0.2)
-        assert served.proxy.watches == set()
-        writer.transport.abort()
+        try:
+            body = json.dumps({**CHAT, "stream": True}).encode()
+            writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            await up.asked()
+            assert len(served.proxy.watches) == 1
+            await asyncio.wait_for(up.gone.wait(), 4)
+            await asyncio.sleep(0.2)
+            assert served.proxy.watches == set()
+        finally:
+            writer.transport.abort()
 
 
 async def test_stopping_cuts_a_stream_with_an_error_event() -> None:

@@ -23,6 +23,24 @@ COMMAND = [sys.executable, "-m", "slipway_router"]
 START_SECONDS = 20
 
 
+class Endless(BaseHTTPRequestHandler):
+    """Streams without end."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.wfile.write(head("200 OK", "application/json", "Content-Length: 2") + b"{}")
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.wfile.write(head("200 OK", "text/event-stream", "Transfer-Encoding: chunked"))
+        while True:
+            self.wfile.write(chunk(event("x" * 65536)))
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
+        pass
+
+
 class Slow(BaseHTTPRequestHandler):
     """Streams ten events over about two seconds."""
 
@@ -43,18 +61,25 @@ class Slow(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def slow_upstream() -> Iterator[str]:
-    class Quiet(ThreadingHTTPServer):
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            pass
+class Quiet(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is no news."""
 
-    with Quiet(("127.0.0.1", 0), Slow) as server:
+
+@contextmanager
+def http_upstream(handler: type[BaseHTTPRequestHandler]) -> Generator[str]:
+    with Quiet(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}/v1"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def slow_upstream() -> Iterator[str]:
+    with http_upstream(Slow) as url:
+        yield url
 
 
 def write(folder: Path, url: str, **more: Any) -> Path:
@@ -136,6 +161,17 @@ def test_what_does_not_finish_in_time_is_cut_with_an_error(tmp_path: Path, slow_
         assert b"the router stops" in body
         assert b"[DONE]" not in body
         assert process.wait(10) == 0
+
+
+def test_a_client_that_never_reads_does_not_keep_the_process(tmp_path: Path) -> None:
+    with http_upstream(Endless) as upstream, running(write(tmp_path, upstream, drain_seconds=0.3)) as (process, url, _):
+        address = httpx.URL(url)
+        with socket.create_connection((address.host, address.port or 0)) as deaf:
+            body = json.dumps({**CHAT, "stream": True}).encode()
+            deaf.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            time.sleep(1)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(15) == 0
 
 
 def test_a_wrong_configuration_is_one_list_of_faults(tmp_path: Path) -> None:

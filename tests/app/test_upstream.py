@@ -124,6 +124,27 @@ async def test_a_body_that_stalls_or_breaks_fails_after_what_came() -> None:
             await answer.read()
 
 
+async def test_a_stall_is_noticed_in_its_own_time_however_long_the_first_byte_may_take() -> None:
+    async def stalling(out: Exit) -> None:
+        await out.write(fake.head("200 OK", "text/plain", "Content-Length: 10") + b"12345")
+        await asyncio.sleep(3600)
+
+    async with pooled(stalling, Timeouts(first_byte=60, between_chunks=0.2)) as (pool, _):
+        answer = await post(pool)
+        await answer.read()
+        async with asyncio.timeout(3):
+            with pytest.raises(UpstreamError, match="stalled"):
+                await answer.read()
+
+
+async def test_an_answer_without_length_on_a_kept_connection_is_read_to_its_end() -> None:
+    async with pooled(fake.whole()) as (pool, up):
+        await everything(await post(pool))
+        up.behaviour = fake.until_close()
+        assert await everything(await post(pool)) == fake.completion()
+        assert up.connections == 1
+
+
 async def test_a_slow_stream_passes_the_time_between_chunks_but_not_the_total() -> None:
     drip = fake.stream("a", "b", "c", "d", "e", "f", delay=0.15)
     async with pooled(drip) as (pool, _):
@@ -188,10 +209,13 @@ async def test_an_answer_before_the_request_is_whole_is_passed_on_but_not_the_co
 
     server = await asyncio.start_server(early, "127.0.0.1", 0)
     pool = Pool(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", QUICK, 8)
-    answer = await post(pool, bytes(64 * 1024 * 1024))
-    assert (answer.status, await everything(answer), pool.free) == (413, b"{}", [])
-    await over.wait()
-    server.close()
+    try:
+        answer = await post(pool, bytes(64 * 1024 * 1024))
+        assert (answer.status, await everything(answer), pool.free) == (413, b"{}", [])
+    finally:
+        pool.close()
+        await over.wait()
+        server.close()
 
 
 async def test_more_than_one_answer_spoils_the_connection() -> None:
