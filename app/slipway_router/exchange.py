@@ -10,12 +10,12 @@ from time import perf_counter
 
 import orjson
 
+from slipway_router.answer import Answer, UpstreamError
 from slipway_router.asgi import CLOSE, ApiError, Header, Send
 from slipway_router.policy import Decision
 from slipway_router.request import Asked
 from slipway_router.router import Router
 from slipway_router.target import Target
-from slipway_router.upstream import Answer, UpstreamError
 
 HOLD_BYTES = 16 * 1024 * 1024
 """A whole answer is held back until it is complete, so that another backend can give it if this one breaks off. A larger one

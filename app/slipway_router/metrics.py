@@ -6,9 +6,9 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from slipway_router.answer import Cause
 from slipway_router.config import Backend, Config, Task
 from slipway_router.policy import ProviderStatus
-from slipway_router.upstream import Cause
 
 NO_BACKEND = ("none", "none")
 """Backend and model of a request that reached no backend."""

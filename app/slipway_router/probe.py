@@ -3,9 +3,9 @@
 import asyncio
 import random
 
+from slipway_router.answer import Answer, UpstreamError
 from slipway_router.router import Router
 from slipway_router.target import Target
-from slipway_router.upstream import Answer, UpstreamError
 
 PERIOD_SECONDS = 5.0
 FIRST_PERIOD_SECONDS = 1.0

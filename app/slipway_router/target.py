@@ -3,11 +3,12 @@
 import logging
 from urllib.parse import urlsplit
 
+from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import Header
 from slipway_router.config import Backend, Task
 from slipway_router.metrics import BackendMetrics
 from slipway_router.policy import ProviderStatus
-from slipway_router.upstream import Answer, Cause, Pool, UpstreamError
+from slipway_router.pool import Pool
 
 TASKS: dict[str, Task] = {
     "/v1/chat/completions": "chat",

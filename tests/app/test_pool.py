@@ -13,8 +13,9 @@ from tests.app import fake_upstream as fake
 from tests.app.fake_upstream import Behaviour, Exit, FakeUpstream
 from tests.app.serving import upstream
 
+from slipway_router.answer import HIGH_WATER_BYTES, Answer, UpstreamError
 from slipway_router.config import Timeouts
-from slipway_router.upstream import HIGH_WATER_BYTES, Answer, Pool, UpstreamError
+from slipway_router.pool import Pool
 
 QUICK = Timeouts(connect=0.3, first_byte=0.3, between_chunks=0.3, total=5)
 
@@ -253,7 +254,7 @@ async def test_a_cancelled_request_leaves_no_connection() -> None:
 async def test_idle_connections_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async with pooled(fake.whole()) as (pool, up):
         await everything(await post(pool))
-        monkeypatch.setattr("slipway_router.upstream.IDLE_SECONDS", 0.0)
+        monkeypatch.setattr("slipway_router.pool.IDLE_SECONDS", 0.0)
         await asyncio.sleep(0.01)
         pool.trim()
         await asyncio.wait_for(up.gone.wait(), 2)

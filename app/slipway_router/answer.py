@@ -1,0 +1,141 @@
+"""One answer of a backend, while it comes in, and what can become of it."""
+
+import asyncio
+from typing import TYPE_CHECKING, Literal
+
+from slipway_router.asgi import Header
+
+if TYPE_CHECKING:
+    from slipway_router.connection import Connection
+
+HIGH_WATER_BYTES = 256 * 1024
+"""Unread bytes of an answer past which its connection is not read."""
+
+Cause = Literal["connect", "tls", "timeout", "reset", "protocol", "full", "status", "auth", "not_found", "rate_limit"]
+
+
+class UpstreamError(Exception):
+    """An attempt at a backend that came to nothing."""
+
+    def __init__(self, cause: Cause, detail: str, *, retry_after: float | None = None) -> None:
+        """
+        Args:
+            cause: A word for metrics.
+            detail: What happened, for the client and the log; nothing secret.
+            retry_after: Seconds after which the backend asked to be tried again.
+        """
+        super().__init__(detail)
+        self.cause: Cause = cause
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class Answer:
+    """One answer, while it comes in. Read by one task."""
+
+    __slots__ = (
+        "_connection",
+        "_loop",
+        "_parts",
+        "_size",
+        "_waiter",
+        "complete",
+        "error",
+        "headers",
+        "heard",
+        "started",
+        "status",
+        "until_close",
+    )
+
+    def __init__(self, connection: "Connection", loop: asyncio.AbstractEventLoop) -> None:
+        self.status = 0
+        self.headers: list[Header] = []
+        """Names in lower case."""
+        self.heard = False
+        """Whether any byte came, so that the backend must have seen the request."""
+        self.started = False
+        """Whether the head is whole."""
+        self.complete = False
+        self.until_close = False
+        """Whether only the connection's end ended it: nothing tells a whole answer from a cut one."""
+        self.error: UpstreamError | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._connection: Connection | None = connection
+        self._loop = loop
+
+    async def head(self) -> None:
+        """Wait for status and headers.
+
+        Raises:
+            UpstreamError: when they do not come.
+        """
+        while not self.started:
+            if self.error is not None:
+                raise self.error
+            await self._wait()
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, as many as are there; none at its end.
+
+        Raises:
+            UpstreamError: when it breaks off. What came before is handed out first.
+        """
+        while not self._parts:
+            if self.complete:
+                return b""
+            if self.error is not None:
+                raise self.error
+            await self._wait()
+        parts = self._parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        if self._size > HIGH_WATER_BYTES and self._connection is not None:
+            self._connection.resume()
+        self._size = 0
+        return data
+
+    async def read_up_to(self, most: int) -> bytes:
+        """The body to its end, or to a little over `most` bytes; `complete` and `pending` tell which."""
+        parts: list[bytes] = []
+        size = 0
+        while size <= most:
+            part = await self.read()
+            if not part:
+                break
+            parts.append(part)
+            size += len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is more to read."""
+        return bool(self._parts) or not self.complete
+
+    def abort(self) -> None:
+        """Give up what is still to come, and the connection with it. Nothing happens to a complete answer."""
+        if self._connection is not None:
+            self._connection.abort()
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def add(self, data: bytes) -> int:
+        """Take in a part of the body; says how much is unread."""
+        self._parts.append(data)
+        self._size += len(data)
+        return self._size
+
+    def detach(self) -> None:
+        self._connection = None
