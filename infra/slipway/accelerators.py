@@ -42,6 +42,8 @@ class Accelerator(BaseModel):
     """The vendor's name of the product."""
     memory_gib: float = Field(gt=0)
     """Memory of one GPU, in GiB."""
+    driver_memory_mib: int | None = Field(default=None, gt=0)
+    """Memory of one GPU as its driver reports it, in MiB, where that is known."""
     memory_bandwidth_gbs: float = Field(gt=0)
     """Memory bandwidth of one GPU, in GB/s (10^9 bytes)."""
     compute_capability: str = Field(pattern=r"^[0-9]+\.[0-9]$")
@@ -50,6 +52,11 @@ class Accelerator(BaseModel):
     """Node labels that select it, by who writes them."""
     instances: dict[str, dict[str, int]] = {}
     """Machine types that carry it, by cloud (`aws`, `gcp`): name and number of GPUs."""
+
+    @property
+    def driver_memory_gib(self) -> float:
+        """Memory of one GPU as a server finds it, in GiB; where that is not known, 7 % less than the data sheet says."""
+        return self.driver_memory_mib / 1024 if self.driver_memory_mib else self.memory_gib * 0.93
 
     @property
     def supports_bfloat16(self) -> bool:

@@ -29,7 +29,8 @@ HOST_PER_GPU_GIB = 4
 """Host memory of one GPU's worker: CUDA context, pinned buffers, compiled kernels."""
 
 KV_BYTES_PER_TOKEN = 131_072
-"""Key-value cache of one token of Llama 3 8B: 2 x 32 layers x 8 heads x 128 x 2 bytes ("The Llama 3 Herd of Models", table 3)."""
+"""For a model of unknown shape: key-value cache of one token of Llama 3 8B, 2 x 32 layers x 8 heads x 128 x 2 bytes
+("The Llama 3 Herd of Models", table 3)."""
 
 
 class Dtype(StrEnum):
@@ -45,6 +46,20 @@ class Dtype(StrEnum):
     def bits(self) -> int:
         """Bits of one weight."""
         return 32 if self is Dtype.FLOAT32 else 16
+
+
+class KvCacheDtype(StrEnum):
+    """What keys and values are kept in."""
+
+    AUTO = "auto"
+    """As the model computes."""
+    FP8 = "fp8"
+    """8 bits: half the memory, at some loss of accuracy."""
+
+    @property
+    def bits(self) -> int | None:
+        """Bits of one number; `None`: as the model computes."""
+        return 8 if self is KvCacheDtype.FP8 else None
 
 
 _QUANTISED = (
@@ -146,9 +161,16 @@ def host_memory_gib(gpus: int, gpu_memory_gib: float, shm: int) -> tuple[int, in
     return request, max(request, math.ceil(gpus * gpu_memory_gib))
 
 
-def cpu_memory_gib(weights: Weights, context_tokens: int, parallel: int) -> int:
-    """Memory of a server that runs a model on CPUs, in GiB: weights, 1 GiB of its own, and the key-value cache of every slot."""
-    return math.ceil(weights.gib + 1 + context_tokens * parallel * KV_BYTES_PER_TOKEN / GIB)
+def cpu_memory_gib(weights: Weights, context_tokens: int, parallel: int, kv_bytes: int = KV_BYTES_PER_TOKEN) -> int:
+    """Memory of a server that runs a model on CPUs, in GiB: weights, 1 GiB of its own, and the key-value cache of every slot.
+
+    Args:
+        weights: Their size.
+        context_tokens: Tokens of one slot.
+        parallel: Slots.
+        kv_bytes: Key-value cache of one token, in bytes.
+    """
+    return math.ceil(weights.gib + 1 + context_tokens * parallel * kv_bytes / GIB)
 
 
 def cache_gib(weights: Weights) -> int:

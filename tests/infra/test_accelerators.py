@@ -54,3 +54,11 @@ def test_bfloat16_begins_with_compute_capability_8() -> None:
     assert [name for name, a in catalogue().items() if not a.supports_bfloat16] == ["t4"]
     assert catalogue()["b200"].compute_capability == "10.0"
     assert catalogue()["b200"].supports_bfloat16
+
+
+def test_memory_as_the_driver_reports_it_is_at_most_the_data_sheets() -> None:
+    for accelerator in catalogue().values():
+        assert 0.93 * accelerator.memory_gib <= accelerator.driver_memory_gib <= accelerator.memory_gib
+    assert catalogue()["l4"].driver_memory_gib == pytest.approx(22.49, abs=0.01)
+    unknown = catalogue()["l4"].model_copy(update={"driver_memory_mib": None})
+    assert unknown.driver_memory_gib == pytest.approx(22.32)

@@ -9,6 +9,7 @@ from slipway.backend import Backend
 from slipway.kubernetes import restricted
 from slipway.kubernetes.disruption import budget
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
+from slipway.kubernetes.gpu_model_server_explain import explain
 from slipway.kubernetes.gpu_model_server_pod import claim, pod
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
 from slipway.kubernetes.model_engine import PORT
@@ -35,6 +36,8 @@ class GpuModelServer(pulumi.ComponentResource):
     """Base address for clients in the cluster, such as `http://llama.ai.svc:8000/v1`."""
     service_name: pulumi.Output[str]
     """Name of the Service: the component's own."""
+    explain: pulumi.Output[str]
+    """What was decided, in words: how the GPUs' memory is shared out, how long a start and a stop may take."""
 
     def __init__(self, name: str, args: GpuModelServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """
@@ -144,7 +147,8 @@ class GpuModelServer(pulumi.ComponentResource):
 
         self.service_name = pulumi.Output.from_input(name)
         self.url = pulumi.Output.concat("http://", name, ".", settings.namespace, f".svc:{PORT}/v1")
-        self.register_outputs({"url": self.url, "service_name": self.service_name})
+        self.explain = pulumi.Output.from_input(explain(settings))
+        self.register_outputs({"url": self.url, "service_name": self.service_name, "explain": self.explain})
 
     def backend(self, name: str | None = None, **more: Any) -> Backend:
         """This server as a backend of a router.

@@ -10,7 +10,7 @@ from slipway.backend import SecretKeyRef
 from slipway.kubernetes.model_engine import ModelEngine
 from slipway.kubernetes.network import Peer
 from slipway.kubernetes.quantity import ComputeResources
-from slipway.sizing import Dtype
+from slipway.sizing import Dtype, KvCacheDtype
 
 
 class GgufArgs(TypedDict):
@@ -61,6 +61,13 @@ class GpuModelServerArgs(TypedDict):
     """Most tokens of prompt and answer together. Default: the model's own with vLLM, 4096 with llama.cpp."""
     parallel_requests: NotRequired[int]
     """Most requests that are answered at a time, the others wait. Default: vLLM's own, 2 with llama.cpp."""
+    tokens_per_request: NotRequired[int]
+    """Tokens of prompt and answer that a request has on average, for the check whether `parallel_requests` of them fit the GPUs'
+    memory. Goes with `parallel_requests`. Default: `context_tokens`, the worst case."""
+    gpu_memory_utilization: NotRequired[float]
+    """Share of each GPU's memory that the engine may use, above 0 to 1. Default 0.9. GPUs only."""
+    kv_cache_dtype: NotRequired[KvCacheDtype]
+    """What keys and values are kept in: 'auto' (as `dtype`) or 'fp8', half of 16 bits at some loss. Default 'auto'. GPUs only."""
     tensor_parallel_size: NotRequired[int]
     """GPUs that share each layer. Times `pipeline_parallel_size` it must be all of them. Default: what that leaves. vLLM only."""
     pipeline_parallel_size: NotRequired[int]
@@ -72,6 +79,13 @@ class GpuModelServerArgs(TypedDict):
     weight_bits: NotRequired[int]
     """Bits of one stored weight: 4, 8, 16 or 32. Default: by the model's name where that says AWQ, FP8 and such, else by `dtype`.
     vLLM only."""
+    layers: NotRequired[int]
+    """The model's `num_hidden_layers`, for the check whether its key-value cache fits. Goes with `kv_heads` and `head_dim`.
+    Default: by the model's name, where `slipway.model_shapes` has it; else only the weights are checked."""
+    kv_heads: NotRequired[int]
+    """The model's `num_key_value_heads`. Goes with `layers`."""
+    head_dim: NotRequired[int]
+    """The model's `head_dim`, or `hidden_size` / `num_attention_heads`. Goes with `layers`."""
     gguf: NotRequired[GgufArgs]
     """The file to serve. Required with engine 'llama.cpp', refused with 'vllm'."""
     replicas: NotRequired[int]

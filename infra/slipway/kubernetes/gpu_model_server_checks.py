@@ -84,6 +84,10 @@ def check_numbers(given: dict[str, Any], faults: Faults) -> None:
         "replicas": 0,
         "context_tokens": 1,
         "parallel_requests": 1,
+        "tokens_per_request": 1,
+        "layers": 1,
+        "kv_heads": 1,
+        "head_dim": 1,
         "tensor_parallel_size": 1,
         "pipeline_parallel_size": 1,
         "longest_stream_seconds": 1,
@@ -97,6 +101,9 @@ def check_numbers(given: dict[str, Any], faults: Faults) -> None:
         value = given.get(key)
         if isinstance(value, int | float) and not (value > 0 and math.isfinite(value)):
             faults.add(key, f"is {value:g}; give more than 0")
+    share = given.get("gpu_memory_utilization")
+    if isinstance(share, int | float) and not 0 < share <= 1:
+        faults.add("gpu_memory_utilization", f"is {share:g}; give a share above 0 and up to 1, such as 0.9")
     bits = given.get("weight_bits")
     if isinstance(bits, int) and bits not in (4, 8, 16, 32):
         faults.add("weight_bits", f"is {bits}; give 4, 8, 16 or 32")
@@ -129,6 +136,11 @@ def check_keys(given: dict[str, Any], faults: Faults) -> None:
     """Refuse arguments that exclude each other."""
     if "hub_token" in given and "hub_token_secret" in given:
         faults.add("hub_token", "excludes 'hub_token_secret'; give the token or the Secret that has it")
+    tokens, context = given.get("tokens_per_request"), given.get("context_tokens")
+    if tokens is not None and "parallel_requests" not in given:
+        faults.add("tokens_per_request", "goes with 'parallel_requests', of which it is the check; give both or neither")
+    elif isinstance(tokens, int) and isinstance(context, int) and tokens > context:
+        faults.add("tokens_per_request", f"is {tokens}, above context_tokens = {context}; give that or less, or leave it out")
     if given.get("hub_token") == "":
         faults.add("hub_token", "is empty; leave it out where the model needs none")
     if given.get("offline") is True:

@@ -1,26 +1,29 @@
 """What a model server becomes: its arguments, checked together, with every default filled in and every number decided."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import pulumi
 
-from slipway import accelerators, sizing
-from slipway.accelerators import Accelerator, AcceleratorError, GpuNodeLabels
+from slipway import sizing
+from slipway.accelerators import Accelerator, GpuNodeLabels
 from slipway.args import Faults, check_shape
 from slipway.backend import SecretKeyRef
+from slipway.gpu_memory import GpuMemory
 from slipway.kubernetes import gpu_model_server_checks as checks
 from slipway.kubernetes import llama_cpp, quantity
 from slipway.kubernetes.drain import PRE_STOP_SECONDS, Drain
 from slipway.kubernetes.engines import ENGINES
-from slipway.kubernetes.gpu_model_server_args import GgufArgs, GpuModelServerArgs, GpuToleration
-from slipway.kubernetes.model_engine import Engine, Gguf, ModelEngine, ServerSettings
+from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs, GpuToleration
+from slipway.kubernetes.gpu_model_server_gpus import UTILIZATION, accelerator_of, memory_of, parallel, shape_of
+from slipway.kubernetes.gpu_model_server_weights import gguf_of, weights_of
+from slipway.kubernetes.model_engine import Engine, ModelEngine, ServerSettings
 from slipway.kubernetes.network import PROMETHEUS, Peer
 from slipway.kubernetes.quantity import ComputeResources
-from slipway.sizing import Dtype, Weights
+from slipway.model_shapes import ModelShape
+from slipway.sizing import Dtype, KvCacheDtype, Weights
 
 STARTUP_PERIOD_SECONDS = 10
 IMAGE_AND_NODE_SECONDS = 1200
@@ -28,9 +31,6 @@ IMAGE_AND_NODE_SECONDS = 1200
 CPU_ENGINE_CPUS = 4
 
 OURS: Peer = {"pod_labels": {"app.kubernetes.io/part-of": "slipway"}}
-
-_GGUF_PART = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.gguf$")
-_GGUF_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*(/[A-Za-z0-9][A-Za-z0-9._ -]*)*\.gguf")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class GpuModelServerSettings:
     image: pulumi.Input[str]
     accelerator: Accelerator | None
     gpus: int
+    memory: GpuMemory | None
+    """How the GPUs' memory is shared out; `None` on CPUs."""
     node_selector: Mapping[str, str]
     tolerations: Sequence[GpuToleration]
     replicas: int
@@ -57,6 +59,7 @@ class GpuModelServerSettings:
     hub_token_secret: SecretKeyRef | None
     ingress: Sequence[Peer]
     startup_seconds: int
+    startup_words: str
 
     @property
     def startup_failures(self) -> int:
@@ -84,22 +87,22 @@ class GpuModelServerSettings:
         kind = kind if isinstance(kind, ModelEngine) else ModelEngine.VLLM
         engine = ENGINES[kind]
         checks.check_engine(kind, engine, given, faults)
-        accelerator, gpus = _accelerator(kind, given, faults)
-        tensor, pipeline = _parallel(gpus, given, faults)
-        gguf = _gguf(given, faults) if kind is ModelEngine.LLAMA_CPP else None
-        weights = Weights(gguf.size_bytes, gguf.file) if gguf else _weights(given, faults)
-        if accelerator and weights:
-            _check_fit(accelerator, gpus, weights, given, faults)
+        accelerator, gpus = accelerator_of(kind, given, faults)
+        split = tensor, pipeline = parallel(gpus, given, faults)
+        gguf = gguf_of(given, faults) if kind is ModelEngine.LLAMA_CPP else None
+        weights = Weights(gguf.size_bytes, gguf.file) if gguf else weights_of(given, faults)
+        shape = shape_of(kind, given, faults)
+        memory = memory_of(accelerator, gpus, split, weights, shape, given, faults) if accelerator and weights else None
         # Of what was refused there is no size: any will do, since nothing is made of it.
         weights = weights or Weights(0, "unknown")
-        context, parallel = given.get("context_tokens"), given.get("parallel_requests")
+        context, at_once = given.get("context_tokens"), given.get("parallel_requests")
         shm = sizing.shm_gib(gpus)
-        requests, limits = _resources(accelerator, gpus, weights, given, faults)
+        requests, limits = _resources(accelerator, gpus, weights, shape, given, faults)
         cache = _cache(weights, given, faults)
         checks.check_keys(given, faults)
         faults.refuse(name)
 
-        startup, _ = sizing.startup_seconds(
+        startup, startup_words = sizing.startup_seconds(
             weights,
             # An init container downloads for llama.cpp, before the server's time begins.
             download_mb_s=None if gguf or given.get("offline") else given.get("download_mb_per_second", sizing.DOWNLOAD_MB_S),
@@ -116,7 +119,7 @@ class GpuModelServerSettings:
                 dtype=given.get("dtype", Dtype.AUTO),
                 weights=weights,
                 context_tokens=context if context or kind is ModelEngine.VLLM else llama_cpp.CONTEXT_TOKENS,
-                parallel_requests=parallel,
+                parallel_requests=at_once,
                 tensor_parallel_size=tensor,
                 pipeline_parallel_size=pipeline,
                 drain=Drain(PRE_STOP_SECONDS, given.get("longest_stream_seconds", 900)),
@@ -125,12 +128,15 @@ class GpuModelServerSettings:
                 offline=given.get("offline", False),
                 cpus=_threads(requests),
                 gguf=gguf,
+                gpu_memory_utilization=given.get("gpu_memory_utilization", UTILIZATION),
+                kv_cache_dtype=given.get("kv_cache_dtype", KvCacheDtype.AUTO),
                 extra_args=tuple(given.get("extra_args", ())),
             ),
             namespace=given["namespace"],
             image=given.get("image", engine.image),
             accelerator=accelerator,
             gpus=gpus,
+            memory=memory,
             node_selector={**(accelerator.labels[node_labels] if accelerator else {}), **given.get("node_selector", {})},
             tolerations=tuple(given.get("tolerations", ())),
             replicas=given.get("replicas", 1),
@@ -144,119 +150,17 @@ class GpuModelServerSettings:
             hub_token_secret=given.get("hub_token_secret"),
             ingress=(*given.get("allow_from", [OURS]), given.get("prometheus", PROMETHEUS)),
             startup_seconds=startup,
+            startup_words=startup_words,
         )
-
-
-def _accelerator(kind: ModelEngine, given: dict[str, Any], faults: Faults) -> tuple[Accelerator | None, int]:
-    text = given.get("accelerator")
-    if not ENGINES[kind].on_gpus:
-        if text is not None:
-            faults.add(
-                "accelerator", f"is {text!r}, but engine '{kind.value}' runs on CPUs here; leave it out, or use engine 'vllm'"
-            )
-        return None, 0
-    if text is None:
-        if not faults.at("accelerator"):
-            faults.add("accelerator", f"is required with engine '{kind.value}'; give GPUs such as 'a100-80gb:4'")
-        return None, 0
-    if not isinstance(text, str):
-        return None, 0
-    try:
-        accelerator, gpus = accelerators.parse(text)
-    except AcceleratorError as error:
-        faults.add("accelerator", str(error))
-        return None, 0
-    labels = given.get("node_labels", GpuNodeLabels.GPU_FEATURE_DISCOVERY)
-    if isinstance(labels, GpuNodeLabels) and labels not in accelerator.labels:
-        choice = " or ".join(f"'{other.value}'" for other in accelerator.labels)
-        faults.add("node_labels", f"is '{labels.value}', which has no label for {accelerator.name}; give {choice}")
-    if given.get("dtype") is Dtype.BFLOAT16 and not accelerator.supports_bfloat16:
-        faults.add(
-            "dtype",
-            f"is 'bfloat16', which needs compute capability 8.0, and {accelerator.title} has {accelerator.compute_capability}; "
-            "give 'float16'",
-        )
-    return accelerator, gpus
-
-
-def _parallel(gpus: int, given: dict[str, Any], faults: Faults) -> tuple[int, int]:
-    pipeline, asked = given.get("pipeline_parallel_size", 1), given.get("tensor_parallel_size")
-    wrong = any(faults.at(key) for key in ("accelerator", "pipeline_parallel_size", "tensor_parallel_size"))
-    if wrong or not gpus:
-        return 1, 1
-    tensor = gpus // pipeline if asked is None else asked
-    if tensor * pipeline != gpus:
-        name = str(given["accelerator"]).partition(":")[0]
-        if asked is None:
-            faults.add(
-                "pipeline_parallel_size",
-                f"is {pipeline}, which does not divide {gpus} GPUs; give a divisor, or another accelerator",
-            )
-        else:
-            faults.add(
-                "tensor_parallel_size",
-                f"is {tensor}: tensor parallel {tensor} x pipeline parallel {pipeline} = {tensor * pipeline} GPUs, "
-                f"but '{given['accelerator']}' has {gpus}; "
-                f"give accelerator '{name}:{tensor * pipeline}', or sizes that make {gpus}",
-            )
-    return tensor, pipeline
-
-
-def _gguf(given: dict[str, Any], faults: Faults) -> Gguf | None:
-    if "gguf" not in given:
-        if not faults.at("gguf"):
-            faults.add(
-                "gguf", "is required with engine 'llama.cpp'; give 'file' and 'bytes' of a GGUF file in the model's repository"
-            )
-        return None
-    if faults.at("gguf"):
-        return None
-    gguf: GgufArgs = given["gguf"]
-    file, size, digest = gguf["file"], gguf["bytes"], gguf.get("sha256")
-    if _GGUF_PART.search(file):
-        faults.add(
-            "gguf.file", f"is {file!r}, one part of several; give a file that is whole, or join the parts with llama-gguf-split"
-        )
-    elif not _GGUF_FILE.fullmatch(file):
-        faults.add("gguf.file", f"is {file!r}; give the path of a '.gguf' file in the repository")
-    if size < 1:
-        faults.add("gguf.bytes", f"is {size}; give the file's exact size in bytes")
-    if digest is not None and not re.fullmatch("[0-9a-f]{64}", digest):
-        faults.add("gguf.sha256", f"is {digest!r}; give 64 hexadecimal digits in lower case")
-    return None if faults.at("gguf") else Gguf(file, size, digest)
-
-
-def _weights(given: dict[str, Any], faults: Faults) -> Weights | None:
-    model, dtype = given.get("model"), given.get("dtype", Dtype.AUTO)
-    if any(faults.at(key) for key in ("model", "dtype", "weight_bits", "model_parameters_billion", "gguf")):
-        return None
-    billion = given.get("model_parameters_billion") or sizing.parameters_billion(str(model))
-    if billion is None:
-        faults.add(
-            "model_parameters_billion", f"is required: the name '{model}' does not tell how many there are; give them in 10^9"
-        )
-        return None
-    asked = given.get("weight_bits")
-    bits, source = (asked, "weight_bits") if asked else sizing.weight_bits(str(model), dtype)
-    return Weights.of(billion, bits, source)
-
-
-def _check_fit(accelerator: Accelerator, gpus: int, weights: Weights, given: dict[str, Any], faults: Faults) -> None:
-    room = gpus * accelerator.memory_gib
-    if weights.gib <= room:
-        return
-    needed = math.ceil(weights.gib / accelerator.memory_gib)
-    faults.add(
-        "accelerator",
-        f"is '{given['accelerator']}' with {gpus} x {accelerator.memory_gib:g} GiB = {room:g} GiB of GPU memory, "
-        f"and the weights alone take {weights.gib:.1f} GiB: {weights.words}. "
-        f"Give at least {needed} GPUs of this kind, larger ones, or quantised weights; "
-        "where this sum is wrong, 'model_parameters_billion' and 'weight_bits' set it right",
-    )
 
 
 def _resources(
-    accelerator: Accelerator | None, gpus: int, weights: Weights, given: dict[str, Any], faults: Faults
+    accelerator: Accelerator | None,
+    gpus: int,
+    weights: Weights,
+    shape: ModelShape | None,
+    given: dict[str, Any],
+    faults: Faults,
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Requests and limits of the host, without the GPUs."""
     if accelerator:
@@ -271,6 +175,7 @@ def _resources(
             weights,
             context if isinstance(context, int) else llama_cpp.CONTEXT_TOKENS,
             parallel if isinstance(parallel, int) else llama_cpp.PARALLEL_REQUESTS,
+            shape.kv_bytes_per_token(llama_cpp.KV_VALUE_BYTES) if shape else sizing.KV_BYTES_PER_TOKEN,
         )
     defaults: ComputeResources = {
         "requests": {"cpu": str(cpus), "memory": f"{request}Gi"},

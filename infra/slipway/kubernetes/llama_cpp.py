@@ -15,6 +15,8 @@ from slipway.kubernetes.model_engine import (
 CONTEXT_TOKENS = 4096
 """Context where none is asked for. The models' own can be 128 times as much, and is allocated at the start."""
 PARALLEL_REQUESTS = 2
+KV_VALUE_BYTES = 2
+"""Keys and values are kept in 16 bits (llama-server's defaults of --cache-type-k and --cache-type-v)."""
 
 # The engine's image has curl and coreutils. The file gets its name only when it is whole and checked, so that one of that name
 # needs no second look; what was cut is resumed. The token goes through a pipe, since command lines are seen by every process.
@@ -164,6 +166,9 @@ LLAMA_CPP = Engine(
         "tensor_parallel_size",
         "pipeline_parallel_size",
         "node_labels",
+        "gpu_memory_utilization",
+        "kv_cache_dtype",
+        "tokens_per_request",
         "download_mb_per_second",
     ),
     container=container,

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pulumi_kubernetes as k8s
 
 from slipway.kubernetes.drain import Drain
-from slipway.sizing import Dtype, Weights
+from slipway.sizing import Dtype, KvCacheDtype, Weights
 
 PORT = 8000
 """Where every engine listens."""
@@ -53,6 +53,8 @@ class ServerSettings:
     offline: bool
     cpus: int
     gguf: Gguf | None
+    gpu_memory_utilization: float
+    kv_cache_dtype: KvCacheDtype
     extra_args: Sequence[str]
 
     @property

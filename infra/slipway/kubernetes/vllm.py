@@ -3,6 +3,7 @@
 import json
 
 from slipway.kubernetes.model_engine import CACHE, PORT, Engine, EngineContainer, ServerSettings, http_get
+from slipway.sizing import KvCacheDtype
 
 # Asks for one token, and so tells that the weights are loaded and the kernels compiled. Once, at the start: in each readiness
 # check it would queue behind real requests, and a busy server would be taken out of service for being busy.
@@ -34,6 +35,9 @@ def container(settings: ServerSettings) -> EngineContainer:
         str(settings.tensor_parallel_size),
         "--pipeline-parallel-size",
         str(settings.pipeline_parallel_size),
+        # Said, so that it is what the plan was checked with.
+        "--gpu-memory-utilization",
+        f"{settings.gpu_memory_utilization:g}",
         # Default 0: SIGTERM would cut every stream at once.
         "--shutdown-timeout",
         str(settings.drain.stream_seconds),
@@ -45,6 +49,8 @@ def container(settings: ServerSettings) -> EngineContainer:
         args += ["--max-model-len", str(settings.context_tokens)]
     if settings.parallel_requests:
         args += ["--max-num-seqs", str(settings.parallel_requests)]
+    if settings.kv_cache_dtype is not KvCacheDtype.AUTO:
+        args += ["--kv-cache-dtype", settings.kv_cache_dtype.value]
     return EngineContainer(
         command=["vllm", "serve"],
         args=[*args, *settings.extra_args],
@@ -108,6 +114,8 @@ VLLM = Engine(
         "-pp": "use 'pipeline_parallel_size'",
         "--max-model-len": "use 'context_tokens'",
         "--max-num-seqs": "use 'parallel_requests'",
+        "--gpu-memory-utilization": "use 'gpu_memory_utilization'",
+        "--kv-cache-dtype": "use 'kv_cache_dtype'",
         "--revision": "use 'revision'",
         "--tokenizer-revision": "use 'revision'",
         "--shutdown-timeout": "use 'longest_stream_seconds'",

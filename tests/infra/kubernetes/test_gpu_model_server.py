@@ -74,9 +74,15 @@ EVERYTHING: Mapping[str, Any] = {
     "dtype": "bfloat16",
     "context_tokens": 8192,
     "parallel_requests": 64,
+    "tokens_per_request": 6000,
+    "gpu_memory_utilization": 0.92,
+    "kv_cache_dtype": "fp8",
+    "layers": 80,
+    "kv_heads": 8,
+    "head_dim": 128,
     "tensor_parallel_size": 2,
     "pipeline_parallel_size": 2,
-    "extra_args": ["--enable-prefix-caching", "--gpu-memory-utilization", "0.92"],
+    "extra_args": ["--enable-prefix-caching", "--seed", "1"],
     "model_parameters_billion": 70.6,
     "replicas": 2,
     "longest_stream_seconds": 300,
@@ -148,6 +154,7 @@ def test_everything_that_can_be_asked_arrives() -> None:
         "--port": "8000",
         "--shutdown-timeout": "300",
         "--gpu-memory-utilization": "0.92",
+        "--kv-cache-dtype": "fp8",
     }.items():
         assert following(container["args"], flag) == value
     assert container["args"][-3:] == EVERYTHING["extra_args"]
@@ -303,8 +310,11 @@ def test_llama_cpp_gets_its_file_and_the_memory_for_it() -> None:
     # Divided among four slots it is 8,192 for each.
     assert (following(args, "--ctx-size"), following(args, "--parallel")) == ("32768", "4")
     assert following(args, "--threads") == container["resources"]["requests"]["cpu"] == "4"
-    # 1.04 GiB of weights + 1 + 32,768 x 128 KiB = 4.
-    assert container["resources"]["requests"]["memory"] == container["resources"]["limits"]["memory"] == "7Gi"
+    # 1.04 GiB of weights + 1 + 32,768 x 28 KiB = 0.875.
+    assert container["resources"]["requests"]["memory"] == container["resources"]["limits"]["memory"] == "3Gi"
+    stranger = server(planned(base=SMALL, model="acme/stranger-GGUF", context_tokens=8192, parallel_requests=4))
+    # 128 KiB a token, as of a model with 8 billion parameters.
+    assert stranger["resources"]["limits"]["memory"] == "7Gi"
     assert "nvidia.com/gpu" not in container["resources"]["limits"]
     assert pod(plan)["nodeSelector"] == {}
     assert container["image"] == loader["image"]
@@ -444,7 +454,10 @@ WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
     (
         {"accelerator": "a100-80gb"},
         "accelerator",
-        "1 x 80 GiB = 80 GiB of GPU memory, and the weights alone take 130.4 GiB: 70 billion parameters x 2 bytes",
+        (
+            "1 x 80.0 GiB x 0.9 (gpu_memory_utilization) - 1 x 2 GiB of overhead = 70.0 GiB of GPU memory, "
+            "and the weights alone take 130.4 GiB: 70 billion parameters x 2 bytes (dtype 'auto') = 130.4 GiB. Give at least 2"
+        ),
     ),
     ({"model": "deepseek-ai/DeepSeek-V3"}, "model_parameters_billion", "does not tell how many"),
     ({"model": "two words"}, "model", "OWNER/NAME"),
@@ -468,7 +481,11 @@ WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
     ({"tasks": ["chat", "embeddings"]}, "tasks", "a server of its own"),
     ({"allow_from": [{"cidr": "10.0.0.0/99"}]}, "allow_from[0].cidr", "10.0.0.0/99"),
     ({"allow_from": [{}]}, "allow_from[0]", "names nobody"),
-    ({"node_labels": "gke", "accelerator": "a10g:8"}, "node_labels", "has no label for a10g; give 'gpu-feature-discovery'"),
+    (
+        {"node_labels": "gke", "accelerator": "a10g:8", "context_tokens": 8192},
+        "node_labels",
+        "has no label for a10g; give 'gpu-feature-discovery'",
+    ),
     ({"tolerations": [{"key": "a", "effect": "Never"}]}, "tolerations[0].effect", "'NoSchedule'"),
     ({"weight_bits": 5}, "weight_bits", "give 4, 8, 16 or 32"),
     ({"longest_stream_seconds": 0}, "longest_stream_seconds", "give 1 or more"),
@@ -476,6 +493,52 @@ WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
     ({"resources": {"limits": {"memory": "1Gi"}}}, "resources.limits.memory", "below the request"),
     ({"resources": {"requests": {"memory": "lots"}}}, "resources.requests.memory", "'lots'"),
     ({"gguf": {"file": "a.gguf", "bytes": 1}}, "gguf", "does nothing with engine 'vllm'"),
+    (
+        # 40 GiB of cache for one request; 2 x (72 - 65.2 - 2) for all.
+        {"accelerator": "a100-80gb:2"},
+        "context_tokens",
+        (
+            "is left out, so it is the model's own 131,072: 131,072 tokens take 40.0 GiB of key-value cache, on 2 GPUs: "
+            "2 x 80 layers x 8 KV heads x 128 x 2 bytes = 327,680 bytes per token"
+        ),
+    ),
+    ({"context_tokens": 2_000_000}, "context_tokens", "There is room for 490,257 tokens"),
+    (
+        {"context_tokens": 16_384, "parallel_requests": 64},
+        "parallel_requests",
+        "1,048,576 tokens take 320.0 GiB of key-value cache, on 4 GPUs",
+    ),
+    (
+        {"context_tokens": 16_384, "parallel_requests": 500, "tokens_per_request": 1000},
+        "parallel_requests",
+        "is 500, with 1,000 tokens each",
+    ),
+    ({"tokens_per_request": 1000}, "tokens_per_request", "goes with 'parallel_requests'"),
+    (
+        {"tokens_per_request": 9000, "parallel_requests": 1, "context_tokens": 8192},
+        "tokens_per_request",
+        "above context_tokens = 8192",
+    ),
+    ({"tokens_per_request": 0, "parallel_requests": 1}, "tokens_per_request", "give 1 or more"),
+    ({"gpu_memory_utilization": 1.5}, "gpu_memory_utilization", "is 1.5; give a share above 0 and up to 1"),
+    ({"gpu_memory_utilization": 0.3}, "accelerator", "x 0.3 (gpu_memory_utilization)"),
+    ({"kv_cache_dtype": "int4"}, "kv_cache_dtype", "'auto', 'fp8'"),
+    ({"layers": 0, "kv_heads": 8, "head_dim": 128}, "layers", "give 1 or more"),
+    ({"layers": 80, "kv_heads": 0, "head_dim": 128}, "kv_heads", "give 1 or more"),
+    ({"layers": 80, "kv_heads": 8, "head_dim": -1}, "head_dim", "give 1 or more"),
+    ({"layers": 80, "kv_heads": 8}, "head_dim", "is required with 'layers'"),
+    (
+        {"model": "Qwen/Qwen2.5-7B-Instruct", "accelerator": "l4:8"},
+        "tensor_parallel_size",
+        "does not divide the model's 28 attention heads",
+    ),
+    (
+        {"accelerator": "a100-80gb:6", "layers": 80, "kv_heads": 8, "head_dim": 128},
+        "tensor_parallel_size",
+        "neither a divisor nor a multiple of the model's 8 KV heads",
+    ),
+    ({"extra_args": ["--gpu-memory-utilization=0.95"]}, "extra_args[0]", "use 'gpu_memory_utilization'"),
+    ({"extra_args": ["--kv-cache-dtype", "fp8"]}, "extra_args[0]", "use 'kv_cache_dtype'"),
 ]
 
 
@@ -501,6 +564,8 @@ def test_what_vllm_cannot_serve_is_refused_with_its_path_and_the_choice(wrong: d
         ({"dtype": "float16"}, "dtype", "does nothing with engine 'llama.cpp'"),
         ({"download_mb_per_second": 200}, "download_mb_per_second", "does nothing with engine 'llama.cpp'"),
         ({"extra_args": ["-c", "4096"]}, "extra_args[0]", "use 'context_tokens'"),
+        ({"kv_cache_dtype": "fp8"}, "kv_cache_dtype", "does nothing with engine 'llama.cpp'"),
+        ({"gpu_memory_utilization": 0.8}, "gpu_memory_utilization", "does nothing with engine 'llama.cpp'"),
     ],
 )
 def test_what_llama_cpp_cannot_serve_is_refused_with_its_path_and_the_choice(wrong: dict[str, Any], path: str, says: str) -> None:
@@ -561,6 +626,36 @@ def test_where_a_sum_is_wrong_the_user_sets_it_right() -> None:
     plan = planned(model="openai/gpt-oss-120b", accelerator="h100-80gb", weight_bits=4)
     # 60e9 bytes: 2 x 55.9 GiB and 10.
     assert stateful_set(plan)["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] == "122Gi"
+
+
+def test_the_plan_says_how_memory_is_shared_out() -> None:
+    def program() -> None:
+        pulumi.export("known", GpuModelServer("known", {**LLAMA, "context_tokens": 16_384}).explain)
+        stranger: GpuModelServerArgs = {**LLAMA, "model": "acme/stranger-70b"}
+        pulumi.export("stranger", GpuModelServer("stranger", stranger).explain)
+        pulumi.export("small", GpuModelServer("small", cast("GpuModelServerArgs", SMALL)).explain)
+
+    told = plan_program(program).outputs
+    # 80 x 0.9 - 140e9 / 2^30 / 4 - 2 = 37.4 GiB; of 320 KiB a token each GPU keeps a quarter.
+    assert told["known"].split("\n") == [
+        "meta-llama/Llama-3.3-70B-Instruct on vllm, 4 x NVIDIA A100 80GB SXM4 (tensor parallel 4 x pipeline parallel 1)",
+        "memory of a GPU: 80.0 GiB x 0.9 = 72.0 GiB",
+        "  weights: 32.6 GiB (70 billion parameters x 2 bytes (dtype 'auto') = 130.4 GiB, over 4 GPUs)",
+        "  overhead: 2 GiB (an estimate: activations, CUDA graphs, NCCL)",
+        "  key-value cache: 37.4 GiB",
+        (
+            "key-value cache: 2 x 80 layers x 8 KV heads x 128 x 2 bytes = 327,680 bytes per token "
+            "(config.json of llama-3.3-70b); room for 490,257 tokens at a time"
+        ),
+        "  that is 29 requests of 16,384 tokens",
+        (
+            "start: 140000 MB / 100 MB/s to download + 140000 MB / 500 MB/s to load + 300 s to warm up, at least 600 s = 1980 s, "
+            "beside 1200 s for a node and the image"
+        ),
+        "stop: 10 s until it is left out + 900 s for the longest answer, killed after 925 s",
+    ]
+    assert "only the weights were checked" in told["stranger"]
+    assert "memory: 3Gi for weights of 1.0 GiB" in told["small"]
 
 
 def test_what_must_be_plain_is_refused_from_another_resource() -> None:
