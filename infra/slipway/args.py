@@ -55,8 +55,9 @@ class Faults:
 def check_shape(args: object, shape: type, faults: Faults) -> dict[str, Any]:
     """Compare plain values with a TypedDict: unknown keys, missing keys, wrong types, in nested ones too.
 
-    What is an Output or an awaitable is left alone: its value is not known yet. Whole floats become integers where
-    the TypedDict says `int`, since Pulumi hands numbers from other languages as floats.
+    What is an Output or an awaitable is left alone where the TypedDict takes an Input: its value is not known yet. Elsewhere
+    it is refused. Whole floats become integers where the TypedDict says `int`, since Pulumi hands numbers from other
+    languages as floats.
 
     Args:
         args: What the user gave.
@@ -101,9 +102,11 @@ def _hints(shape: type) -> dict[str, Any]:
 
 def _value(value: object, hint: Any, path: str, faults: Faults) -> Any:
     hint = _bare(hint)
-    if isinstance(value, pulumi.Output) or hasattr(value, "__await__"):
-        return typing.cast("Any", value)
     options = [_bare(o) for o in get_args(hint)] if _is_union(hint) else [hint]
+    if isinstance(value, pulumi.Output) or hasattr(value, "__await__"):
+        if Any not in options and not any(_is_output(o) for o in options):
+            faults.add(path, "comes from another resource; give a plain value, since the plan is checked with it")
+        return typing.cast("Any", value)
     plain = [o for o in options if not _is_output(o) and o is not type(None)]
     if not plain or Any in plain:
         return value

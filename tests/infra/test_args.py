@@ -94,14 +94,17 @@ def test_what_passes_comes_back_with_whole_floats_as_integers_and_enums_as_membe
     assert isinstance(checked["size"], int)
 
 
-def test_outputs_pass_since_their_value_is_not_known_yet() -> None:
+def test_outputs_pass_where_an_input_is_taken_since_their_value_is_not_known_yet() -> None:
     found: list[dict[str, str]] = []
 
     def program() -> None:
-        found.append(faults_of({"name": pulumi.Output.from_input("a"), "secret": pulumi.Output.from_input(3)}))
+        made = pulumi.Output.from_input(3)
+        found.append(faults_of({"name": "a", "secret": made}))
+        found.append(faults_of({"name": "a", "size": made, "scaling": {"max": made}}))
 
     pulumi.runtime.test(program)()  # pyright: ignore[reportUnknownMemberType] -- untyped in the SDK
-    assert found == [{}]
+    plain = "comes from another resource; give a plain value, since the plan is checked with it"
+    assert found == [{}, {"args.size": plain, "args.scaling.max": plain}]
 
 
 def test_the_error_names_component_count_and_paths() -> None:
