@@ -6,17 +6,19 @@ from settings import Settings
 
 
 def namespace(settings: Settings) -> pulumi.Input[str]:
-    """The stack's namespace, made under the restricted pod security level unless it exists already."""
+    """The stack's namespace, made restricted and closed unless it exists already."""
     places = {model.place for model in settings.models} | ({settings.router.place} if settings.router else set[str]())
     if "kubernetes" not in places or not settings.createNamespace:
         return settings.namespace
-    import pulumi_kubernetes as k8s  # half a second that a local stack need not wait
+    from slipway import AiNamespace  # half a second that a local stack need not wait
 
-    made = k8s.core.v1.Namespace(
-        settings.namespace,
-        metadata={
-            "name": settings.namespace,
-            "labels": {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")},
-        },
-    )
-    return made.metadata.apply(lambda metadata: metadata.name or settings.namespace)
+    return AiNamespace(settings.namespace, {}, pulumi.ResourceOptions(transformations=[_formerly_alone])).namespace
+
+
+def _formerly_alone(made: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+    """Stacks of 0.1 have the namespace under the stack itself, by its own name. Without this, it would be deleted."""
+    if made.type_ != "kubernetes:core/v1:Namespace":
+        return None
+    alone = pulumi.Alias(name=made.name.removesuffix("-namespace"), parent=pulumi.ROOT_STACK_RESOURCE)
+    options = pulumi.ResourceOptions.merge(made.opts, pulumi.ResourceOptions(aliases=[alone]))
+    return pulumi.ResourceTransformationResult(made.props, options)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from slipway.gcp.vertex_endpoint import VertexEndpoint
     from slipway.images.container_image import ContainerImage
     from slipway.kubernetes.ai_api_service import AiApiService
+    from slipway.kubernetes.ai_namespace import AiNamespace
     from slipway.kubernetes.gpu_model_server import GpuModelServer
     from slipway.local.model_server import LocalModelServer
     from slipway.local.process import LocalProcess
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AiApiService",
+    "AiNamespace",
     "Backend",
     "ContainerImage",
     "GpuModelServer",
@@ -33,6 +35,7 @@ __all__ = [
 
 _HOMES = {
     "AiApiService": "slipway.kubernetes.ai_api_service",
+    "AiNamespace": "slipway.kubernetes.ai_namespace",
     "ContainerImage": "slipway.images.container_image",
     "GpuModelServer": "slipway.kubernetes.gpu_model_server",
     "LocalModelServer": "slipway.local.model_server",

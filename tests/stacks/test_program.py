@@ -115,3 +115,15 @@ def test_the_faults_of_all_components_are_told_at_once_by_their_path_in_the_yaml
     assert first == f"Pulumi.mine.yaml has {count}:"
     missing = [f for f in faults if not any(line.strip().startswith(f) for line in told)]
     assert not missing, told
+
+
+def test_the_namespace_is_closed_and_one_that_an_earlier_release_made_is_kept(project: Path) -> None:
+    settings = {"vendors": [OPENAI], "router": {"place": "kubernetes", "image": "router:1"}, "namespace": "mine"}
+    plan = planned(project, settings)
+    made = plan["mine-namespace"]
+    assert made.inputs["metadata"]["name"] == "mine"
+    assert made.inputs["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    # As 0.1 registered it: `kubernetes:core/v1:Namespace` right under the stack, by the namespace's name.
+    assert {"name": "mine", "noParent": True} in made.options["aliases"]
+    before = {plan[f"mine-{role}"].urn for role in ("namespace", "limits", "default-deny")}
+    assert before <= set(plan["router-router"].options["dependsOn"])

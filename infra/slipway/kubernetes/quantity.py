@@ -62,7 +62,7 @@ def fill(
     limits = {**_texts(defaults.get("limits")), **_texts(given.get("limits"))}
     for group, quantities in (("requests", requests), ("limits", limits)):
         for kind, text in quantities.items():
-            _check(f"{path}.{group}.{kind}", kind, text, faults)
+            check(f"{path}.{group}.{kind}", kind, text, faults)
     for kind in sorted(requests.keys() & limits.keys()):
         refused = faults.at(f"{path}.requests.{kind}") or faults.at(f"{path}.limits.{kind}")
         if not refused and parse(limits[kind]) < parse(requests[kind]):
@@ -73,7 +73,8 @@ def fill(
     return {"requests": requests, "limits": limits}
 
 
-def _check(path: str, kind: str, text: str, faults: Faults) -> None:
+def check(path: str, kind: str, text: str, faults: Faults) -> None:
+    """Refuse an amount of 'cpu', 'memory' or 'storage' that is none, or that is a slip of its unit."""
     try:
         amount = parse(text)
     except ValueError:
@@ -82,7 +83,7 @@ def _check(path: str, kind: str, text: str, faults: Faults) -> None:
         return
     if amount <= 0:
         faults.add(path, f"is {text!r}; give more than 0")
-    elif kind == "memory" and amount < 1024**2:
+    elif kind != "cpu" and amount < 1024**2:
         faults.add(path, f"is {text!r}, which is {amount:f} bytes; for MiB write 'Mi', for GiB 'Gi'")
 
 
