@@ -1,0 +1,66 @@
+"""The retry budget, the pause between rounds, and cooling down."""
+
+import pytest
+from tests.app.test_breaker import Clock
+
+from slipway_router.retry import Cooldown, RetryBudget, backoff
+from slipway_router.steadiness import Retries
+
+
+def taken(budget: RetryBudget, most: int = 1000) -> int:
+    return next((i for i in range(most) if not budget.take()), most)
+
+
+def test_retries_are_a_share_of_requests_and_a_floor() -> None:
+    budget = RetryBudget(Retries(ratio=0.2, per_second=1), Clock())
+    assert taken(budget) == 10
+    for _ in range(100):
+        budget.request()
+    assert taken(budget) == 20
+
+
+def test_the_budget_forgets_what_is_older_than_two_windows() -> None:
+    clock = Clock()
+    budget = RetryBudget(Retries(ratio=0.5, per_second=0), clock)
+    for _ in range(100):
+        budget.request()
+    assert taken(budget) == 50
+    clock.now += 10
+    assert taken(budget) == 0
+    for _ in range(10):
+        budget.request()
+    assert taken(budget) == 5
+    clock.now += 10
+    assert taken(budget) == 0
+    clock.now += 35
+    assert taken(budget) == 0
+    budget.request()
+    budget.request()
+    assert taken(budget) == 1
+
+
+def test_no_budget_is_no_retry() -> None:
+    budget = RetryBudget(Retries(ratio=0, per_second=0), Clock())
+    budget.request()
+    assert not budget.take()
+
+
+def test_the_pause_is_random_and_its_bound_doubles_up_to_the_longest() -> None:
+    settings = Retries(backoff=0.1, most_backoff=0.3)
+    for number, bound in ((1, 0.1), (2, 0.2), (3, 0.3), (4, 0.3)):
+        pauses = [backoff(settings, number) for _ in range(400)]
+        assert 0 <= min(pauses) < bound * 0.2
+        assert bound * 0.8 < max(pauses) <= bound
+
+
+def test_the_longest_time_told_counts() -> None:
+    clock = Clock()
+    cooldown = Cooldown(clock)
+    assert (cooldown.over, cooldown.wait_seconds) == (True, 0)
+    cooldown.rest(60)
+    cooldown.rest(0.7)
+    clock.now += 59
+    assert not cooldown.over
+    assert cooldown.wait_seconds == pytest.approx(1)
+    clock.now += 1
+    assert cooldown.over
