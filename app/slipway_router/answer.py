@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 HIGH_WATER_BYTES = 256 * 1024
 """Unread bytes of an answer past which its connection is not read."""
 
-Cause = Literal["connect", "tls", "timeout", "reset", "protocol", "full", "status", "auth", "not_found", "rate_limit"]
+Cause = Literal[
+    "connect", "tls", "timeout", "reset", "protocol", "full", "status", "auth", "not_found", "rate_limit", "unsupported"
+]
 
 
 class UpstreamError(Exception):

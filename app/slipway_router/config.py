@@ -69,8 +69,11 @@ class Backend(_Strict):
     """The model's name at the backend; requests are sent on under this name."""
     serves: tuple[str, ...] = ()
     """More model names that clients may ask for here, beside `name` and `model`."""
-    protocol: Literal["openai"] = "openai"
-    """What it speaks."""
+    protocol: Literal["openai", "azure"] = "openai"
+    """What it speaks. `openai`: vLLM, SGLang, llama.cpp, Ollama, OpenAI and whatever else has its API. `azure`: Azure OpenAI,
+    where `url` is the resource's endpoint, such as `https://NAME.openai.azure.com`, and `model` the deployment's name."""
+    api_version: str | None = None
+    """Version of the vendor's API. With `azure` only, where the default is '2024-10-21'."""
     tasks: tuple[Task, ...] = ("chat", "completions")
     """What it can be asked for."""
     self_hosted: bool = False
@@ -82,7 +85,7 @@ class Backend(_Strict):
     context_tokens: int | None = Field(default=None, ge=1)
     """Most tokens of prompt and answer together. Unknown when absent."""
     api_key_env: str | None = None
-    """Environment variable that holds the key sent as a bearer token. Absent: no key is sent."""
+    """Environment variable that holds the key, sent as its protocol wants it. Absent: no key is sent."""
     resource: str | None = None
     """Name of the resource that deployed it, for whoever reads an answer's headers or an alert."""
     timeouts: Timeouts = Timeouts()
@@ -106,6 +109,11 @@ class Backend(_Strict):
         if port and not 1 <= int(port[1]) <= 65535:
             raise ValueError(f"has the port {port[1]}; give 1 to 65535")
         return value.rstrip("/")
+
+    @field_validator("api_version")
+    @classmethod
+    def _version(cls, value: str | None) -> str | None:
+        return value if value is None else _matching(re.compile("[A-Za-z0-9._-]+"), value, "a version, such as '2024-10-21'")
 
     @field_validator("api_key_env")
     @classmethod
@@ -280,6 +288,8 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
                 faults.append(
                     (f"{group}[{i}].name", f"'{name}' is there twice, first as {group}[{first[name]}]; names must differ")
                 )
+    for i, backend in enumerate(entries("backends")):
+        faults += _protocol_faults(f"backends[{i}]", backend)
     for i, key in enumerate(entries("keys")):
         if (key.get("env") is None) == (key.get("sha256") is None):
             faults.append((f"keys[{i}]", "give either 'env' or 'sha256'"))
@@ -294,4 +304,17 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
             if name not in names:
                 choice = ", ".join(f"'{n}'" for n in names) or "no backend"
                 faults.append((f"policy.{where}", f"names {name!r}, which is no backend; there are {choice}"))
+    return faults
+
+
+_VERSIONED = ("azure",)
+"""Protocols that name the version of their API in each request."""
+
+
+def _protocol_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a backend's protocol rules out."""
+    protocol = backend.get("protocol", "openai")
+    faults: list[tuple[str, str]] = []
+    if backend.get("api_version") is not None and protocol not in _VERSIONED:
+        faults.append((f"{path}.api_version", f"goes with the protocols {', '.join(_VERSIONED)} only; leave it out"))
     return faults

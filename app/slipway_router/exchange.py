@@ -153,10 +153,14 @@ class Exchange:
     async def _attempt(self, target: Target) -> None:
         asked = self.asked
         self._tried = perf_counter()
-        body = asked.body_for(target.model)
-        head = target.head(asked.task, len(body), self._request_id, self._tracing)
+        provider = target.provider
+        if provider.prepares:
+            await provider.prepare()
+        head, body = provider.request(asked, self._request_id, self._tracing)
         answer = await target.pool.request(head, body, self._started + target.total)
         try:
+            if provider.translates:
+                answer = await provider.understand(asked, answer)
             target.check(answer)
             if _is_stream(answer):
                 await self._pass_stream(target, answer)
@@ -256,8 +260,11 @@ def _count_tokens(target: Target, body: bytes) -> None:
 
 
 def _all_failed(failures: list[tuple[Target, UpstreamError]], headers: list[Header]) -> ApiError:
-    """503 if every backend is only busy, 504 if all were too slow, 502 otherwise."""
-    causes = {error.cause for _, error in failures}
+    """400 if no backend's API can say what is asked. Of those that can: 503 if all are only busy, 504 if too slow, else 502."""
+    causes = {error.cause for _, error in failures} - {"unsupported"}
+    told = "; ".join(f"{target.name} {error.detail}" for target, error in failures)
+    if not causes:
+        return ApiError(400, f"No backend can do what is asked: {told}.", code="unsupported", headers=headers)
     if causes <= {"full", "rate_limit"}:
         status, code = 503, "backends_busy"
     elif causes == {"timeout"}:
@@ -267,5 +274,4 @@ def _all_failed(failures: list[tuple[Target, UpstreamError]], headers: list[Head
     waits = [error.retry_after for _, error in failures if error.retry_after is not None]
     if waits:
         headers = [*headers, (b"retry-after", b"%d" % min(waits))]
-    told = "; ".join(f"{target.name} {error.detail}" for target, error in failures)
     return ApiError(status, f"No backend could answer: {told}.", kind="server_error", code=code, headers=headers)

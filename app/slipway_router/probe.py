@@ -47,7 +47,9 @@ async def probe(target: Target) -> None:
     """
     answer: Answer | None = None
     try:
-        answer = await target.pool.request(target.probe, b"", asyncio.get_running_loop().time() + LIMIT_SECONDS)
+        if target.provider.prepares:
+            await target.provider.prepare()
+        answer = await target.pool.request(target.provider.probe(), b"", asyncio.get_running_loop().time() + LIMIT_SECONDS)
         if answer.status != 404:
             target.check(answer)
         await answer.read_up_to(MOST_BYTES)

@@ -1,7 +1,6 @@
 """A backend as the data path uses it: its connections, its status, its metrics, and everything about it that never changes."""
 
 import logging
-from urllib.parse import urlsplit
 
 from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import Header
@@ -9,21 +8,19 @@ from slipway_router.config import Backend, Task
 from slipway_router.metrics import BackendMetrics
 from slipway_router.policy import ProviderStatus
 from slipway_router.pool import Pool
+from slipway_router.providers.provider import PATHS
+from slipway_router.providers.registry import provider_for
 
-TASKS: dict[str, Task] = {
-    "/v1/chat/completions": "chat",
-    "/v1/completions": "completions",
-    "/v1/embeddings": "embeddings",
-}
+TASKS: dict[str, Task] = {f"/v1{path}": task for task, path in PATHS.items()}
 """The paths of the data path."""
 RATE_LIMIT_SECONDS = 1.0
 """How long a backend is set aside whose 429 does not tell."""
 MOST_RATE_LIMIT_SECONDS = 60.0
 """Longest time that a 429 sets a backend aside, whatever it asks for: a mistaken header must not cost an hour."""
 
-# Busy, out of quota, or without such a path or model: that the others should be asked is no reason to trust it less. One client
-# that can provoke an answer must not be able to take a backend from all others.
-_NO_FAULT: frozenset[Cause] = frozenset({"full", "rate_limit", "not_found"})
+# Busy, out of quota, without such a path or model, or unable to say what is asked in its API: that the others should be asked is
+# no reason to trust it less. One client that can provoke an answer must not be able to take a backend from all others.
+_NO_FAULT: frozenset[Cause] = frozenset({"full", "rate_limit", "not_found", "unsupported"})
 _UNREACHED: frozenset[Cause] = frozenset({"connect", "tls", "timeout", "reset"})
 # Its key is the router's, its path and its model the configuration's: these are not the client's mistakes.
 _REFUSALS: dict[int, Cause] = {401: "auth", 403: "auth", 404: "not_found", 408: "timeout", 429: "rate_limit"}
@@ -41,7 +38,7 @@ class Target:
         """
         Args:
             backend: What the configuration says of it.
-            key: The bearer token that it wants.
+            key: The key that it wants.
         """
         self.backend = backend
         self.name = backend.name
@@ -54,22 +51,11 @@ class Target:
         self.in_flight = 0
         self.reached = False
         """Whether it ever gave a good answer."""
-        url = urlsplit(backend.url)
-        common = f"host: {url.netloc}\r\naccept-encoding: identity\r\nuser-agent: slipway-router\r\n"
-        if key is not None:
-            common += f"authorization: Bearer {key}\r\n"
-        self._heads = {
-            task: f"POST {url.path}{path.removeprefix('/v1')} HTTP/1.1\r\n{common}content-type: application/json\r\n".encode()
-            for path, task in TASKS.items()
-        }
-        self.probe = f"GET {url.path}/models HTTP/1.1\r\n{common}\r\n".encode()
+        self.provider = provider_for(backend, key)
+        """How its API is spoken."""
         self.headers: list[Header] = [(b"x-slipway-backend", backend.name.encode())]
         if backend.resource is not None:
             self.headers.append((b"x-slipway-resource", backend.resource.encode("latin-1", "replace")))
-
-    def head(self, task: Task, size: int, request_id: bytes, tracing: bytes) -> bytes:
-        """The head of a request with a body of this many bytes."""
-        return b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (self._heads[task], tracing, request_id, size)
 
     def check(self, answer: Answer) -> None:
         """Refuse an answer that another backend might give better. A client's own mistake (any other 4xx) is passed on.

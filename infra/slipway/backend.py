@@ -45,6 +45,10 @@ class Backend(TypedDict):
     """Base address with its version, such as `http://llama.ai.svc:8000/v1`."""
     model: str
     """The model's name at the backend."""
+    protocol: NotRequired[str]
+    """What it speaks: 'openai' or 'azure'. Default 'openai'."""
+    api_version: NotRequired[str]
+    """Version of the vendor's API, with 'azure'. Default '2024-10-21'."""
     serves: NotRequired[Sequence[str]]
     """More model names that clients may ask for here."""
     tasks: NotRequired[Sequence[str]]
@@ -123,6 +127,8 @@ _VENDORS: Mapping[str, Mapping[str, Any]] = {
         "api_key_env": "OPENAI_API_KEY",
         "tasks": ["chat", "completions", "embeddings"],
     },
+    # Its address is the resource's own: give `url`.
+    "azure": {"protocol": "azure", "api_key_env": "AZURE_OPENAI_API_KEY", "tasks": ["chat", "completions", "embeddings"]},
     # Anthropic's own OpenAI-compatible address; its Messages API is a protocol of its own.
     "anthropic": {"url": "https://api.anthropic.com/v1", "api_key_env": "ANTHROPIC_API_KEY", "tasks": ["chat"]},
 }
@@ -132,7 +138,7 @@ def vendor(vendor: str, *, name: str, model: str, **more: Any) -> Backend:
     """A vendor's API as a backend.
 
     Args:
-        vendor: 'openai' or 'anthropic'.
+        vendor: 'openai', 'azure' (with `url`, the resource's endpoint) or 'anthropic'.
         name: Name in metrics, headers and the policy.
         model: The vendor's name of the model, such as 'gpt-4o-mini'.
         more: Any other field of `Backend`; it wins over what is known of the vendor.

@@ -62,5 +62,5 @@ def test_an_address_that_is_known_after_up_is_taken_for_a_right_one() -> None:
 
 
 def test_an_unknown_vendor_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="vendor is 'acme'; there are 'openai', 'anthropic'"):
+    with pytest.raises(ValueError, match="vendor is 'acme'; there are 'openai', 'azure', 'anthropic'"):
         vendor("acme", name="a", model="m")

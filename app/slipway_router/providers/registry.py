@@ -1,0 +1,20 @@
+"""Which provider speaks to a backend."""
+
+from slipway_router.config import Backend
+from slipway_router.providers.provider import Provider
+
+
+def provider_for(backend: Backend, key: str | None) -> Provider:
+    """The provider for a backend's `protocol`. A vendor's file is loaded only where a backend needs it.
+
+    Args:
+        backend: What the configuration says of it.
+        key: The key that it wants, if any.
+    """
+    match backend.protocol:
+        case "openai":
+            return Provider(backend, key)
+        case "azure":
+            from slipway_router.providers.azure import Azure
+
+            return Azure(backend, key)
