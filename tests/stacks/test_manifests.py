@@ -1,4 +1,4 @@
-"""The manifests of the stacks that ship, as `slipway render` writes them. What a cluster makes of them is proven in tests/cluster."""
+"""The shipped stacks' manifests, as `slipway render` writes them. What a cluster makes of them is proven in tests/cluster."""
 
 import subprocess
 import sys
