@@ -10,9 +10,10 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.disruption import budget
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
 from slipway.kubernetes.gpu_model_server_explain import explain
-from slipway.kubernetes.gpu_model_server_pod import claim, pod
+from slipway.kubernetes.gpu_model_server_set import stateful_set
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
 from slipway.kubernetes.model_engine import PORT
+from slipway.kubernetes.model_scaling import API_VERSION
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import anywhere, isolate
 
@@ -98,7 +99,7 @@ class GpuModelServer(pulumi.ComponentResource):
             before.append(secret)
         elif settings.hub_token_secret is not None:
             token = (settings.hub_token_secret["name"], settings.hub_token_secret["key"])
-        if settings.replicas > 1:
+        if settings.most_replicas > 1:
             k8s.policy.v1.PodDisruptionBudget(
                 f"{name}-pdb",
                 metadata=meta(f"{name}-pdb"),
@@ -106,44 +107,27 @@ class GpuModelServer(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             )
         timeout, gone = f"{settings.rollout_seconds}s", f"{settings.server.drain.grace_seconds + 300}s"
-        k8s.apps.v1.StatefulSet(
+        server = k8s.apps.v1.StatefulSet(
             f"{name}-server",
             # Nothing becomes ready where nothing runs.
-            metadata=meta(f"{name}-server", None if settings.replicas else _NO_WAIT),
-            spec={
-                "service_name": f"{name}-headless",
-                "replicas": settings.replicas,
-                "selector": {"match_labels": self._pods},
-                # Servers need not know of each other. And a change that repairs a server which never became ready is rolled
-                # out, where the ordered policy would wait for that server (Kubernetes, "StatefulSets", forced rollback).
-                "pod_management_policy": "Parallel",
-                "update_strategy": {"type": "RollingUpdate", "rolling_update": {"partition": 0}},
-                "min_ready_seconds": 10,
-                "revision_history_limit": 5,
-                "persistent_volume_claim_retention_policy": {
-                    "when_deleted": "Retain" if settings.keep_cache else "Delete",
-                    # A replica that comes back finds its weights.
-                    "when_scaled": "Retain",
-                },
-                "template": {
-                    "metadata": {
-                        "labels": labels,
-                        "annotations": {
-                            "prometheus.io/scrape": "true",
-                            "prometheus.io/port": str(PORT),
-                            "prometheus.io/path": "/metrics",
-                        },
-                    },
-                    "spec": pod(settings, self._pods, f"{name}-account", token),
-                },
-                "volume_claim_templates": [claim(settings)],
-            },
+            metadata=meta(f"{name}-server", None if settings.most_replicas else _NO_WAIT),
+            spec=stateful_set(settings, name, self._pods, labels, token),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=before,
                 custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout, delete=gone),
             ),
         )
+
+        if settings.scaling:
+            k8s.apiextensions.CustomResource(
+                f"{name}-scaler",
+                api_version=API_VERSION,
+                kind="ScaledObject",
+                metadata=meta(f"{name}-scaler"),
+                spec=settings.scaling.scaled_object(f"{name}-server", settings.namespace, settings.engine.metrics),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[server]),
+            )
 
         self.service_name = pulumi.Output.from_input(name)
         self.url = pulumi.Output.concat("http://", name, ".", settings.namespace, f".svc:{PORT}/v1")

@@ -8,6 +8,7 @@ import pulumi
 from slipway.accelerators import GpuNodeLabels
 from slipway.backend import SecretKeyRef
 from slipway.kubernetes.model_engine import ModelEngine
+from slipway.kubernetes.model_scaling import ModelScaling
 from slipway.kubernetes.network import Peer
 from slipway.kubernetes.quantity import ComputeResources
 from slipway.sizing import Dtype, KvCacheDtype
@@ -89,7 +90,10 @@ class GpuModelServerArgs(TypedDict):
     gguf: NotRequired[GgufArgs]
     """The file to serve. Required with engine 'llama.cpp', refused with 'vllm'."""
     replicas: NotRequired[int]
-    """Servers, each with its own GPUs and its own copy of the weights. 0 frees the GPUs and keeps the volumes. Default 1."""
+    """Servers, each with its own GPUs and its own copy of the weights. 0 frees the GPUs and keeps the volumes. Default 1.
+    Excludes `scaling`."""
+    scaling: NotRequired[ModelScaling]
+    """As many servers as the load asks for, in place of `replicas`, which it excludes. Default: a fixed number."""
     longest_stream_seconds: NotRequired[int]
     """Longest answer that is let finish when a server is stopped, in seconds. The grace period comes from it. Default 900."""
     resources: NotRequired[ComputeResources]

@@ -141,6 +141,8 @@ def check_keys(given: dict[str, Any], faults: Faults) -> None:
         faults.add("tokens_per_request", "goes with 'parallel_requests', of which it is the check; give both or neither")
     elif isinstance(tokens, int) and isinstance(context, int) and tokens > context:
         faults.add("tokens_per_request", f"is {tokens}, above context_tokens = {context}; give that or less, or leave it out")
+    if "replicas" in given and "scaling" in given:
+        faults.add("replicas", "cannot go with 'scaling', which sets the number itself; give one of the two")
     if given.get("hub_token") == "":
         faults.add("hub_token", "is empty; leave it out where the model needs none")
     if given.get("offline") is True:

@@ -142,7 +142,7 @@ def _toleration(asked: GpuToleration) -> k8s.core.v1.TolerationArgsDict:
 
 
 def _spread(settings: GpuModelServerSettings, pods: Mapping[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:
-    if settings.replicas < 2:
+    if settings.most_replicas < 2:
         return []
     # The label by which a StatefulSet's pods tell their revision.
     return [{**constraint, "match_label_keys": ["controller-revision-hash"]} for constraint in spread(pods)]

@@ -20,6 +20,7 @@ from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs, GpuTole
 from slipway.kubernetes.gpu_model_server_gpus import UTILIZATION, accelerator_of, memory_of, parallel, shape_of
 from slipway.kubernetes.gpu_model_server_weights import gguf_of, weights_of
 from slipway.kubernetes.model_engine import Engine, ModelEngine, ServerSettings
+from slipway.kubernetes.model_scaling import ScalingRange
 from slipway.kubernetes.network import PROMETHEUS, Peer
 from slipway.kubernetes.quantity import ComputeResources
 from slipway.model_shapes import ModelShape
@@ -48,7 +49,9 @@ class GpuModelServerSettings:
     """How the GPUs' memory is shared out; `None` on CPUs."""
     node_selector: Mapping[str, str]
     tolerations: Sequence[GpuToleration]
-    replicas: int
+    replicas: int | None
+    """Their fixed number; `None`: `scaling` sets it."""
+    scaling: ScalingRange | None
     requests: Mapping[str, str]
     limits: Mapping[str, str]
     shm_gib: int
@@ -67,9 +70,14 @@ class GpuModelServerSettings:
         return math.ceil(self.startup_seconds / STARTUP_PERIOD_SECONDS)
 
     @property
+    def most_replicas(self) -> int:
+        """Most servers that there can be at a time."""
+        return self.scaling.maximum if self.scaling else self.replicas or 0
+
+    @property
     def rollout_seconds(self) -> int:
         """Longest that a rollout may take: one server after the other is stopped, scheduled and started."""
-        return max(1, self.replicas) * (self.server.drain.grace_seconds + IMAGE_AND_NODE_SECONDS + self.startup_seconds)
+        return max(1, self.most_replicas) * (self.server.drain.grace_seconds + IMAGE_AND_NODE_SECONDS + self.startup_seconds)
 
     @classmethod
     def of(cls, name: str, args: GpuModelServerArgs) -> "GpuModelServerSettings":
@@ -100,14 +108,12 @@ class GpuModelServerSettings:
         requests, limits = _resources(accelerator, gpus, weights, shape, given, faults)
         cache = _cache(weights, given, faults)
         checks.check_keys(given, faults)
+        startup, startup_words = _startup(weights, given, downloads=not (gguf or given.get("offline")), faults=faults)
+        scaling = None
+        if "scaling" in given:
+            scaling = ScalingRange.of(given["scaling"], engine.metrics, startup, faults)
         faults.refuse(name)
 
-        startup, startup_words = sizing.startup_seconds(
-            weights,
-            # An init container downloads for llama.cpp, before the server's time begins.
-            download_mb_s=None if gguf or given.get("offline") else given.get("download_mb_per_second", sizing.DOWNLOAD_MB_S),
-            load_mb_s=given.get("load_mb_per_second", sizing.LOAD_MB_S),
-        )
         node_labels = given.get("node_labels", GpuNodeLabels.GPU_FEATURE_DISCOVERY)
         return cls(
             kind=kind,
@@ -139,7 +145,8 @@ class GpuModelServerSettings:
             memory=memory,
             node_selector={**(accelerator.labels[node_labels] if accelerator else {}), **given.get("node_selector", {})},
             tolerations=tuple(given.get("tolerations", ())),
-            replicas=given.get("replicas", 1),
+            replicas=None if scaling else given.get("replicas", 1),
+            scaling=scaling,
             requests=requests,
             limits=limits,
             shm_gib=shm,
@@ -189,6 +196,18 @@ def _resources(
         del defaults["limits"]
     filled = quantity.fill("resources", resources, defaults, faults)
     return cast("Mapping[str, str]", filled.get("requests", {})), cast("Mapping[str, str]", filled.get("limits", {}))
+
+
+def _startup(weights: Weights, given: dict[str, Any], *, downloads: bool, faults: Faults) -> tuple[int, str]:
+    """How long a start may take, in seconds and in words. What an init container downloads is there before it begins."""
+    if faults.at("download_mb_per_second") or faults.at("load_mb_per_second"):
+        return 0, ""
+    download = given.get("download_mb_per_second", sizing.DOWNLOAD_MB_S)
+    return sizing.startup_seconds(
+        weights,
+        download_mb_s=download if downloads else None,
+        load_mb_s=given.get("load_mb_per_second", sizing.LOAD_MB_S),
+    )
 
 
 def _threads(requests: Mapping[str, str]) -> int:

@@ -7,6 +7,7 @@ from slipway.kubernetes.model_engine import (
     PORT,
     Engine,
     EngineContainer,
+    EngineMetrics,
     Gguf,
     ServerSettings,
     http_get,
@@ -171,5 +172,6 @@ LLAMA_CPP = Engine(
         "tokens_per_request",
         "download_mb_per_second",
     ),
+    metrics=EngineMetrics("llamacpp:requests_deferred"),
     container=container,
 )

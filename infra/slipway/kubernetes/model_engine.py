@@ -85,6 +85,16 @@ class EngineContainer:
 
 
 @dataclass(frozen=True)
+class EngineMetrics:
+    """What an engine calls the metrics by which servers are scaled, at `/metrics`."""
+
+    waiting_requests: str
+    """Requests in the queue, a gauge."""
+    kv_cache_usage: str | None = None
+    """Use of the key-value cache, a gauge from 0 to 1; `None` where it tells none."""
+
+
+@dataclass(frozen=True)
 class Engine:
     """One engine."""
 
@@ -98,6 +108,7 @@ class Engine:
     """Arguments that the component sets itself, by what to do instead."""
     unused: Sequence[str]
     """Arguments of the component that mean nothing to it, and are refused."""
+    metrics: EngineMetrics
     container: Callable[[ServerSettings], EngineContainer]
 
 

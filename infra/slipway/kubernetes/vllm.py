@@ -2,7 +2,7 @@
 
 import json
 
-from slipway.kubernetes.model_engine import CACHE, PORT, Engine, EngineContainer, ServerSettings, http_get
+from slipway.kubernetes.model_engine import CACHE, PORT, Engine, EngineContainer, EngineMetrics, ServerSettings, http_get
 from slipway.sizing import KvCacheDtype
 
 # Asks for one token, and so tells that the weights are loaded and the kernels compiled. Once, at the start: in each readiness
@@ -124,5 +124,7 @@ VLLM = Engine(
         "--api-key": f"{_KEY}; 'allow_from' says who reaches the server, and keys are checked by the router",
     },
     unused=("gguf",),
+    # vLLM, "Metrics".
+    metrics=EngineMetrics("vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"),
     container=container,
 )
