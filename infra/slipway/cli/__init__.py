@@ -1,6 +1,8 @@
 """The `slipway` command."""
 
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -20,8 +22,16 @@ app = typer.Typer(
 app.command()(stacks.up)
 app.command()(stacks.preview)
 app.command()(stacks.down)
+app.command("destroy", hidden=True)(stacks.down)  # Pulumi's word for it
 app.command()(plan)
 app.command()(render)
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False) -> None:
+    if version:
+        typer.echo(f"slipway {metadata.version('slipway')}")
+        raise typer.Exit
 
 
 def main() -> None:

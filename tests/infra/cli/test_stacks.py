@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,16 @@ def test_a_fault_of_the_program_names_its_place_and_is_bad_input(tmp_path: Path)
     assert refused.returncode == 2
     assert "args.comand: is not an argument; did you mean 'command'?" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_version_and_no_command() -> None:
+    version = subprocess.run(
+        [sys.executable, "-m", "slipway", "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert version.stdout.strip() == f"slipway {metadata.version('slipway')}"
+    bare = subprocess.run([sys.executable, "-m", "slipway"], capture_output=True, text=True, timeout=60, check=False)
+    assert bare.returncode == 2
+    assert "Usage" in bare.stdout + bare.stderr
 
 
 @pytest.mark.parametrize("words", [("--help",), ("up", "--help"), ("preview", "--help"), ("down", "--help")])
