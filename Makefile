@@ -21,6 +21,9 @@ plan: .venv/.dev ## Show what a stack would create, without an engine, a cluster
 test: .venv/.dev ## Pass every test that this machine can run
 	@tools/test.sh
 
+cluster: ## Build the Kubernetes control plane that tests/cluster runs on (once, 10 minutes; needs Go, not .venv)
+	@$(PYTHON) -m tests.cluster.tools
+
 check: .venv/.dev ## Format, lint and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -58,4 +61,4 @@ clean: ## Remove what was built; .slipway, which holds running stacks, stays
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ .venv/.run
 
-.PHONY: help up down plan test check format bench lock clean
+.PHONY: help up down plan test cluster check format bench lock clean

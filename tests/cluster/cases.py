@@ -1,0 +1,147 @@
+"""What is applied to the test cluster: every stack and every example with objects of Kubernetes, and programs of a test's."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from tests.cluster.cluster import Cluster, eventually
+
+from slipway.plan import plan_program
+from slipway.plan.render import render
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted(p.name.split(".")[1] for p in (ROOT / "stacks").glob("Pulumi.*.yaml") if "place: kubernetes" in p.read_text())
+"""Stacks that ship and run in Kubernetes."""
+EXAMPLES = sorted(
+    p.parent.name
+    for p in (ROOT / "examples").glob("*/__main__.py")
+    if any(component in p.read_text() for component in ("AiApiService", "GpuModelServer", "pulumi_kubernetes"))
+)
+"""Examples with objects of Kubernetes."""
+WORKLOADS = ("Deployment", "StatefulSet")
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """Manifests in the order in which to apply them."""
+
+    files: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        return "---\n".join(self.files.values())
+
+    @property
+    def objects(self) -> list[Object]:
+        return [cast("Object", yaml.safe_load(text)) for text in self.files.values()]
+
+    def of(self, *kinds: str) -> list[Object]:
+        """Those of some kinds."""
+        return [o for o in self.objects if o["kind"] in kinds]
+
+    @property
+    def namespaces(self) -> set[str]:
+        return {o["metadata"]["namespace"] for o in self.objects if "namespace" in o["metadata"]}
+
+    def secrets(self) -> dict[tuple[str, str], set[str]]:
+        """Secrets that the pods refer to, by namespace and name, with the keys that they need."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for workload in self.of(*WORKLOADS):
+            for key, value in _walk(workload):
+                if key == "secretKeyRef":
+                    found.setdefault((workload["metadata"]["namespace"], value["name"]), set()).add(value["key"])
+        return found
+
+
+def shipped(stack: str, folder: Path) -> Manifests:
+    """What `slipway render` writes for a stack that ships."""
+    return _rendered(ROOT, stack, folder)
+
+
+def example(name: str, folder: Path) -> Manifests:
+    """What `slipway render` writes for an example, with the defaults of its Pulumi.yaml."""
+    copy = folder / "project"
+    shutil.copytree(ROOT / "examples" / name, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "Pulumi.test.yaml").write_text("config: {}\n")
+    return _rendered(copy, "test", folder / "rendered")
+
+
+def program(declare: Callable[[], object]) -> Manifests:
+    """The manifests of a program of the test's."""
+    return Manifests(render(plan_program(declare)).files)
+
+
+def _rendered(project: Path, stack: str, folder: Path) -> Manifests:
+    command = [sys.executable, "-m", "slipway", "render", "-C", str(project), "-s", stack, "-o", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return Manifests({file.name: file.read_text() for file in sorted(folder.glob("*.yaml"))})
+
+
+def prepare(cluster: Cluster, manifests: Manifests) -> None:
+    """Make what a user makes beforehand: namespaces at the restricted level that the manifests do not bring, and Secrets."""
+    brought = {o["metadata"]["name"]: yaml.safe_dump(o) for o in manifests.of("Namespace")}
+    for name in sorted(manifests.namespaces):
+        if name in brought:
+            cluster.apply(brought[name])
+            eventually(lambda n=name: cluster.run("get", "--namespace", n, "serviceaccount/default").returncode == 0)
+        else:
+            cluster.namespace(name)
+    for (namespace, name), keys in manifests.secrets().items():
+        meta = {"name": name, "namespace": namespace}
+        cluster.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": dict.fromkeys(keys, "not-a-key")})
+
+
+def roll_out(cluster: Cluster, manifests: Manifests, seconds: int = 60) -> None:
+    """Wait until every workload runs what was applied, and nothing else."""
+    for workload in manifests.of(*WORKLOADS):
+        kind, meta = workload["kind"].lower(), workload["metadata"]
+        wait = ("rollout", "status", f"{kind}/{meta['name']}", "--namespace", meta["namespace"], f"--timeout={seconds}s")
+        cluster.kubectl(*wait, timeout=seconds + 10)
+
+
+def pods_of(cluster: Cluster, workload: Object) -> list[Object]:
+    """The pods that a workload's selector finds."""
+    labels = ",".join(f"{key}={value}" for key, value in workload["spec"]["selector"]["matchLabels"].items())
+    return cluster.items("pods", "--namespace", workload["metadata"]["namespace"], f"--selector={labels}")
+
+
+def missing_references(cluster: Cluster, workload: Object) -> list[str]:
+    """What a workload's pods need by name and is not there: no kubelet would tell, as none runs."""
+    namespace, spec = workload["metadata"]["namespace"], workload["spec"]["template"]["spec"]
+    told: list[str] = []
+    needs = {("serviceaccount", spec.get("serviceAccountName", "default"))}
+    for key, value in _walk(spec):
+        match key:
+            case "secretKeyRef":
+                needs.add(("secret", value["name"]))
+            case "configMapKeyRef" | "configMap":
+                needs.add(("configmap", value["name"]))
+            case "secret" if "secretName" in value:
+                needs.add(("secret", value["secretName"]))
+            case "imagePullSecrets":
+                needs |= {("secret", entry["name"]) for entry in value}
+            case _:
+                pass
+    for kind, name in sorted(needs):
+        if cluster.run("get", "--namespace", namespace, f"{kind}/{name}").returncode:
+            told.append(f"{workload['metadata']['name']} needs {kind} {name}")
+    return told
+
+
+def _walk(value: object) -> Iterator[tuple[str, Any]]:
+    """Every key with its value, however deep."""
+    if isinstance(value, Mapping):
+        for key, item in cast("Mapping[str, Any]", value).items():
+            yield key, item
+            yield from _walk(item)
+    elif isinstance(value, list):
+        for item in cast("list[Any]", value):
+            yield from _walk(item)
