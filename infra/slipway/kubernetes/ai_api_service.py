@@ -11,16 +11,10 @@ import pulumi_kubernetes as k8s
 from slipway.backend import router_config
 from slipway.kubernetes import router_pod
 from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Resolved
-from slipway.kubernetes.autoscaling import Replicas, autoscaler
-from slipway.kubernetes.disruption import budget
-from slipway.kubernetes.names import version_label
-from slipway.kubernetes.network import isolate
-from slipway.kubernetes.restricted import labels, selector
-
-END_SECONDS = 300
-"""How long Pulumi waits for a Deployment to be gone, past its pods' grace period."""
-_APP = "slipway-router"
-_POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+from slipway.kubernetes.ai_namespace_args import PodSecurityLevel, pod_security_labels
+from slipway.kubernetes.exposure import expose_by_ingress, expose_by_route, public_urls
+from slipway.kubernetes.restricted import labels
+from slipway.kubernetes.router_release import APP, deploy
 
 
 class AiApiService(pulumi.ComponentResource):
@@ -33,41 +27,36 @@ class AiApiService(pulumi.ComponentResource):
 
     url: pulumi.Output[str]
     """Address inside the cluster: `http://NAME.NAMESPACE.svc`, to which clients add `/v1`."""
+    public_urls: pulumi.Output[list[str]]
+    """Addresses from outside, by `ingress` and `http_route`: `https://HOST`, to which clients add `/v1`."""
     service_name: pulumi.Output[str]
     """Name of the Service: this resource's own name."""
     config_name: pulumi.Output[str]
     """Name of the ConfigMap that new replicas read: `NAME-config-`, then 10 digits of the content's SHA-256."""
 
     def __init__(self, name: str, args: AiApiServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """
+        Raises:
+            pulumi.InputPropertiesError: with every fault of the arguments, before anything is registered.
+        """
         resolved = Resolved.of(name, args)
         super().__init__("slipway:index:AiApiService", name, {**args}, opts)
         given = resolved.args
-        namespace, image = given["namespace"], given["image"]
-        pods = selector(_APP, name)
+        namespace = given["namespace"]
 
-        def meta(full_name: pulumi.Input[str], more: Mapping[str, str] | None = None) -> k8s.meta.v1.ObjectMetaArgsDict:
-            return {"name": full_name, "namespace": namespace, "labels": {**labels(_APP, name), **(more or {})}}
+        def meta(full_name: pulumi.Input[str]) -> k8s.meta.v1.ObjectMetaArgsDict:
+            return {"name": full_name, "namespace": namespace, "labels": labels(APP, name)}
 
-        # A little more than Kubernetes itself waits, so that its reason is told and not only that time is over.
-        patience = f"{resolved.rollout_seconds + 60}s"
-        timeouts = pulumi.CustomTimeouts(
-            create=patience, update=patience, delete=f"{resolved.drain.grace_seconds + END_SECONDS}s"
-        )
-
-        def after(*needed: pulumi.Resource, retain: bool = False, slow: bool = False) -> pulumi.ResourceOptions:
-            return pulumi.ResourceOptions(
-                parent=self,
-                depends_on=list(needed),
-                retain_on_delete=retain or None,
-                custom_timeouts=timeouts if slow else None,
-            )
+        def after(*needed: pulumi.Resource, retain: bool = False) -> pulumi.ResourceOptions:
+            return pulumi.ResourceOptions(parent=self, depends_on=list(needed), retain_on_delete=retain or None)
 
         base: list[pulumi.Resource] = []
         if given.get("create_namespace"):
+            security = pod_security_labels(PodSecurityLevel.RESTRICTED)
             base.append(
                 k8s.core.v1.Namespace(
                     f"{name}-namespace",
-                    metadata={"name": namespace, "labels": {**labels(_APP, name), **_POD_SECURITY}},
+                    metadata={"name": namespace, "labels": {**labels(APP, name), **security}},
                     opts=after(),
                 )
             )
@@ -85,82 +74,30 @@ class AiApiService(pulumi.ComponentResource):
             # old one, without which `kubectl rollout undo` gets replicas that never start. So it is left in the cluster.
             opts=after(*base, retain=True),
         )
-        policy = k8s.networking.v1.NetworkPolicy(
-            f"{name}-network",
-            metadata=meta(f"{name}-network"),
-            spec=isolate(pods, router_pod.PORT, resolved.ingress, resolved.egress),
-            opts=after(*base),
-        )
-        deployment = k8s.apps.v1.Deployment(
-            f"{name}-router",
-            metadata=meta(f"{name}-router", version_label(image)),
-            spec=rollout(
-                pods,
-                resolved.replicas,
-                resolved.rollout_seconds,
-                {
-                    "metadata": {
-                        "labels": {**labels(_APP, name), **version_label(image)},
-                        "annotations": {**router_pod.annotations(), **given.get("annotations", {})},
-                    },
-                    "spec": router_pod.pod(
-                        image=image,
-                        account=f"{name}-account",
-                        config=self.config_name,
-                        labels=pods,
-                        secrets=resolved.secrets,
-                        resources=resolved.resources,
-                        drain=resolved.drain,
-                        priority_class=given.get("priority_class"),
-                        node_selector=given.get("node_selector"),
-                        image_pull_secrets=given.get("image_pull_secrets", ()),
-                    ),
-                },
-            ),
-            opts=after(*base, account, config, policy, slow=True),
-        )
-        # Not before the Deployment: Pulumi waits for a Service until it has an endpoint, and so for ever if it has no replica.
-        unawaited = {"pulumi.com/skipAwait": "true"} if resolved.replicas.fixed == 0 else {}
-        k8s.core.v1.Service(
-            f"{name}-service",
-            # The one object that people and programs call by its name, so it has the service's own.
-            metadata={**meta(name), "annotations": {**unawaited, **given.get("service_annotations", {})}},
-            spec={
-                "type": resolved.service_type.value,
-                "selector": pods,
-                "ports": [{"name": "http", "port": 80, "target_port": "http", "protocol": "TCP"}],
-            },
-            opts=after(*base, slow=True),
-        )
-        if resolved.replicas.fixed is None:
-            k8s.autoscaling.v2.HorizontalPodAutoscaler(
-                f"{name}-hpa",
-                metadata=meta(f"{name}-hpa"),
-                spec=autoscaler(f"{name}-router", resolved.replicas),
-                opts=after(deployment),
-            )
-        k8s.policy.v1.PodDisruptionBudget(f"{name}-pdb", metadata=meta(f"{name}-pdb"), spec=budget(pods), opts=after(*base))
+        ready: list[pulumi.Resource] = []
+        for release in resolved.releases(name):
+            ready += deploy(self, release, resolved, self.config_name, f"{name}-account", base, [account, config])
+
+        ingress, route = given.get("ingress"), given.get("http_route")
+        if ingress is not None:
+            expose_by_ingress(name, ingress, meta(name), awaited=resolved.replicas.fixed != 0, opts=after(*base, *ready))
+        if route is not None:
+            stream = resolved.drain.stream_seconds
+            expose_by_route(name, route, resolved.shares(name), stream, meta(name), parent=self, base=base, ready=ready)
+        if (ingress or route) and not resolved.settings.get("keys"):
+            pulumi.log.warn(f"{name} can be reached from outside and asks for no key; give 'settings.keys'", self)
 
         self.service_name = pulumi.Output.from_input(name)
         self.url = pulumi.Output.concat("http://", name, ".", namespace, ".svc")
-        self.register_outputs({"url": self.url, "service_name": self.service_name, "config_name": self.config_name})
-
-
-def rollout(
-    pods: Mapping[str, str], replicas: Replicas, seconds: int, template: k8s.core.v1.PodTemplateSpecArgsDict
-) -> k8s.apps.v1.DeploymentSpecArgsDict:
-    """A Deployment that never has fewer ready replicas than asked for while it changes."""
-    spec: k8s.apps.v1.DeploymentSpecArgsDict = {
-        "selector": {"match_labels": pods},
-        "revision_history_limit": 5,
-        "progress_deadline_seconds": seconds,
-        "strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": 0, "max_surge": "25%"}},
-        "template": template,
-    }
-    # With an autoscaler, a number sent here would undo at every update what the load had asked for.
-    if replicas.fixed is not None:
-        spec["replicas"] = replicas.fixed
-    return spec
+        self.public_urls = pulumi.Output.from_input(public_urls(ingress, route))
+        self.register_outputs(
+            {
+                "url": self.url,
+                "public_urls": self.public_urls,
+                "service_name": self.service_name,
+                "config_name": self.config_name,
+            }
+        )
 
 
 def encoded(config: Mapping[str, Any]) -> str:

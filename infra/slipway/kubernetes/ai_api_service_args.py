@@ -13,7 +13,10 @@ import pulumi_kubernetes as k8s
 from slipway.args import Faults, check_shape, known
 from slipway.backend import Backend, Egress, SecretKeyRef, check_router
 from slipway.kubernetes.autoscaling import Replicas, Scaling
+from slipway.kubernetes.canary import Canary, canary_replicas, check_canary
 from slipway.kubernetes.drain import PRE_STOP_SECONDS, Drain
+from slipway.kubernetes.http_route import HttpRouteExposure, check_http_route, peers
+from slipway.kubernetes.ingress import IngressExposure, check_ingress
 from slipway.kubernetes.names import check_image, check_name, check_namespace
 from slipway.kubernetes.network import PROMETHEUS, SAME_NAMESPACE, Peer, anywhere, check_egress, check_peer
 from slipway.kubernetes.quantity import ComputeResources, fill
@@ -76,11 +79,18 @@ class AiApiServiceArgs(TypedDict):
     env_from_secrets: NotRequired[Mapping[str, SecretKeyRef]]
     """More environment variables, by name, each with the Secret's key that fills it. Default: those of the backends."""
     allow_from: NotRequired[Sequence[Peer]]
-    """Who may connect, beside `prometheus`. Default: every pod of the same namespace. Required if `service_type` is not
-    ClusterIP, since callers then come from elsewhere."""
+    """Who may connect, beside `prometheus` and the `proxies` of `ingress` and `http_route`. Default: every pod of the same
+    namespace. Required if `service_type` is not ClusterIP, since callers then come from elsewhere."""
     prometheus: NotRequired[Peer]
     """Which Prometheus may connect, to read metrics. Default: pods labelled `app.kubernetes.io/name: prometheus` in the
     namespace `monitoring`."""
+    ingress: NotRequired[IngressExposure]
+    """A way in from outside through an Ingress. Excludes `canary`, since an Ingress has no weights. Default none."""
+    http_route: NotRequired[HttpRouteExposure]
+    """A way in from outside through a gateway, by the Gateway API. Default none."""
+    canary: NotRequired[Canary]
+    """Another version beside this one, with a share of the requests that come through the gateway. Needs `http_route`. Default
+    none."""
     service_type: NotRequired[ServiceType]
     """How it can be reached: 'ClusterIP', 'NodePort' or 'LoadBalancer'. Default 'ClusterIP'."""
     annotations: NotRequired[Mapping[str, pulumi.Input[str]]]
@@ -103,6 +113,16 @@ class AiApiServiceArgs(TypedDict):
 
 
 @dataclass(frozen=True)
+class Release:
+    """One version of the router. All that it does not have itself is the service's."""
+
+    name: str
+    """Name of its Service, and what the names of its other objects begin with."""
+    image: pulumi.Input[str]
+    replicas: Replicas
+
+
+@dataclass(frozen=True)
 class Resolved:
     """What was asked for, checked, with every default filled in."""
 
@@ -113,7 +133,8 @@ class Resolved:
     resources: k8s.core.v1.ResourceRequirementsArgsDict
     secrets: Mapping[str, SecretKeyRef]
     drain: Drain
-    ingress: Sequence[Peer]
+    allowed: Sequence[Peer]
+    """Who may connect."""
     egress: Sequence[Egress]
     service_type: ServiceType
     rollout_seconds: int
@@ -146,7 +167,7 @@ class Resolved:
             resources=fill("resources", fit.get("resources", {}), RESOURCES, faults),
             secrets=collect(backends or [], fit.get("env_from_secrets", {}), own, faults),
             drain=drain,
-            ingress=[*fit.get("allow_from", [SAME_NAMESPACE]), fit.get("prometheus", PROMETHEUS)],
+            allowed=_allowed(fit),
             egress=egress(backends or [], faults),
             service_type=fit.get("service_type", ServiceType.CLUSTER_IP),
             rollout_seconds=fit.get("rollout_seconds", default_rollout(backends or [])),
@@ -163,8 +184,45 @@ class Resolved:
                 f"is required with service_type '{resolved.service_type.value}': the default lets in pods of the same namespace"
                 " only; give [{'cidr': '0.0.0.0/0'}] for everybody",
             )
+        _check_exposure(name, given, resolved, faults)
         faults.refuse(name)
         return resolved
+
+    def releases(self, name: str) -> list[Release]:
+        """The versions that run beside each other: the first, and its canary where there is one."""
+        first = Release(name, self.args["image"], self.replicas)
+        canary = self.args.get("canary")
+        if canary is None:
+            return [first]
+        return [first, Release(f"{name}-canary", canary["image"], canary_replicas(canary, self.replicas))]
+
+    def shares(self, name: str) -> dict[str, int]:
+        """Names of the versions' Services, each with its share of requests in percent."""
+        canary = self.args.get("canary")
+        if canary is None:
+            return {name: 100}
+        return {name: 100 - canary["weight"], f"{name}-canary": canary["weight"]}
+
+
+def _allowed(fit: AiApiServiceArgs) -> list[Peer]:
+    """Who may connect, each once. The ways in from outside add their proxies."""
+    allowed: list[Peer] = [*fit.get("allow_from", [SAME_NAMESPACE]), fit.get("prometheus", PROMETHEUS)]
+    if "ingress" in fit:
+        allowed += fit["ingress"]["proxies"]
+    if "http_route" in fit:
+        allowed += peers(fit["http_route"])
+    return [peer for i, peer in enumerate(allowed) if peer not in allowed[:i]]
+
+
+def _check_exposure(name: str, given: AiApiServiceArgs, resolved: Resolved, faults: Faults) -> None:
+    ways: Mapping[str, object] = {key: given.get(key) for key in ("ingress", "http_route", "canary")}
+    ingress, route, canary = (cast("Mapping[str, Any]", w) if isinstance(w, Mapping) else None for w in ways.values())
+    if ingress is not None:
+        check_ingress("ingress", ingress, faults)
+    if route is not None:
+        check_http_route("http_route", route, resolved.drain.stream_seconds, faults)
+    if canary is not None:
+        check_canary(canary, given, name, resolved.replicas, faults)
 
 
 def default_rollout(backends: Sequence[Backend]) -> int:

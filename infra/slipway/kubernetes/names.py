@@ -6,6 +6,7 @@ from slipway.args import Faults
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
@@ -23,6 +24,12 @@ def check_namespace(path: str, namespace: str, faults: Faults) -> None:
     """Refuse what is no RFC 1123 label, as namespaces must be."""
     if not _LABEL.fullmatch(namespace):
         faults.add(path, f"is {namespace!r}; give lower case letters, digits and '-', at most 63")
+
+
+def check_object_name(path: str, name: str, faults: Faults) -> None:
+    """Refuse what is no RFC 1123 subdomain, as the names of most objects must be."""
+    if not _SUBDOMAIN.fullmatch(name):
+        faults.add(path, f"is {name!r}; give lower case letters, digits, '-' and '.', at most 253")
 
 
 def check_image(path: str, image: str, faults: Faults) -> None:

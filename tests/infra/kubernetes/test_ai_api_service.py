@@ -367,6 +367,7 @@ def test_addresses_are_outputs() -> None:
     (component,) = planned().of_type("slipway:index:AiApiService")
     assert component.outputs == {
         "url": "http://ai-api.ai-prod.svc",
+        "public_urls": [],
         "service_name": "ai-api",
         "config_name": planned()["ai-api-config"].inputs["metadata"]["name"],
     }

@@ -1,0 +1,130 @@
+"""One version of the router in a cluster: its pods, the Service before them, and what scales and guards them."""
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from slipway.kubernetes import router_pod
+from slipway.kubernetes.ai_api_service_args import Release, Resolved
+from slipway.kubernetes.autoscaling import Replicas, autoscaler
+from slipway.kubernetes.disruption import budget
+from slipway.kubernetes.names import version_label
+from slipway.kubernetes.network import isolate
+from slipway.kubernetes.restricted import labels, selector
+
+APP = "slipway-router"
+"""Value of the label `app.kubernetes.io/name` of the router's pods."""
+END_SECONDS = 300
+"""How long Pulumi waits for a Deployment to be gone, past its pods' grace period."""
+
+
+def deploy(
+    parent: pulumi.Resource,
+    release: Release,
+    resolved: Resolved,
+    config_name: pulumi.Input[str],
+    account: pulumi.Input[str],
+    base: Sequence[pulumi.Resource],
+    needed: Sequence[pulumi.Resource],
+) -> list[pulumi.Resource]:
+    """Make one version.
+
+    Args:
+        parent: The component.
+        release: Which version.
+        resolved: The component's arguments, decided.
+        config_name: ConfigMap with the router's configuration.
+        account: ServiceAccount of the pods.
+        base: What has to be there before anything.
+        needed: What has to be there before the pods.
+
+    Returns:
+        What is there once every replica is ready: to be waited for by whoever sends requests to it.
+    """
+    name, given, pods = release.name, resolved.args, selector(APP, release.name)
+
+    def meta(role: str, more: Mapping[str, str] | None = None) -> k8s.meta.v1.ObjectMetaArgsDict:
+        return {"name": f"{name}-{role}", "namespace": given["namespace"], "labels": {**labels(APP, name), **(more or {})}}
+
+    # A little more than Kubernetes itself waits, so that its reason is told and not only that time is over.
+    patience = f"{resolved.rollout_seconds + 60}s"
+    timeouts = pulumi.CustomTimeouts(create=patience, update=patience, delete=f"{resolved.drain.grace_seconds + END_SECONDS}s")
+
+    def after(*resources: pulumi.Resource, slow: bool = False) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=parent, depends_on=[*base, *resources], custom_timeouts=timeouts if slow else None)
+
+    policy = k8s.networking.v1.NetworkPolicy(
+        f"{name}-network",
+        metadata=meta("network"),
+        spec=isolate(pods, router_pod.PORT, resolved.allowed, resolved.egress),
+        opts=after(),
+    )
+    version = version_label(release.image)
+    deployment = k8s.apps.v1.Deployment(
+        f"{name}-router",
+        metadata=meta("router", version),
+        spec=rollout(
+            pods,
+            release.replicas,
+            resolved.rollout_seconds,
+            {
+                "metadata": {
+                    "labels": {**labels(APP, name), **version},
+                    "annotations": {**router_pod.annotations(), **given.get("annotations", {})},
+                },
+                "spec": router_pod.pod(
+                    image=release.image,
+                    account=account,
+                    config=config_name,
+                    labels=pods,
+                    secrets=resolved.secrets,
+                    resources=resolved.resources,
+                    drain=resolved.drain,
+                    priority_class=given.get("priority_class"),
+                    node_selector=given.get("node_selector"),
+                    image_pull_secrets=given.get("image_pull_secrets", ()),
+                ),
+            },
+        ),
+        opts=after(*needed, policy, slow=True),
+    )
+    # Not before the Deployment: Pulumi waits for a Service until it has an endpoint, and so for ever if it has no replica.
+    unawaited = {"pulumi.com/skipAwait": "true"} if release.replicas.fixed == 0 else {}
+    service = k8s.core.v1.Service(
+        f"{name}-service",
+        # The one object that people and programs call by its name, so it has the version's own.
+        metadata={**meta("service"), "name": name, "annotations": {**unawaited, **given.get("service_annotations", {})}},
+        spec={
+            "type": resolved.service_type.value,
+            "selector": pods,
+            "ports": [{"name": "http", "port": 80, "target_port": "http", "protocol": "TCP"}],
+        },
+        opts=after(slow=True),
+    )
+    if release.replicas.fixed is None:
+        k8s.autoscaling.v2.HorizontalPodAutoscaler(
+            f"{name}-hpa",
+            metadata=meta("hpa"),
+            spec=autoscaler(f"{name}-router", release.replicas),
+            opts=after(deployment),
+        )
+    k8s.policy.v1.PodDisruptionBudget(f"{name}-pdb", metadata=meta("pdb"), spec=budget(pods), opts=after())
+    return [deployment, service]
+
+
+def rollout(
+    pods: Mapping[str, str], replicas: Replicas, seconds: int, template: k8s.core.v1.PodTemplateSpecArgsDict
+) -> k8s.apps.v1.DeploymentSpecArgsDict:
+    """A Deployment that never has fewer ready replicas than asked for while it changes."""
+    spec: k8s.apps.v1.DeploymentSpecArgsDict = {
+        "selector": {"match_labels": pods},
+        "revision_history_limit": 5,
+        "progress_deadline_seconds": seconds,
+        "strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": 0, "max_surge": "25%"}},
+        "template": template,
+    }
+    # With an autoscaler, a number sent here would undo at every update what the load had asked for.
+    if replicas.fixed is not None:
+        spec["replicas"] = replicas.fixed
+    return spec

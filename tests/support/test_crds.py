@@ -1,0 +1,37 @@
+"""The check of custom resources must find what is wrong: otherwise the tests that lean on it prove nothing."""
+
+from typing import Any
+
+import pytest
+from tests.support.crds import crd_faults
+
+ROUTE: dict[str, Any] = {
+    "apiVersion": "gateway.networking.k8s.io/v1",
+    "kind": "HTTPRoute",
+    "metadata": {"name": "r", "namespace": "n"},
+    "spec": {"parentRefs": [{"name": "g"}], "rules": [{"backendRefs": [{"name": "web", "port": 80, "weight": 1}]}]},
+}
+
+
+def test_a_right_one_has_no_faults() -> None:
+    assert crd_faults(ROUTE) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"parentRef": []}, "$.spec"),
+        ({"parentRefs": [{"nam": "g"}]}, "$.spec.parentRefs[0]"),
+        ({"hostnames": ["EXAMPLE"]}, "$.spec.hostnames[0]"),
+        ({"rules": [{"backendRefs": [{"name": "web", "weight": 1_000_001}]}]}, "$.spec.rules[0].backendRefs[0].weight"),
+        ({"rules": [{"timeouts": {"request": "100000s"}}]}, "$.spec.rules[0].timeouts.request"),
+        ({"rules": [{"timeouts": {"request": 3}}]}, "$.spec.rules[0].timeouts.request"),
+    ],
+)
+def test_what_is_unknown_missing_or_mistyped_is_told_by_its_path(spec: dict[str, Any], path: str) -> None:
+    assert any(fault.startswith(f"{path}: ") for fault in crd_faults({**ROUTE, "spec": spec}))
+
+
+def test_a_version_that_is_not_served_is_an_error() -> None:
+    with pytest.raises(AssertionError, match="HTTPRoute is served as v1"):
+        crd_faults({**ROUTE, "apiVersion": "gateway.networking.k8s.io/v9"})
