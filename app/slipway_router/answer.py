@@ -12,7 +12,7 @@ HIGH_WATER_BYTES = 256 * 1024
 """Unread bytes of an answer past which its connection is not read."""
 
 Cause = Literal[
-    "connect", "tls", "timeout", "reset", "protocol", "full", "status", "auth", "not_found", "rate_limit", "unsupported"
+    "connect", "tls", "timeout", "reset", "protocol", "full", "status", "auth", "not_found", "rate_limit", "unsupported", "open"
 ]
 
 
@@ -50,7 +50,7 @@ class Answer:
         "until_close",
     )
 
-    def __init__(self, connection: "Connection", loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, connection: "Connection | None", loop: asyncio.AbstractEventLoop) -> None:
         self.status = 0
         self.headers: list[Header] = []
         """Names in lower case."""

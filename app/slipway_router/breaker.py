@@ -37,6 +37,11 @@ class Breaker:
         self._trial = REFUSED
 
     @property
+    def closed(self) -> bool:
+        """Whether everything is let through."""
+        return self.state == "closed"
+
+    @property
     def willing(self) -> bool:
         """Whether a request would be let through now."""
         return self.state == "closed" or (not self._trial and self._clock() >= self._retry_at)

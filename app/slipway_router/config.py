@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from slipway_router.protocol import Protocol, protocol_faults, with_default_tasks
+from slipway_router.schema import Strict
+from slipway_router.steadiness import BreakerSettings, Retries
 
 Tier = Literal["free", "paid", "enterprise"]
 """Tiers of seed users, least first."""
@@ -32,11 +36,7 @@ class ConfigError(Exception):
         super().__init__(f"{source} has {count}:" + "".join(f"\n  {path}: {reason}" for path, reason in self.faults))
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Listen(_Strict):
+class Listen(Strict):
     """Where the router listens."""
 
     host: str = "127.0.0.1"
@@ -45,7 +45,7 @@ class Listen(_Strict):
     """TCP port."""
 
 
-class Timeouts(_Strict):
+class Timeouts(Strict):
     """A backend's deadlines, in seconds. Each must be above 0."""
 
     connect: float = Field(default=2.0, gt=0)
@@ -58,7 +58,7 @@ class Timeouts(_Strict):
     """For the whole answer: the longest stream. Infrastructure derives its grace period from it."""
 
 
-class Backend(_Strict):
+class Backend(Strict):
     """One place that answers requests: a model server of one's own or a vendor's API."""
 
     name: str
@@ -69,13 +69,16 @@ class Backend(_Strict):
     """The model's name at the backend; requests are sent on under this name."""
     serves: tuple[str, ...] = ()
     """More model names that clients may ask for here, beside `name` and `model`."""
-    protocol: Literal["openai", "azure"] = "openai"
+    protocol: Protocol = "openai"
     """What it speaks. `openai`: vLLM, SGLang, llama.cpp, Ollama, OpenAI and whatever else has its API. `azure`: Azure OpenAI,
-    where `url` is the resource's endpoint, such as `https://NAME.openai.azure.com`, and `model` the deployment's name."""
+    where `url` is the resource's endpoint, such as `https://NAME.openai.azure.com`, and `model` the deployment's name.
+    `anthropic`: Anthropic's Messages API, for the task `chat`."""
     api_version: str | None = None
-    """Version of the vendor's API. With `azure` only, where the default is '2024-10-21'."""
+    """Version of the vendor's API. With `azure` (default '2024-10-21') and `anthropic` (default '2023-06-01') only."""
+    default_max_tokens: int = Field(default=4096, ge=1)
+    """Most tokens of an answer where the client does not say. With `anthropic` only, whose API wants a number."""
     tasks: tuple[Task, ...] = ("chat", "completions")
-    """What it can be asked for."""
+    """What it can be asked for. With `anthropic` only, and by default, `chat`."""
     self_hosted: bool = False
     """Whether it runs on hardware of one's own: the latency rule prefers it."""
     quality: Quality = "medium"
@@ -92,6 +95,22 @@ class Backend(_Strict):
     """Its deadlines."""
     max_connections: int = Field(default=1024, ge=1)
     """Most connections to it at once; a request past that goes to the next backend."""
+    quota: str | None = None
+    """Name of the rate limit that it shares with every backend of the same `quota`, such as an account and a model: a 429 of one
+    sets all of them aside. Absent: its limit is its own."""
+    domain: str | None = None
+    """What fails together: a region, a cluster, a node pool, a vendor. Fail-over prefers backends of another one."""
+    breaker: BreakerSettings = BreakerSettings()
+    """When it is left alone after failures."""
+    health_check: Literal["models", "completion"] = "models"
+    """What the background check asks for. `models`: its list of models, which costs nothing. `completion`: one token of its
+    model, which also notices a server whose engine is stuck, keeps one from scaling to zero, and costs a vendor's tokens. Needs
+    the task 'chat' or 'completions'."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tasks(cls, given: object) -> object:
+        return with_default_tasks(given)
 
     @field_validator("name")
     @classmethod
@@ -110,6 +129,15 @@ class Backend(_Strict):
             raise ValueError(f"has the port {port[1]}; give 1 to 65535")
         return value.rstrip("/")
 
+    @field_validator("quota", "domain")
+    @classmethod
+    def _shared_name(cls, value: str | None) -> str | None:
+        return (
+            value
+            if value is None
+            else _matching(re.compile(r"[\w.:/-]{1,128}"), value, "letters, digits and '._:/-', at most 128")
+        )
+
     @field_validator("api_version")
     @classmethod
     def _version(cls, value: str | None) -> str | None:
@@ -121,7 +149,7 @@ class Backend(_Strict):
         return value if value is None else _matching(ENV_NAME, value, "the name of an environment variable, never the key itself")
 
 
-class Key(_Strict):
+class Key(Strict):
     """A key that clients send as `Authorization: Bearer ...`. Told by where it is, or by its digest; never the key itself."""
 
     name: str
@@ -144,7 +172,7 @@ class Key(_Strict):
         return value if value is None else _matching(re.compile("[0-9a-f]{64}"), value, "64 hexadecimal digits in lower case")
 
 
-class Policy(_Strict):
+class Policy(Strict):
     """The default policy: four rules in order, the first that names a backend wins.
 
     1. *enterprise*: an enterprise user who asks for high quality gets `best`.
@@ -172,7 +200,7 @@ class Policy(_Strict):
     max_error_rate: float = Field(default=0.1, ge=0, le=1)
 
 
-class Config(_Strict):
+class Config(Strict):
     """Everything the router is told."""
 
     listen: Listen = Listen()
@@ -181,6 +209,8 @@ class Config(_Strict):
     keys: tuple[Key, ...] = ()
     """Who may ask. Empty: everybody who reaches the port."""
     policy: Policy = Policy()
+    retries: Retries = Retries()
+    """What a request may cost beyond one attempt."""
     max_body_mib: int = Field(default=32, ge=1, le=1024)
     """Largest request body, in MiB; a larger one is refused with 413 before it is read whole."""
     drain_seconds: float = Field(default=900.0, ge=0)
@@ -289,7 +319,9 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
                     (f"{group}[{i}].name", f"'{name}' is there twice, first as {group}[{first[name]}]; names must differ")
                 )
     for i, backend in enumerate(entries("backends")):
-        faults += _protocol_faults(f"backends[{i}]", backend)
+        faults += protocol_faults(f"backends[{i}]", backend)
+        faults += _health_check_faults(f"backends[{i}]", backend)
+    faults += _retry_faults(data.get("retries"), entries("backends"))
     for i, key in enumerate(entries("keys")):
         if (key.get("env") is None) == (key.get("sha256") is None):
             faults.append((f"keys[{i}]", "give either 'env' or 'sha256'"))
@@ -307,14 +339,32 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     return faults
 
 
-_VERSIONED = ("azure",)
-"""Protocols that name the version of their API in each request."""
+def _health_check_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, str]]:
+    tasks = backend.get("tasks", ("chat", "completions"))
+    listed = cast("Sequence[object]", tasks) if isinstance(tasks, list | tuple) else ("chat",)
+    if backend.get("health_check") != "completion" or "chat" in listed or "completions" in listed:
+        return []
+    return [(f"{path}.health_check", "asks for a completion, which needs 'chat' or 'completions' in 'tasks'; give 'models'")]
 
 
-def _protocol_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a backend's protocol rules out."""
-    protocol = backend.get("protocol", "openai")
+def _retry_faults(retries: object, backends: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Rounds that a backend's own deadline leaves no time for. The default of one is not held against short deadlines."""
+    rounds = cast("Mapping[str, Any]", retries).get("rounds") if isinstance(retries, Mapping) else None
+    if not isinstance(rounds, int) or isinstance(rounds, bool) or not 0 < rounds <= 5:
+        return []
     faults: list[tuple[str, str]] = []
-    if backend.get("api_version") is not None and protocol not in _VERSIONED:
-        faults.append((f"{path}.api_version", f"goes with the protocols {', '.join(_VERSIONED)} only; leave it out"))
+    for i, backend in enumerate(backends):
+        try:
+            times = Timeouts.model_validate(backend.get("timeouts", {}))
+        except ValidationError:
+            continue
+        attempt = times.connect + times.first_byte
+        if (rounds + 1) * attempt > times.total:
+            most = max(0, int(times.total // attempt) - 1)
+            told = (
+                f"is {rounds}: {rounds + 1} x (connect {times.connect:g} s + first_byte {times.first_byte:g} s) = "
+                f"{(rounds + 1) * attempt:g} s, but backends[{i}].timeouts.total is {times.total:g} s; "
+                f"give at most {most}, or other timeouts"
+            )
+            faults.append(("retries.rounds", told))
     return faults

@@ -4,16 +4,20 @@ Retries and fail-over end where the client has seen the first byte. Of a stream,
 breaks off can end in an error event rather than in half a line.
 """
 
+import asyncio
 import re
 from asyncio import AbstractEventLoop
+from math import ceil
 from time import perf_counter
 
 import orjson
 
-from slipway_router.answer import Answer, UpstreamError
+from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import CLOSE, ApiError, Header, Send
+from slipway_router.breaker import ORDINARY, REFUSED
 from slipway_router.policy import Decision
 from slipway_router.request import Asked
+from slipway_router.retry import backoff
 from slipway_router.router import Router
 from slipway_router.target import Target
 
@@ -35,6 +39,8 @@ _NOT_PASSED_ON = frozenset(
         b"x-slipway-backend", b"x-slipway-resource", b"x-slipway-rule", b"x-slipway-attempts",
     }
 )  # fmt: skip
+_NOT_TAKEN_UP: frozenset[Cause] = frozenset({"connect", "tls", "full", "rate_limit", "unsupported", "open"})
+_WORTH_ANOTHER: frozenset[Cause] = frozenset({"connect", "reset", "protocol", "status", "full"})
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _PROMPT_TOKENS = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,12})')
 _ANSWER_TOKENS = re.compile(rb'"completion_tokens"\s*:\s*(\d{1,12})')
@@ -46,6 +52,7 @@ class Exchange:
 
     __slots__ = (
         "_arrived",
+        "_failures",
         "_loop",
         "_request_id",
         "_router",
@@ -54,6 +61,7 @@ class Exchange:
         "_started",
         "_tracing",
         "_tried",
+        "_worked",
         "asked",
         "attempts",
         "begun",
@@ -86,6 +94,10 @@ class Exchange:
         self._rule = decision.rule.encode()
         self.asked = asked
         self.order = [router.targets[name] for name in decision.order]
+        self._failures: dict[Target, UpstreamError] = {}
+        self._worked = False
+        """Whether a backend took the request up and failed: from there on an attempt is a retry. To go past one that could not
+        be reached, or refused for its limits, costs nobody anything."""
         self.attempts = 0
         self.begun = False
         """Whether the client has seen any of the answer."""
@@ -106,28 +118,75 @@ class Exchange:
         Raises:
             ApiError: no backend could, and the client has seen nothing yet.
         """
-        failures: list[tuple[Target, UpstreamError]] = []
+        self._router.budget.request()
         for target in self.order:
-            if self._loop.time() >= self._started + target.total:
-                failures.append((target, UpstreamError("timeout", "was not asked: its total time is over")))
-                continue
-            self.attempts += 1
-            target.metrics.attempts.inc()
-            target.in_flight += 1
-            try:
-                await self._attempt(target)
-            except UpstreamError as error:
-                target.failed(error)
-                target.metrics.failures[error.cause].inc()
-                if self.begun:
-                    await self.break_off(f"the backend {target.name} {error.detail}")
-                    return
-                failures.append((target, error))
-            else:
+            if await self._try(target):
                 return
-            finally:
-                target.in_flight -= 1
-        raise _all_failed(failures, self.headers())
+        # Nothing else is left: one request at a time may find out whether a backend is well again.
+        for target in [t for t in self.order if self._failures[t].cause == "open"]:
+            if await self._try(target, early=True):
+                return
+        retries = self._router.config.retries
+        for number in range(1, retries.rounds + 1):
+            again = [t for t in self.order if self._failures[t].cause in _WORTH_ANOTHER and not t.status.rests_seconds]
+            if not again:
+                break
+            await asyncio.sleep(backoff(retries, number))
+            for target in again:
+                if await self._try(target):
+                    return
+        raise _all_failed([(t, self._failures[t]) for t in self.order], self.headers())
+
+    async def _try(self, target: Target, *, early: bool = False) -> bool:
+        """Ask one backend, if it may be asked. Says whether the client's request is over; else `_failures` says why not."""
+        admitted = self._admitted(target, early)
+        if not admitted:
+            return False
+        self.attempts += 1
+        target.metrics.attempts.inc()
+        target.in_flight += 1
+        try:
+            await self._attempt(target, admitted)
+        except UpstreamError as error:
+            target.failed(error, admitted)
+            target.metrics.failures[error.cause].inc()
+            if self.begun:
+                await self.break_off(f"the backend {target.name} {error.detail}")
+                return True
+            self._failures[target] = error
+            self._worked = self._worked or error.cause not in _NOT_TAKEN_UP
+            return False
+        else:
+            return True
+        finally:
+            target.in_flight -= 1
+            if admitted != ORDINARY:
+                target.breaker.leave(admitted)
+
+    def _admitted(self, target: Target, early: bool) -> int:
+        """What the backend's breaker says, once its deadline, its own wish and the retry budget allow another attempt."""
+        status = target.status
+        why: UpstreamError | None = None
+        admitted = REFUSED
+        if self._loop.time() >= self._started + target.total:
+            why = UpstreamError("timeout", "was not asked: its total time is over")
+        elif not (status.cooldown.over and status.quota.over):
+            wait = status.rests_seconds
+            why = UpstreamError("rate_limit", f"asked to be left alone for {wait:.0f} s more", retry_after=wait)
+        elif not (admitted := target.breaker.admit(early=early)):
+            wait = target.breaker.wait_seconds
+            why = UpstreamError("open", "was not asked: it has failed too often of late", retry_after=wait)
+        elif self._worked:
+            if self._router.budget.take():
+                self._router.metrics.retried.inc()
+            else:
+                target.breaker.leave(admitted)
+                admitted = REFUSED
+                self._router.metrics.retry_refused.inc()
+                why = UpstreamError("full", "was not asked: the router's retry budget is used up")
+        if why is not None:
+            self._failures.setdefault(target, why)
+        return admitted
 
     async def break_off(self, why: str) -> None:
         """End a stream that cannot go on with an error event, and no `[DONE]`.
@@ -150,7 +209,7 @@ class Exchange:
             headers.append(CLOSE)
         return headers
 
-    async def _attempt(self, target: Target) -> None:
+    async def _attempt(self, target: Target, admitted: int) -> None:
         asked = self.asked
         self._tried = perf_counter()
         provider = target.provider
@@ -163,20 +222,20 @@ class Exchange:
                 answer = await provider.understand(asked, answer)
             target.check(answer)
             if _is_stream(answer):
-                await self._pass_stream(target, answer)
+                await self._pass_stream(target, answer, admitted)
             else:
-                await self._pass_whole(target, answer)
+                await self._pass_whole(target, answer, admitted)
         finally:
             answer.abort()
 
-    async def _pass_whole(self, target: Target, answer: Answer) -> None:
+    async def _pass_whole(self, target: Target, answer: Answer, admitted: int) -> None:
         body = await answer.read_up_to(HOLD_BYTES)
         headers = self._answer_headers(target, answer)
         if answer.pending:
             headers += [h for h in answer.headers if h[0] == b"content-length"]
         else:
             headers.append((b"content-length", b"%d" % len(body)))
-        self._begin(target, answer)
+        self._begin(target, answer, admitted)
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
         while answer.pending:
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
@@ -186,11 +245,11 @@ class Exchange:
             _count_tokens(target, body)
             self._time(target)
 
-    async def _pass_stream(self, target: Target, answer: Answer) -> None:
+    async def _pass_stream(self, target: Target, answer: Answer, admitted: int) -> None:
         chunk = await answer.read()
         if not chunk:
             raise UpstreamError("reset", "ended its stream before the first event")
-        self._begin(target, answer)
+        self._begin(target, answer, admitted)
         self.streaming = True
         headers = self._answer_headers(target, answer)
         send = self._send
@@ -208,14 +267,14 @@ class Exchange:
         await send({"type": "http.response.body", "body": held})
         self._time(target)
 
-    def _begin(self, target: Target, answer: Answer) -> None:
+    def _begin(self, target: Target, answer: Answer, admitted: int) -> None:
         """The first byte goes to the client: from here on there is no other backend."""
         self.begun = True
         self.status = answer.status
         self.target = target
         if answer.status < 400:
             now = perf_counter()
-            target.succeeded((now - self._tried) * 1000, answer)
+            target.succeeded((now - self._tried) * 1000, answer, admitted)
             target.metrics.first_byte[self.asked.task].observe(now - self._arrived)
 
     def _time(self, target: Target) -> None:
@@ -265,7 +324,7 @@ def _all_failed(failures: list[tuple[Target, UpstreamError]], headers: list[Head
     told = "; ".join(f"{target.name} {error.detail}" for target, error in failures)
     if not causes:
         return ApiError(400, f"No backend can do what is asked: {told}.", code="unsupported", headers=headers)
-    if causes <= {"full", "rate_limit"}:
+    if causes <= {"full", "rate_limit", "open"}:
         status, code = 503, "backends_busy"
     elif causes == {"timeout"}:
         status, code = 504, "backends_timed_out"
@@ -273,5 +332,5 @@ def _all_failed(failures: list[tuple[Target, UpstreamError]], headers: list[Head
         status, code = 502, "backends_failed"
     waits = [error.retry_after for _, error in failures if error.retry_after is not None]
     if waits:
-        headers = [*headers, (b"retry-after", b"%d" % min(waits))]
+        headers = [*headers, (b"retry-after", b"%d" % ceil(min(waits)))]
     return ApiError(status, f"No backend could answer: {told}.", kind="server_error", code=code, headers=headers)

@@ -32,6 +32,14 @@ class Metrics:
             registry=self._registry,
         )
         by_key = Counter("slipway_router_key_requests", "Requests by the name of the key.", ["key"], registry=self._registry)
+        retries = Counter(
+            "slipway_router_retries",
+            "Retries, and those that the retry budget refused, by outcome.",
+            ["outcome"],
+            registry=self._registry,
+        )
+        self.retried = retries.labels("made")
+        self.retry_refused = retries.labels("refused")
         self._keys = {k: by_key.labels(k) for k in ("anonymous", *(k.name for k in config.keys))}
 
     def answered(self, backend: str, model: str, task: str, code: int) -> None:
@@ -85,6 +93,13 @@ class Metrics:
         latency = Gauge(
             "slipway_router_backend_latency_seconds", "Moving average of the time to first byte.", ["backend"], registry=r
         )
+        breaker = Gauge("slipway_router_backend_breaker_open", "1 while the breaker is not closed.", ["backend"], registry=r)
+        rests = Gauge(
+            "slipway_router_backend_rests_seconds",
+            "How long the backend, or its quota, still asked to be left alone.",
+            ["backend"],
+            registry=r,
+        )
         made: dict[str, BackendMetrics] = {}
         for backend, status, in_flight in backends:
             name = backend.name
@@ -93,6 +108,8 @@ class Metrics:
             reachable.labels(name).set_function(partial(_reachable, status))
             errors.labels(name).set_function(partial(_error_rate, status))
             latency.labels(name).set_function(partial(_latency, status))
+            breaker.labels(name).set_function(partial(_breaker_open, status))
+            rests.labels(name).set_function(partial(_rests, status))
             made[name] = BackendMetrics(
                 attempts.labels(name),
                 {c: failures.labels(name, c) for c in Cause.__args__},
@@ -132,6 +149,14 @@ def _available(status: ProviderStatus) -> float:
 
 def _reachable(status: ProviderStatus) -> float:
     return float(bool(status.reachable))
+
+
+def _breaker_open(status: ProviderStatus) -> float:
+    return float(not status.breaker.closed)
+
+
+def _rests(status: ProviderStatus) -> float:
+    return status.rests_seconds
 
 
 def _error_rate(status: ProviderStatus) -> float:

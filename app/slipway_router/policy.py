@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
 
+from slipway_router.breaker import Breaker
 from slipway_router.config import Policy
+from slipway_router.retry import Cooldown
+from slipway_router.steadiness import BreakerSettings
 
 LATENCY_ALPHA = 0.3
 """Weight of the newest sample in the exponential moving average of the latency."""
@@ -56,6 +59,12 @@ class ProviderStatus:
     """Most tokens of prompt and answer together. None where the configuration does not tell."""
     reachable: bool | None = None
     """Whether it answers: by the last health probe, and by what requests saw since. None before the first."""
+    breaker: Breaker = field(default_factory=lambda: Breaker(BreakerSettings()), repr=False)
+    """Whether it may be asked after failures."""
+    cooldown: Cooldown = field(default_factory=Cooldown, repr=False)
+    """Until when it asked to be left alone."""
+    quota: Cooldown = field(default_factory=Cooldown, repr=False)
+    """Until when its rate limit is used up. One object for all backends that share it."""
     _measured: bool = field(default=False, repr=False)
     _aside_until: float = field(default=0.0, repr=False)
 
@@ -84,13 +93,20 @@ class ProviderStatus:
     def set_aside(self, seconds: float) -> None:
         """Prefer other backends for a while: this one answered that its rate limit is used up."""
         self.rate_limit_remaining = 0
-        self._aside_until = monotonic() + seconds
+        self._aside_until = max(self._aside_until, monotonic() + seconds)
 
     def usable(self, ctx: RoutingContext) -> bool:
-        """Available, not set aside, and with a context that holds the request, as far as that is known."""
+        """Available, not left alone, and with a context that holds the request, as far as that is known."""
         if not self.available or (self.context_tokens is not None and ctx.estimated_tokens > self.context_tokens):
             return False
-        return not self._aside_until or monotonic() >= self._aside_until
+        if self._aside_until and monotonic() < self._aside_until:
+            return False
+        return self.cooldown.over and self.quota.over and self.breaker.willing
+
+    @property
+    def rests_seconds(self) -> float:
+        """How long it, or its quota, still asked to be left alone."""
+        return max(self.cooldown.wait_seconds, self.quota.wait_seconds)
 
 
 Statuses = Mapping[str, ProviderStatus]

@@ -3,7 +3,12 @@
 import asyncio
 import random
 
+import orjson
+
 from slipway_router.answer import Answer, UpstreamError
+from slipway_router.breaker import REFUSED
+from slipway_router.config import Backend, Task
+from slipway_router.request import Asked, parse
 from slipway_router.router import Router
 from slipway_router.target import Target
 
@@ -40,22 +45,55 @@ async def _keep_probing(target: Target, period: float) -> None:
 
 
 async def probe(target: Target) -> None:
-    """Ask a backend for its models, and count the outcome like that of a request, but for its latency.
+    """Ask a backend for its models or, where its `health_check` says so, its model for one token; count the outcome.
 
-    Any answer below 500 shows a server that works, except one that our key is wrong or that its limit is used up; a server
-    without a list of models answers 404.
+    It counts like that of a request, but for its latency. To the list of models any answer below 500 shows a server that works,
+    except one that our key is wrong or that its limit is used up; a server without such a list answers 404. A backend that asked
+    to be left alone is, and one that answered requests since the last probe need not be asked for a token.
     """
+    if target.status.rests_seconds:
+        return
+    if target.backend.health_check == "models":
+        await _ask(target, None)
+    elif target.proven:
+        target.proven = False
+    else:
+        admitted = target.breaker.admit()
+        if admitted != REFUSED:
+            await _ask(target, admitted)
+            target.breaker.leave(admitted)
+
+
+async def _ask(target: Target, admitted: int | None) -> None:
+    """Probe by its list of models, or, with the breaker's leave, by a token."""
     answer: Answer | None = None
+    provider, now = target.provider, asyncio.get_running_loop().time()
     try:
-        if target.provider.prepares:
-            await target.provider.prepare()
-        answer = await target.pool.request(target.provider.probe(), b"", asyncio.get_running_loop().time() + LIMIT_SECONDS)
-        if answer.status != 404:
+        if provider.prepares:
+            await provider.prepare()
+        if admitted is None:
+            answer = await target.pool.request(provider.probe(), b"", now + LIMIT_SECONDS)
+            if answer.status != 404:
+                target.check(answer)
+        else:
+            asked = _one_token(target.backend)
+            head, body = provider.request(asked, b"health-check", b"")
+            answer = await target.pool.request(head, body, now + target.backend.timeouts.first_byte)
+            if provider.translates:
+                answer = await provider.understand(asked, answer)
             target.check(answer)
+            if answer.status >= 400:
+                raise UpstreamError("status", f"answered {answer.status} when asked for one token")
         await answer.read_up_to(MOST_BYTES)
-        target.probed(None, answer)
+        target.probed(None, answer, admitted)
     except UpstreamError as error:
-        target.probed(error, None)
+        target.probed(error, None, admitted)
     finally:
         if answer is not None:
             answer.abort()
+
+
+def _one_token(backend: Backend) -> Asked:
+    task: Task = "chat" if "chat" in backend.tasks else "completions"
+    content = {"messages": [{"role": "user", "content": "Hi"}]} if task == "chat" else {"prompt": "Hi"}
+    return parse(task, orjson.dumps({"model": backend.model, "max_tokens": 1, **content}))

@@ -1,13 +1,18 @@
 """What bounds retries: one budget for the whole router, a growing pause, and the time that a backend asked to be left alone."""
 
 import random
-from collections.abc import Callable
-from time import monotonic
+import re
+from collections.abc import Callable, Iterable
+from email.utils import parsedate_to_datetime
+from time import monotonic, time
 
+from slipway_router.asgi import Header
 from slipway_router.steadiness import Retries
 
 WINDOW_SECONDS = 10.0
 """Over which requests and retries are counted against each other."""
+
+_NUMBER = re.compile(rb"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 class RetryBudget:
@@ -54,6 +59,28 @@ def backoff(settings: Retries, round_number: int) -> float:
     """
     most = min(settings.backoff * 2 ** (round_number - 1), settings.most_backoff)
     return random.uniform(0, most)  # noqa: S311 -- no secret depends on it
+
+
+def told_seconds(headers: Iterable[Header]) -> float | None:
+    """How long an answer asks to be left alone; None where it does not.
+
+    `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), and OpenAI's `retry-after-ms`. The longer of both.
+    """
+    told: list[float] = []
+    for name, value in headers:
+        if name == b"retry-after":
+            told += [float(value)] if _NUMBER.fullmatch(value) else _until(value)
+        elif name == b"retry-after-ms" and _NUMBER.fullmatch(value):
+            told.append(float(value) / 1000)
+    return max(told, default=None)
+
+
+def _until(date: bytes) -> list[float]:
+    try:
+        then = parsedate_to_datetime(date.decode("latin-1"))
+    except ValueError:
+        return []
+    return [max(0.0, then.timestamp() - time())]
 
 
 class Cooldown:

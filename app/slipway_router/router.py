@@ -8,6 +8,7 @@ from slipway_router.config import AUTO, Config, ConfigError, Task
 from slipway_router.keys import Keys
 from slipway_router.metrics import Metrics
 from slipway_router.policy import Candidates
+from slipway_router.retry import Cooldown, RetryBudget
 from slipway_router.target import Target
 
 
@@ -28,7 +29,12 @@ class Router:
         self.config = config
         self.keys = Keys(config.keys, environ)
         self.metrics = Metrics(config)
-        self.targets = {b.name: Target(b, environ[b.api_key_env] if b.api_key_env else None) for b in config.backends}
+        self.budget = RetryBudget(config.retries)
+        quotas = {b.quota: Cooldown() for b in config.backends if b.quota is not None}
+        self.targets = {
+            b.name: Target(b, environ[b.api_key_env] if b.api_key_env else None, quotas.get(b.quota or ""))
+            for b in config.backends
+        }
         pairs = [(t.backend, t.status, lambda t=t: float(t.in_flight)) for t in self.targets.values()]
         for name, metrics in self.metrics.for_backends(pairs).items():
             self.targets[name].metrics = metrics
@@ -68,6 +74,8 @@ class Router:
                 "model": t.model,
                 "available": t.status.available,
                 "reachable": t.status.reachable,
+                "breaker": t.breaker.state,
+                "rests_seconds": round(t.status.rests_seconds, 1),
                 "error_rate": round(t.status.error_rate, 4),
                 "latency_ms": round(t.status.current_latency_ms, 1),
                 "in_flight": t.in_flight,

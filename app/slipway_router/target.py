@@ -4,19 +4,21 @@ import logging
 
 from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import Header
+from slipway_router.breaker import ORDINARY, Breaker
 from slipway_router.config import Backend, Task
 from slipway_router.metrics import BackendMetrics
 from slipway_router.policy import ProviderStatus
 from slipway_router.pool import Pool
 from slipway_router.providers.provider import PATHS
 from slipway_router.providers.registry import provider_for
+from slipway_router.retry import Cooldown, told_seconds
 
 TASKS: dict[str, Task] = {f"/v1{path}": task for task, path in PATHS.items()}
 """The paths of the data path."""
 RATE_LIMIT_SECONDS = 1.0
-"""How long a backend is set aside whose 429 does not tell."""
-MOST_RATE_LIMIT_SECONDS = 60.0
-"""Longest time that a 429 sets a backend aside, whatever it asks for: a mistaken header must not cost an hour."""
+"""How long other backends are preferred to one whose 429 does not tell."""
+MOST_RETRY_AFTER_SECONDS = 86400.0
+"""Longest `Retry-After` that is believed: daily quotas tell up to a day."""
 
 # Busy, out of quota, without such a path or model, or unable to say what is asked in its API: that the others should be asked is
 # no reason to trust it less. One client that can provoke an answer must not be able to take a backend from all others.
@@ -34,23 +36,31 @@ class Target:
     metrics: BackendMetrics
     """Set by the router, once all backends are there."""
 
-    def __init__(self, backend: Backend, key: str | None) -> None:
+    def __init__(self, backend: Backend, key: str | None, quota: Cooldown | None = None) -> None:
         """
         Args:
             backend: What the configuration says of it.
             key: The key that it wants.
+            quota: Of the rate limit that it shares with others. None: it has its own.
         """
         self.backend = backend
         self.name = backend.name
         self.model = backend.model
         self.total = backend.timeouts.total
         self.status = ProviderStatus(
-            backend.name, cost_per_1k_tokens=backend.cost_per_1k_tokens, context_tokens=backend.context_tokens
+            backend.name,
+            cost_per_1k_tokens=backend.cost_per_1k_tokens,
+            context_tokens=backend.context_tokens,
+            breaker=Breaker(backend.breaker),
+            quota=quota or Cooldown(),
         )
+        self.breaker = self.status.breaker
         self.pool = Pool(backend.url, backend.timeouts, backend.max_connections)
         self.in_flight = 0
         self.reached = False
         """Whether it ever gave a good answer."""
+        self.proven = False
+        """Whether its model answered since the last probe that wanted to know."""
         self.provider = provider_for(backend, key)
         """How its API is spoken."""
         self.headers: list[Header] = [(b"x-slipway-backend", backend.name.encode())]
@@ -66,11 +76,23 @@ class Target:
         code = answer.status
         if code < 400 or (code < 500 and code not in _REFUSALS):
             return
-        after = _retry_after(answer)
+        after = told_seconds(answer.headers)
         raise UpstreamError(_REFUSALS.get(code, "status"), f"answered {code}", retry_after=after)
 
-    def succeeded(self, latency_ms: float | None, answer: Answer) -> None:
-        """Take in a good answer."""
+    def succeeded(self, latency_ms: float | None, answer: Answer, admitted: int | None = None) -> None:
+        """Take in a good answer.
+
+        Args:
+            latency_ms: Time to the first byte; None where nothing was inferred.
+            answer: For its headers.
+            admitted: What the breaker said. None where the answer says nothing of the model.
+        """
+        if admitted is not None:
+            self.proven = True
+            was_closed = self.breaker.closed
+            self.breaker.succeeded(admitted)
+            if not was_closed and self.breaker.closed:
+                self._tell_breaker("answers again")
         was = self.status.available
         self.status.update(latency_ms, success=True)
         self.status.reachable = self.reached = True
@@ -79,43 +101,63 @@ class Target:
                 self.status.rate_limit_remaining = int(value)
         self._tell(was, "answers again")
 
-    def failed(self, error: UpstreamError) -> None:
-        """Take in a failure, as far as it is one of the backend."""
+    def failed(self, error: UpstreamError, admitted: int | None = ORDINARY) -> None:
+        """Take in a failure, as far as it is one of the backend.
+
+        Args:
+            error: What happened.
+            admitted: What the breaker said. None where the failure does not count for it.
+        """
+        after = min(error.retry_after or 0.0, MOST_RETRY_AFTER_SECONDS)
         if error.cause == "rate_limit":
-            self.status.set_aside(min(error.retry_after or RATE_LIMIT_SECONDS, MOST_RATE_LIMIT_SECONDS))
+            self.status.set_aside(after or RATE_LIMIT_SECONDS)
+            self.status.quota.rest(after)
+        elif after:
+            self.status.cooldown.rest(after)
         if error.cause in _NO_FAULT:
             return
+        if admitted is not None:
+            closed = self.breaker.closed
+            self.breaker.failed(admitted)
+            if closed and not self.breaker.closed:
+                self._tell_breaker(error.detail)
         was = self.status.available
         self.status.update(None, success=False)
         if error.cause in _UNREACHED:
             self.status.reachable = False
         self._tell(was, error.detail)
 
-    def probed(self, error: UpstreamError | None, answer: Answer | None) -> None:
+    def probed(self, error: UpstreamError | None, answer: Answer | None, admitted: int | None = None) -> None:
         """Take in the outcome of a health probe: a success or a failure like that of a request, with two exceptions.
 
         Failed probes alone take the error rate no further than to where the backend is unavailable, or an hour's outage would
         take as many successes to forget as ten minutes'. And before a backend was ever reached its failures do not stay: a model
         server that loads weights for minutes has not failed.
+
+        Args:
+            error: What went wrong, or None.
+            answer: Where nothing did.
+            admitted: What the breaker said to a probe that asks the model itself. Others close no breaker; but one that reaches
+                a backend again which was out of reach lets a request try it at once.
         """
         if error is not None:
+            counts = admitted if admitted is not None else ORDINARY
             if self.status.available or error.cause in _NO_FAULT:
-                self.failed(error)
+                self.failed(error, counts if self.reached else None)
+            elif admitted is not None:
+                self.breaker.failed(admitted)
             self.status.reachable = error.cause in ("full", "rate_limit")
         elif answer is not None:
+            if self.status.reachable is False:
+                self.breaker.hurry()
             if not self.reached:
                 self.status.forget_errors()
-            self.succeeded(None, answer)
+            self.succeeded(None, answer, admitted)
+
+    def _tell_breaker(self, why: str) -> None:
+        logger.warning("backend %s: breaker %s: it %s", self.name, self.breaker.state, why)
 
     def _tell(self, was: bool, why: str) -> None:
         if self.status.available != was:
             state = "available" if self.status.available else "unavailable"
             logger.warning("backend %s is %s now: it %s", self.name, state, why)
-
-
-def _retry_after(answer: Answer) -> float | None:
-    """Seconds of a `Retry-After` header. Its other form, a date, is not used by model servers and vendors."""
-    for name, value in answer.headers:
-        if name == b"retry-after" and value.isdigit() and len(value) <= 6:
-            return float(value)
-    return None

@@ -45,6 +45,34 @@ def test_every_fault_is_told_at_once_with_its_path() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("backend", "settings", "path", "said"),
+    [
+        ({"quota": "a b"}, {}, "backends[0].quota", "give letters"),
+        ({"breaker": {"failures": 9, "window": 5}}, {}, "backends[0].breaker", "9 failures among 5 outcomes"),
+        ({"tasks": ["embeddings"], "health_check": "completion"}, {}, "backends[0].health_check", "give 'models'"),
+        ({}, {"retries": {"rounds": 9}}, "retries.rounds", "less than or equal to 5"),
+        (
+            {"timeouts": {"connect": 1, "first_byte": 29, "total": 70}},
+            {"retries": {"rounds": 2}},
+            "retries.rounds",
+            "is 2: 3 x (connect 1 s + first_byte 29 s) = 90 s, but backends[0].timeouts.total is 70 s; give at most 1",
+        ),
+    ],
+)
+def test_what_cannot_keep_steady_is_refused(backend: dict[str, Any], settings: dict[str, Any], path: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        Config.parse({"backends": [{**WELL, **backend}], **settings})
+    [(where, why)] = refused.value.faults
+    assert where == path
+    assert said in why
+
+
+def test_rounds_that_fit_the_deadline_are_taken() -> None:
+    timeouts = {"connect": 1, "first_byte": 29, "total": 90}
+    assert Config.parse({"backends": [{**WELL, "timeouts": timeouts}], "retries": {"rounds": 2}}).retries.rounds == 2
+
+
 def test_a_file_is_read_as_yaml_or_json(tmp_path: Path) -> None:
     for text in (
         "backends: [{name: a, url: 'http://h/v1', model: m}]",

@@ -116,7 +116,7 @@ async def test_when_every_backend_fails_the_causes_are_told(behaviour: Behaviour
     assert (answer.status_code, error["code"], error["type"]) == (status, code, "server_error")
     assert said in error["message"]
     assert "it is me" not in error["message"]
-    assert answer.headers["x-slipway-attempts"] == "2"
+    assert answer.headers["x-slipway-attempts"] == ("4" if code == "backends_failed" else "2")
     assert answer.headers.get("retry-after") == ("7" if code == "backends_busy" else None)
     assert f'slipway_router_requests_total{{backend="none",code="{status}",model="none",task="chat"}} 1.0' in metrics
 
@@ -259,3 +259,119 @@ async def test_stopping_cuts_a_stream_with_an_error_event() -> None:
         refused = await waiting
     assert b"the router stops" in parts[-1]
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "draining")
+
+
+async def test_a_backend_whose_breaker_is_open_is_not_asked() -> None:
+    settings = {"failures": 3, "window": 5, "open_seconds": 60}
+    async with (
+        upstream(fake.failing()) as bad,
+        upstream() as well,
+        serving(backend(bad, breaker=settings), backend(well, "two"), policy={"max_error_rate": 1}) as served,
+    ):
+        attempts = [(await served.chat()).headers["x-slipway-attempts"] for _ in range(6)]
+        assert attempts == ["2"] * 3 + ["1"] * 3
+        await well.stop()
+        refused = await served.chat(model="one")
+        metrics = (await served.client.get("/metrics")).text
+    assert len(bad.posts) == 4
+    assert (refused.status_code, refused.headers["x-slipway-attempts"]) == (502, "1")
+    assert 'slipway_router_backend_breaker_open{backend="one"} 1.0' in metrics
+
+
+async def test_an_open_breaker_lets_one_request_at_a_time_try_when_nothing_else_is_left() -> None:
+    async with upstream(fake.hang) as up, serving(backend(up, breaker={"failures": 1, "open_seconds": 60})) as served:
+        served.router.targets["one"].breaker.failed()
+        trial = asyncio.create_task(served.chat())
+        await up.asked()
+        refused = await served.chat()
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "backends_busy")
+        assert "failed too often" in refused.json()["error"]["message"]
+        assert len(up.posts) == 1
+        trial.cancel()
+        await asyncio.wait_for(up.gone.wait(), 2)
+        up.behaviour = fake.whole()
+        assert (await served.chat()).status_code == 200
+        assert served.router.targets["one"].breaker.closed
+
+
+async def test_a_clients_own_mistakes_never_open_a_breaker() -> None:
+    async with (
+        upstream(fake.failing("400 Bad Request")) as up,
+        serving(backend(up, breaker={"failures": 1, "window": 1})) as served,
+    ):
+        for status in ("400 Bad Request", "413 Content Too Large", "422 Unprocessable Content", "404 Not Found", "429 Slow Down"):
+            up.behaviour = fake.failing(status)
+            await served.chat()
+            assert served.router.targets["one"].breaker.closed
+
+
+async def test_a_rate_limit_cools_every_backend_of_its_quota_for_the_longest_time_told() -> None:
+    async with (
+        upstream(fake.failing("429 Too Many Requests", "Retry-After: 60")) as first,
+        upstream() as second,
+        upstream() as third,
+        serving(backend(first, quota="account"), backend(second, "two", quota="account"), backend(third, "three")) as served,
+    ):
+        assert (await served.chat()).headers["x-slipway-backend"] == "three"
+        first.behaviour = fake.failing("429 Too Many Requests", "Retry-After: 1")
+        assert (await served.chat()).headers["x-slipway-attempts"] == "1"
+        refused = [await served.chat(model=m) for m in ("one", "two")]
+        state = {b["name"]: b["rests_seconds"] for b in (await served.client.get("/ready")).json()["backends"]}
+    assert (len(first.posts), second.posts) == (1, [])
+    assert [(r.status_code, r.json()["error"]["code"]) for r in refused] == [(503, "backends_busy")] * 2
+    assert all(55 < int(r.headers["retry-after"]) <= 60 for r in refused)
+    assert 55 < state["two"] == state["one"] <= 60
+    assert state["three"] == 0
+
+
+async def test_a_503_with_retry_after_cools_its_backend_alone() -> None:
+    async with (
+        upstream(fake.failing("503 Service Unavailable", "Retry-After: 60")) as first,
+        upstream() as second,
+        serving(backend(first, quota="a"), backend(second, "two", quota="a")) as served,
+    ):
+        attempts = [(await served.chat()).headers["x-slipway-attempts"] for _ in range(3)]
+    assert (attempts, len(first.posts)) == (["2", "1", "1"], 1)
+
+
+async def test_when_all_have_failed_they_are_asked_once_more() -> None:
+    async def once(out: fake.Exit) -> None:
+        await (fake.failing() if len(up.posts) == 1 else fake.whole())(out)
+
+    async with upstream(once) as up, serving(backend(up)) as served:
+        answer = await served.chat()
+        metrics = (await served.client.get("/metrics")).text
+    assert (answer.status_code, answer.headers["x-slipway-attempts"]) == (200, "2")
+    assert 'slipway_router_retries_total{outcome="made"} 1.0' in metrics
+
+
+async def test_a_time_out_is_not_tried_again() -> None:
+    async with upstream(fake.hang) as up, serving(backend(up, timeouts=QUICK)) as served:
+        assert (await served.chat()).status_code == 504
+    assert len(up.posts) == 1
+
+
+async def test_retries_end_with_their_budget() -> None:
+    none = {"ratio": 0, "per_second": 0}
+    async with (
+        upstream(fake.failing()) as bad,
+        upstream() as well,
+        serving(backend(bad), backend(well, "two"), retries=none) as served,
+    ):
+        refused = await served.chat()
+        metrics = (await served.client.get("/metrics")).text
+        assert served.router.targets["two"].breaker.closed
+    assert (refused.status_code, well.posts) == (502, [])
+    assert "retry budget is used up" in refused.json()["error"]["message"]
+    assert 'slipway_router_retries_total{outcome="refused"} 3.0' in metrics
+
+
+async def test_going_past_a_backend_that_took_nothing_up_is_no_retry() -> None:
+    none = {"ratio": 0, "per_second": 0}
+    async with (
+        upstream(fake.failing("429 Too Many Requests")) as busy,
+        upstream() as well,
+        serving(backend(refusing()), backend(busy, "two"), backend(well, "three"), retries=none) as served,
+    ):
+        answer = await served.chat()
+    assert (answer.status_code, answer.headers["x-slipway-attempts"]) == (200, "3")

@@ -81,6 +81,71 @@ async def test_one_that_failed_in_service_comes_back_slowly() -> None:
     assert (target.status.available, target.status.error_rate) == (True, pytest.approx(0.49))
 
 
+async def test_a_health_check_can_ask_the_model_for_a_token() -> None:
+    async with upstream(fake.failing()) as up:
+        router = router_for(backend(up, health_check="completion", breaker={"failures": 2}))
+        target = router.targets["one"]
+        target.reached = True
+        for _ in range(3):
+            await probe(target)
+        assert [(g.method, g.path, g.json["model"], g.json["max_tokens"]) for g in up.got] == [
+            ("POST", "/v1/chat/completions", "mock", 1)
+        ] * 2
+        assert (target.breaker.state, target.status.error_rate) == ("open", pytest.approx(0.2))
+        up.behaviour = fake.whole()
+        target.breaker.hurry()
+        await probe(target)
+        assert (target.breaker.state, target.status.current_latency_ms) == ("closed", 0)
+        await probe(target)
+        assert len(up.got) == 3
+        await probe(target)
+        router.close()
+    assert len(up.got) == 4
+
+
+async def test_a_models_400_is_a_failed_health_check() -> None:
+    async with upstream(fake.failing("400 Bad Request")) as up:
+        router = router_for(backend(up, health_check="completion", tasks=["completions"]))
+        await probe(router.targets["one"])
+        router.close()
+    assert up.got[0].path == "/v1/completions"
+    assert router.targets["one"].status.reachable is False
+
+
+async def test_a_backend_that_asked_to_be_left_alone_is_not_probed() -> None:
+    async with upstream() as up:
+        router = router_for(backend(up))
+        router.targets["one"].status.quota.rest(60)
+        await probe(router.targets["one"])
+        router.close()
+    assert up.got == []
+
+
+async def test_a_backend_that_is_reached_again_is_tried_at_once() -> None:
+    async with upstream() as up:
+        router = router_for(backend(up, breaker={"failures": 1}))
+        target = router.targets["one"]
+        await probe(target)
+        up.models = fake.reset
+        await probe(target)
+        assert (target.breaker.state, target.breaker.willing) == ("open", False)
+        up.models = fake.models()
+        await probe(target)
+        assert (target.breaker.state, target.breaker.willing) == ("open", True)
+        router.close()
+
+
+async def test_a_list_of_models_says_nothing_of_a_model_that_fails() -> None:
+    async with upstream() as up:
+        router = router_for(backend(up, breaker={"failures": 1}))
+        target = router.targets["one"]
+        await probe(target)
+        target.breaker.failed()
+        await probe(target)
+        assert (target.breaker.state, target.breaker.willing) == ("open", False)
+        router.close()
+
+
 async def test_probes_go_on_by_themselves() -> None:
     async with upstream() as up, upstream() as other:
         router = router_for(backend(up), backend(other, "two"))

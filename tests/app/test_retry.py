@@ -1,9 +1,13 @@
 """The retry budget, the pause between rounds, and cooling down."""
 
+from email.utils import formatdate
+from time import time
+
 import pytest
 from tests.app.test_breaker import Clock
 
-from slipway_router.retry import Cooldown, RetryBudget, backoff
+from slipway_router.asgi import Header
+from slipway_router.retry import Cooldown, RetryBudget, backoff, told_seconds
 from slipway_router.steadiness import Retries
 
 
@@ -64,3 +68,26 @@ def test_the_longest_time_told_counts() -> None:
     assert cooldown.wait_seconds == pytest.approx(1)
     clock.now += 1
     assert cooldown.over
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ([(b"retry-after", b"7")], 7),
+        ([(b"retry-after", b"0.5"), (b"retry-after-ms", b"1500")], 1.5),
+        ([(b"retry-after", formatdate(time() - 60, usegmt=True).encode())], 0),
+        ([(b"retry-after", b"soon")], None),
+        ([(b"retry-after", b"-3")], None),
+        ([(b"retry-after", b"\xff")], None),
+        ([(b"retry-after-ms", b"9" * 400)], None),
+        ([(b"content-type", b"7")], None),
+    ],
+)
+def test_how_long_an_answer_asks_to_be_left_alone(headers: list[Header], seconds: float | None) -> None:
+    assert told_seconds(headers) == seconds
+
+
+def test_it_may_ask_with_a_date() -> None:
+    told = told_seconds([(b"retry-after", formatdate(time() + 100, usegmt=True).encode())])
+    assert told is not None
+    assert 95 < told <= 100
