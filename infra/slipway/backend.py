@@ -46,9 +46,11 @@ class Backend(TypedDict):
     model: str
     """The model's name at the backend."""
     protocol: NotRequired[str]
-    """What it speaks: 'openai' or 'azure'. Default 'openai'."""
+    """What it speaks: 'openai', 'azure' or 'anthropic' (the task 'chat' only). Default 'openai'."""
     api_version: NotRequired[str]
-    """Version of the vendor's API, with 'azure'. Default '2024-10-21'."""
+    """Version of the vendor's API, with 'azure' (default '2024-10-21') and 'anthropic' (default '2023-06-01') only."""
+    default_max_tokens: NotRequired[int]
+    """Most tokens of an answer where the client does not say, with 'anthropic' only. Default 4096."""
     serves: NotRequired[Sequence[str]]
     """More model names that clients may ask for here."""
     tasks: NotRequired[Sequence[str]]
@@ -129,8 +131,12 @@ _VENDORS: Mapping[str, Mapping[str, Any]] = {
     },
     # Its address is the resource's own: give `url`.
     "azure": {"protocol": "azure", "api_key_env": "AZURE_OPENAI_API_KEY", "tasks": ["chat", "completions", "embeddings"]},
-    # Anthropic's own OpenAI-compatible address; its Messages API is a protocol of its own.
-    "anthropic": {"url": "https://api.anthropic.com/v1", "api_key_env": "ANTHROPIC_API_KEY", "tasks": ["chat"]},
+    "anthropic": {
+        "url": "https://api.anthropic.com/v1",
+        "protocol": "anthropic",
+        "api_key_env": "ANTHROPIC_API_KEY",
+        "tasks": ["chat"],
+    },
 }
 
 

@@ -18,3 +18,7 @@ def provider_for(backend: Backend, key: str | None) -> Provider:
             from slipway_router.providers.azure import Azure
 
             return Azure(backend, key)
+        case "anthropic":
+            from slipway_router.providers.anthropic import Anthropic
+
+            return Anthropic(backend, key)

@@ -1,0 +1,59 @@
+"""Anthropic's Messages API: a chat completion is said in it, and its answer is said as a chat completion."""
+
+import orjson
+
+from slipway_router.answer import Answer, UpstreamError
+from slipway_router.asgi import Header
+from slipway_router.config import Task
+from slipway_router.providers.anthropic_answer import CompletionStream, to_completion, to_error
+from slipway_router.providers.anthropic_request import to_messages
+from slipway_router.providers.provider import Provider
+from slipway_router.providers.shapes import an_object
+from slipway_router.providers.translated import Stream, Whole, is_stream, read_whole
+from slipway_router.request import Asked
+
+API_VERSION = "2023-06-01"
+_PASSED_ON = {
+    b"request-id": b"request-id",
+    b"retry-after": b"retry-after",
+    b"anthropic-ratelimit-requests-limit": b"x-ratelimit-limit-requests",
+    b"anthropic-ratelimit-requests-remaining": b"x-ratelimit-remaining-requests",
+    b"anthropic-ratelimit-tokens-limit": b"x-ratelimit-limit-tokens",
+    b"anthropic-ratelimit-tokens-remaining": b"x-ratelimit-remaining-tokens",
+}
+"""Headers, and their names at OpenAI."""
+
+
+class Anthropic(Provider):
+    """`url` is the address with its version, such as `https://api.anthropic.com/v1`."""
+
+    translates = True
+
+    def headers(self, key: str | None) -> dict[str, str]:
+        version = {"anthropic-version": self.backend.api_version or API_VERSION}
+        return version if key is None else {"x-api-key": key, **version}
+
+    def path(self, task: Task) -> str:  # noqa: ARG002 -- it has one
+        return f"{self._base}/messages"
+
+    def body(self, asked: Asked) -> bytes:
+        body, faults = to_messages(asked.fields, self.model, self.backend.default_max_tokens)
+        if faults:
+            told = "; ".join(f"'{path}' {reason}" for path, reason in faults)
+            raise UpstreamError("unsupported", f"has Anthropic's Messages API, where {told}")
+        try:
+            return orjson.dumps(body)
+        except orjson.JSONEncodeError:
+            raise UpstreamError("unsupported", "takes at most 254 levels of nesting") from None
+
+    async def understand(self, asked: Asked, answer: Answer) -> Answer:
+        headers: list[Header] = [(_PASSED_ON[name], value) for name, value in answer.headers if name in _PASSED_ON]
+        if answer.status == 200 and asked.stream:
+            if not is_stream(answer):
+                raise UpstreamError("protocol", "answered a streamed request without a stream")
+            options = an_object(asked.fields.get("stream_options"))
+            return Stream(answer, headers, CompletionStream(include_usage=options.get("include_usage") is True))
+        body = await read_whole(answer)
+        if answer.status == 200:
+            return Whole(200, headers, to_completion(body))
+        return Whole(answer.status, headers, to_error(answer.status, body))
