@@ -28,6 +28,9 @@ HOST_BASE_GIB = 4
 HOST_PER_GPU_GIB = 4
 """Host memory of one GPU's worker: CUDA context, pinned buffers, compiled kernels."""
 
+COMPILED_GIB = 10
+"""Volume for what an engine compiles: kernels and graphs."""
+
 KV_BYTES_PER_TOKEN = 131_072
 """For a model of unknown shape: key-value cache of one token of Llama 3 8B, 2 x 32 layers x 8 heads x 128 x 2 bytes
 ("The Llama 3 Herd of Models", table 3)."""
@@ -175,4 +178,4 @@ def cpu_memory_gib(weights: Weights, context_tokens: int, parallel: int, kv_byte
 
 def cache_gib(weights: Weights) -> int:
     """Volume for a model's cache, in GiB: twice the weights, for a new revision beside the old, and 10 for compiled kernels."""
-    return math.ceil(2 * weights.gib) + 10
+    return math.ceil(2 * weights.gib) + COMPILED_GIB

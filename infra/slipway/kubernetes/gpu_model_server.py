@@ -1,5 +1,6 @@
 """A model served on GPUs of one's own, or on CPUs: one StatefulSet with all that it needs."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pulumi
@@ -10,12 +11,13 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.disruption import budget
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
 from slipway.kubernetes.gpu_model_server_explain import explain
+from slipway.kubernetes.gpu_model_server_pod import shared_claim
 from slipway.kubernetes.gpu_model_server_set import stateful_set
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
 from slipway.kubernetes.model_engine import PORT
 from slipway.kubernetes.model_scaling import API_VERSION
 from slipway.kubernetes.names import version_label
-from slipway.kubernetes.network import anywhere, isolate
+from slipway.kubernetes.network import isolate
 
 COMPONENT = "model-server"
 """Value of the label `app.kubernetes.io/name` of its pods."""
@@ -56,7 +58,7 @@ class GpuModelServer(pulumi.ComponentResource):
         self._pods = restricted.selector(COMPONENT, name)
         labels = {**restricted.labels(COMPONENT, name), **version_label(settings.image)}
 
-        def meta(object_name: str, annotations: dict[str, str] | None = None) -> k8s.meta.v1.ObjectMetaArgsDict:
+        def meta(object_name: str, annotations: Mapping[str, pulumi.Input[str]] | None = None) -> k8s.meta.v1.ObjectMetaArgsDict:
             made: k8s.meta.v1.ObjectMetaArgsDict = {"name": object_name, "namespace": settings.namespace, "labels": labels}
             return {**made, "annotations": annotations} if annotations else made
 
@@ -75,15 +77,15 @@ class GpuModelServer(pulumi.ComponentResource):
         )
         account = k8s.core.v1.ServiceAccount(
             f"{name}-account",
-            metadata=meta(f"{name}-account"),
+            metadata=meta(f"{name}-account", settings.account_annotations),
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        policy_spec = isolate(self._pods, PORT, settings.ingress, anywhere(settings.server.hub_port))
+        policy_spec = isolate(self._pods, PORT, settings.ingress, settings.egress)
         policy = k8s.networking.v1.NetworkPolicy(
             f"{name}-network",
             metadata=meta(f"{name}-network"),
-            spec={**policy_spec, "egress": []} if settings.server.offline else policy_spec,
+            spec=policy_spec if settings.egress else {**policy_spec, "egress": []},
             opts=pulumi.ResourceOptions(parent=self),
         )
         before: list[pulumi.Resource] = [headless, account, policy]
@@ -99,6 +101,15 @@ class GpuModelServer(pulumi.ComponentResource):
             before.append(secret)
         elif settings.hub_token_secret is not None:
             token = (settings.hub_token_secret["name"], settings.hub_token_secret["key"])
+        if settings.source and settings.source.shared_volume:
+            before.append(
+                k8s.core.v1.PersistentVolumeClaim(
+                    f"{name}-weights",
+                    metadata=meta(f"{name}-weights", _NO_WAIT),
+                    spec=shared_claim(settings, settings.source.shared_volume),
+                    opts=pulumi.ResourceOptions(parent=self, retain_on_delete=settings.keep_cache),
+                )
+            )
         if settings.most_replicas > 1:
             k8s.policy.v1.PodDisruptionBudget(
                 f"{name}-pdb",

@@ -11,6 +11,7 @@ from slipway.kubernetes.model_engine import ModelEngine
 from slipway.kubernetes.model_scaling import ModelScaling
 from slipway.kubernetes.network import Peer
 from slipway.kubernetes.quantity import ComputeResources
+from slipway.kubernetes.weights_source import WeightsArgs
 from slipway.sizing import Dtype, KvCacheDtype
 
 
@@ -51,7 +52,10 @@ class GpuModelServerArgs(TypedDict):
     image: NotRequired[pulumi.Input[str]]
     """Image of the engine, by version or digest. Default: the engine's official one, pinned by version."""
     revision: NotRequired[str]
-    """Git revision of the weights, best a commit. Default: the newest at each download."""
+    """Git revision of the weights, best a commit. Default: the newest at each download. Excludes `weights`."""
+    weights: NotRequired[WeightsArgs]
+    """Where the weights come from: the hub at one commit, a bucket, an image or a volume. They are there and checked before the
+    server starts, which then needs no network. Default: the engine fetches `model` from the hub. GPUs only."""
     served_name: NotRequired[str]
     """The model's name in the API. Default: `model`."""
     tasks: NotRequired[Sequence[str]]
@@ -116,6 +120,9 @@ class GpuModelServerArgs(TypedDict):
     allow_from: NotRequired[Sequence[Peer]]
     """Who may connect, beside `prometheus`. Default: the pods that this library runs in the same namespace, routers among them.
     `[]`: nobody."""
+    service_account_annotations: NotRequired[Mapping[str, pulumi.Input[str]]]
+    """Annotations of the pods' ServiceAccount, by which a cloud gives it an identity, such as `eks.amazonaws.com/role-arn` or
+    `iam.gke.io/gcp-service-account`: for weights from a bucket. Default none."""
     prometheus: NotRequired[Peer]
     """Which Prometheus may connect, to read metrics. Default: pods labelled `app.kubernetes.io/name: prometheus` in the
     namespace `monitoring`."""

@@ -11,6 +11,7 @@ from slipway.args import Faults, known
 from slipway.kubernetes import names
 from slipway.kubernetes.model_engine import Engine, ModelEngine
 from slipway.kubernetes.network import Peer, check_peer
+from slipway.kubernetes.weights_source import WeightsSource
 
 NAME_LENGTH = 45
 """Kubernetes makes a label, 63 characters at most, of a StatefulSet's name, here with '-server', and 11 more characters."""
@@ -22,7 +23,18 @@ _WORD = re.compile(r"[^\s-]\S*")
 _PATH = re.compile(r"/\S+")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
-_INPUTS = frozenset({"namespace", "image", "storage_class", "hub_token", "hub_token_secret", "allow_from", "prometheus"})
+_INPUTS = frozenset(
+    {
+        "namespace",
+        "image",
+        "storage_class",
+        "hub_token",
+        "hub_token_secret",
+        "allow_from",
+        "prometheus",
+        "service_account_annotations",
+    }
+)
 
 
 def only_plain(value: object, path: str, faults: Faults) -> None:
@@ -149,6 +161,24 @@ def check_keys(given: dict[str, Any], faults: Faults) -> None:
         for key in ("hub_token", "hub_token_secret", "download_mb_per_second"):
             if key in given:
                 faults.add(key, "does nothing with 'offline'; leave one of them out")
+
+
+def check_source(source: WeightsSource | None, given: dict[str, Any], faults: Faults) -> None:
+    """Refuse what means nothing where the weights come from elsewhere than by the engine."""
+    if source is None:
+        return
+    for key, reason in {
+        "revision": "goes with weights that the engine fetches; 'weights.uri' names the version already",
+        "offline": "follows from 'weights': the server itself never connects anywhere; leave it out",
+    }.items():
+        if key in given:
+            faults.add(key, reason)
+    if source.scheme != "hf":
+        for key in ("hub_token", "hub_token_secret", "hub_endpoint"):
+            if key in given:
+                faults.add(key, f"does nothing with weights from {source.scheme}://; leave it out")
+    if not source.loads and "download_mb_per_second" in given:
+        faults.add("download_mb_per_second", f"does nothing with weights from {source.scheme}://; leave it out")
 
 
 def _listed(given: dict[str, Any], key: str) -> Sequence[object]:

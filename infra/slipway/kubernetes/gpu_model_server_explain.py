@@ -16,6 +16,10 @@ def explain(settings: GpuModelServerSettings) -> str:
             lines.append(f"  that is {memory.tokens // server.context_tokens:,} requests of {server.context_tokens:,} tokens")
     else:
         lines.append(f"memory: {settings.limits.get('memory')} for weights of {server.weights.gib:.1f} GiB and their cache")
+    if source := settings.source:
+        how = "mounted" if not source.loads else "loaded once, for all" if source.shared_volume else "loaded by each server"
+        pinned = f", pinned by {source.version}" if source.version else ""
+        lines.append(f"weights: {source.scheme}://{source.place}{pinned}, {how}, at {source.target}")
     lines += [
         f"start: {settings.startup_words}, beside {IMAGE_AND_NODE_SECONDS} s for a node and the image",
         (

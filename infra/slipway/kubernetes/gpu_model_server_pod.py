@@ -1,5 +1,6 @@
 """The pod of a model server and the volume that goes with it."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pulumi
@@ -9,15 +10,22 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.disruption import spread
 from slipway.kubernetes.gpu_model_server_args import GpuToleration
 from slipway.kubernetes.gpu_model_server_settings import STARTUP_PERIOD_SECONDS, GpuModelServerSettings
+from slipway.kubernetes.loaders import script
 from slipway.kubernetes.model_engine import CACHE, PORT, EngineContainer
+from slipway.kubernetes.weights_source import BUCKET_IMAGE, MOUNT, SharedVolume
 
 CACHE_VOLUME = "model-cache"
+WEIGHTS_VOLUME = "weights"
 TOKEN_ENV = "HF_TOKEN"  # noqa: S105 -- the name of a variable
 TMP_GIB = 4
 
 
 def pod(
-    settings: GpuModelServerSettings, pods: Mapping[str, str], account: str, token: tuple[pulumi.Input[str], str] | None
+    settings: GpuModelServerSettings,
+    pods: Mapping[str, str],
+    account: str,
+    claim_name: str,
+    token: tuple[pulumi.Input[str], str] | None,
 ) -> k8s.core.v1.PodSpecArgsDict:
     """The pod's specification.
 
@@ -25,12 +33,13 @@ def pod(
         settings: What was decided.
         pods: Labels that select the pods of this server.
         account: Name of the ServiceAccount.
+        claim_name: Name of the claim of the volume that all replicas share, where they do.
         token: Name of the Secret with the hub's token, and the key within it.
     """
     parts = settings.engine.container(settings.server)
-    loader = _loader(settings, parts, token)
+    loader = _loader(settings, parts, token) or _source_loader(settings, token)
     # Only who downloads gets the token.
-    server_token = None if loader else token
+    server_token = None if loader or settings.source else token
     spec: k8s.core.v1.PodSpecArgsDict = {
         "service_account_name": account,
         "automount_service_account_token": False,
@@ -45,6 +54,7 @@ def pod(
         "volumes": [
             {"name": "shm", "empty_dir": {"medium": "Memory", "size_limit": f"{settings.shm_gib}Gi"}},
             {"name": "tmp", "empty_dir": {"size_limit": f"{TMP_GIB}Gi"}},
+            *_weights_volume(settings, claim_name),
         ],
     }
     if loader:
@@ -61,6 +71,16 @@ def claim(settings: GpuModelServerSettings) -> k8s.core.v1.PersistentVolumeClaim
     if settings.storage_class is not None:
         spec["storage_class_name"] = settings.storage_class
     return {"metadata": {"name": CACHE_VOLUME}, "spec": spec}
+
+
+def shared_claim(settings: GpuModelServerSettings, shared: SharedVolume) -> k8s.core.v1.PersistentVolumeClaimSpecArgsDict:
+    """The volume with the weights of all replicas: one loads at a time, under a lock, and the others find what it loaded."""
+    size = shared.get("gib") or math.ceil(2 * settings.server.weights.gib)
+    return {
+        "access_modes": ["ReadWriteMany"],
+        "storage_class_name": shared["storage_class"],
+        "resources": {"requests": {"storage": f"{size}Gi"}},
+    }
 
 
 def _server(
@@ -92,8 +112,57 @@ def _server(
             {"name": CACHE_VOLUME, "mount_path": CACHE},
             {"name": "shm", "mount_path": "/dev/shm"},  # noqa: S108 -- a mount
             {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108 -- a mount
+            *_weights_mount(settings, read_only=True),
         ],
     }
+
+
+def _weights_volume(settings: GpuModelServerSettings, claim_name: str) -> list[k8s.core.v1.VolumeArgsDict]:
+    """The volume for weights that are on none of the server's own."""
+    source = settings.source
+    if source is None:
+        return []
+    if source.shared_volume:
+        return [{"name": WEIGHTS_VOLUME, "persistent_volume_claim": {"claim_name": claim_name}}]
+    if source.scheme == "oci":
+        return [{"name": WEIGHTS_VOLUME, "image": {"reference": source.place, "pull_policy": "IfNotPresent"}}]
+    if source.scheme == "pvc":
+        return [{"name": WEIGHTS_VOLUME, "persistent_volume_claim": {"claim_name": source.place, "read_only": True}}]
+    return []
+
+
+def _weights_mount(settings: GpuModelServerSettings, *, read_only: bool) -> list[k8s.core.v1.VolumeMountArgsDict]:
+    source = settings.source
+    if source is None or (source.loads and not source.shared_volume):
+        return []
+    return [{"name": WEIGHTS_VOLUME, "mount_path": MOUNT, "read_only": read_only}]
+
+
+def _source_loader(
+    settings: GpuModelServerSettings, token: tuple[pulumi.Input[str], str] | None
+) -> list[k8s.core.v1.ContainerArgsDict]:
+    """The container that brings the weights from where they are, before the server starts."""
+    source = settings.source
+    if source is None or not source.loads:
+        return []
+    hub = source.scheme == "hf"
+    container: k8s.core.v1.ContainerArgsDict = {
+        "name": "loader",
+        # The engine's image has the hub's library.
+        "image": settings.image if hub else BUCKET_IMAGE,
+        "command": ["python3", "-c", script("hub.py")] if hub else ["/bin/sh", "-c", script("bucket.sh")],
+        "env": _env(source.loader_env(settings.server.hub_endpoint), token),
+        "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}},
+        "security_context": restricted.container_security(),
+        "volume_mounts": [
+            {"name": CACHE_VOLUME, "mount_path": CACHE},
+            {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108 -- a mount
+            *_weights_mount(settings, read_only=False),
+        ],
+    }
+    if source.credentials_secret:
+        container["env_from"] = [{"secret_ref": {"name": source.credentials_secret}}]
+    return [container]
 
 
 def _loader(

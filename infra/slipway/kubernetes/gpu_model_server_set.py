@@ -49,7 +49,7 @@ def stateful_set(
                     "prometheus.io/path": "/metrics",
                 },
             },
-            "spec": pod(settings, pods, f"{name}-account", token),
+            "spec": pod(settings, pods, f"{name}-account", f"{name}-weights", token),
         },
         "volume_claim_templates": [claim(settings)],
     }

@@ -10,7 +10,7 @@ import pulumi
 from slipway import sizing
 from slipway.accelerators import Accelerator, GpuNodeLabels
 from slipway.args import Faults, check_shape
-from slipway.backend import SecretKeyRef
+from slipway.backend import Egress, SecretKeyRef
 from slipway.gpu_memory import GpuMemory
 from slipway.kubernetes import gpu_model_server_checks as checks
 from slipway.kubernetes import llama_cpp, quantity
@@ -18,11 +18,12 @@ from slipway.kubernetes.drain import PRE_STOP_SECONDS, Drain
 from slipway.kubernetes.engines import ENGINES
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs, GpuToleration
 from slipway.kubernetes.gpu_model_server_gpus import UTILIZATION, accelerator_of, memory_of, parallel, shape_of
-from slipway.kubernetes.gpu_model_server_weights import gguf_of, weights_of
-from slipway.kubernetes.model_engine import Engine, ModelEngine, ServerSettings
+from slipway.kubernetes.gpu_model_server_weights import cache_gib, gguf_of, loading_seconds, startup_seconds, weights_of
+from slipway.kubernetes.model_engine import Engine, ModelEngine, ServerSettings, hub_port
 from slipway.kubernetes.model_scaling import ScalingRange
-from slipway.kubernetes.network import PROMETHEUS, Peer
+from slipway.kubernetes.network import PROMETHEUS, Peer, anywhere
 from slipway.kubernetes.quantity import ComputeResources
+from slipway.kubernetes.weights_source import WeightsSource
 from slipway.model_shapes import ModelShape
 from slipway.sizing import Dtype, KvCacheDtype, Weights
 
@@ -61,6 +62,13 @@ class GpuModelServerSettings:
     hub_token: pulumi.Input[str] | None
     hub_token_secret: SecretKeyRef | None
     ingress: Sequence[Peer]
+    egress: Sequence[Egress]
+    """Where the pods must be able to connect, beside DNS. Empty: nowhere, not even to DNS."""
+    source: WeightsSource | None
+    """Where the weights come from; `None`: the engine, or its own loader, fetches them."""
+    loading_seconds: int
+    """How long an init container may load from `source`, in seconds."""
+    account_annotations: Mapping[str, pulumi.Input[str]]
     startup_seconds: int
     startup_words: str
 
@@ -77,7 +85,8 @@ class GpuModelServerSettings:
     @property
     def rollout_seconds(self) -> int:
         """Longest that a rollout may take: one server after the other is stopped, scheduled and started."""
-        return max(1, self.most_replicas) * (self.server.drain.grace_seconds + IMAGE_AND_NODE_SECONDS + self.startup_seconds)
+        one = self.server.drain.grace_seconds + IMAGE_AND_NODE_SECONDS + self.loading_seconds + self.startup_seconds
+        return max(1, self.most_replicas) * one
 
     @classmethod
     def of(cls, name: str, args: GpuModelServerArgs) -> "GpuModelServerSettings":
@@ -106,9 +115,13 @@ class GpuModelServerSettings:
         context, at_once = given.get("context_tokens"), given.get("parallel_requests")
         shm = sizing.shm_gib(gpus)
         requests, limits = _resources(accelerator, gpus, weights, shape, given, faults)
-        cache = _cache(weights, given, faults)
+        source = WeightsSource.of(given["weights"], faults) if "weights" in given else None
+        cache = cache_gib(weights, source, given, faults)
         checks.check_keys(given, faults)
-        startup, startup_words = _startup(weights, given, downloads=not (gguf or given.get("offline")), faults=faults)
+        checks.check_source(source, given, faults)
+        startup, startup_words = startup_seconds(
+            weights, given, downloads=not (gguf or source or given.get("offline")), faults=faults
+        )
         scaling = None
         if "scaling" in given:
             scaling = ScalingRange.of(given["scaling"], engine.metrics, startup, faults)
@@ -124,14 +137,15 @@ class GpuModelServerSettings:
                 served_name=given.get("served_name", given["model"]),
                 dtype=given.get("dtype", Dtype.AUTO),
                 weights=weights,
-                context_tokens=context if context or kind is ModelEngine.VLLM else llama_cpp.CONTEXT_TOKENS,
+                context_tokens=context if context or engine.on_gpus else llama_cpp.CONTEXT_TOKENS,
                 parallel_requests=at_once,
                 tensor_parallel_size=tensor,
                 pipeline_parallel_size=pipeline,
                 drain=Drain(PRE_STOP_SECONDS, given.get("longest_stream_seconds", 900)),
                 tasks=tuple(given.get("tasks", ("chat", "completions"))),
                 hub_endpoint=given.get("hub_endpoint", checks.HUB),
-                offline=given.get("offline", False),
+                offline=source is not None or given.get("offline", False),
+                weights_path=source.target if source else None,
                 cpus=_threads(requests),
                 gguf=gguf,
                 gpu_memory_utilization=given.get("gpu_memory_utilization", UTILIZATION),
@@ -156,6 +170,10 @@ class GpuModelServerSettings:
             hub_token=given.get("hub_token"),
             hub_token_secret=given.get("hub_token_secret"),
             ingress=(*given.get("allow_from", [OURS]), given.get("prometheus", PROMETHEUS)),
+            egress=_egress(source, given),
+            source=source,
+            loading_seconds=loading_seconds(weights, source, given),
+            account_annotations=given.get("service_account_annotations", {}),
             startup_seconds=startup,
             startup_words=startup_words,
         )
@@ -198,31 +216,13 @@ def _resources(
     return cast("Mapping[str, str]", filled.get("requests", {})), cast("Mapping[str, str]", filled.get("limits", {}))
 
 
-def _startup(weights: Weights, given: dict[str, Any], *, downloads: bool, faults: Faults) -> tuple[int, str]:
-    """How long a start may take, in seconds and in words. What an init container downloads is there before it begins."""
-    if faults.at("download_mb_per_second") or faults.at("load_mb_per_second"):
-        return 0, ""
-    download = given.get("download_mb_per_second", sizing.DOWNLOAD_MB_S)
-    return sizing.startup_seconds(
-        weights,
-        download_mb_s=download if downloads else None,
-        load_mb_s=given.get("load_mb_per_second", sizing.LOAD_MB_S),
-    )
+def _egress(source: WeightsSource | None, given: dict[str, Any]) -> list[Egress]:
+    port = hub_port(given.get("hub_endpoint", checks.HUB))
+    if source:
+        return source.egress(port)
+    return [] if given.get("offline") else anywhere(port)
 
 
 def _threads(requests: Mapping[str, str]) -> int:
     """Whole cores of the CPU request."""
     return max(1, math.floor(quantity.parse(requests["cpu"])))
-
-
-def _cache(weights: Weights, given: dict[str, Any], faults: Faults) -> int:
-    asked = given.get("cache_gib")
-    if not isinstance(asked, int):
-        return sizing.cache_gib(weights)
-    if asked < weights.gib and not faults.at("cache_gib"):
-        faults.add(
-            "cache_gib",
-            f"is {asked}, and the weights take {weights.gib:.1f} GiB ({weights.words}); "
-            f"give {sizing.cache_gib(weights)}, which has room for a second revision, or leave it out",
-        )
-    return asked

@@ -161,6 +161,7 @@ LLAMA_CPP = Engine(
         "--api-key": f"{_KEY}; 'allow_from' says who reaches the server, and keys are checked by the router",
     },
     unused=(
+        "weights",
         "dtype",
         "weight_bits",
         "model_parameters_billion",

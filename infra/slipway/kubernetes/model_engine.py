@@ -51,17 +51,13 @@ class ServerSettings:
     tasks: Sequence[str]
     hub_endpoint: str
     offline: bool
+    weights_path: str | None
+    """Folder in which the weights are found; `None`: the engine fetches `model` itself."""
     cpus: int
     gguf: Gguf | None
     gpu_memory_utilization: float
     kv_cache_dtype: KvCacheDtype
     extra_args: Sequence[str]
-
-    @property
-    def hub_port(self) -> int:
-        """TCP port of the hub."""
-        address = urlsplit(self.hub_endpoint)
-        return address.port or (80 if address.scheme == "http" else 443)
 
 
 @dataclass(frozen=True)
@@ -110,6 +106,12 @@ class Engine:
     """Arguments of the component that mean nothing to it, and are refused."""
     metrics: EngineMetrics
     container: Callable[[ServerSettings], EngineContainer]
+
+
+def hub_port(endpoint: str) -> int:
+    """TCP port of a hub's address."""
+    address = urlsplit(endpoint)
+    return address.port or (80 if address.scheme == "http" else 443)
 
 
 def http_get(path: str) -> k8s.core.v1.ProbeArgsDict:

@@ -22,7 +22,7 @@ except Exception as e:
 def container(settings: ServerSettings) -> EngineContainer:
     """vLLM's part of the pod."""
     args = [
-        settings.model,
+        settings.weights_path or settings.model,
         "--served-model-name",
         settings.served_name,
         "--host",

@@ -1,0 +1,207 @@
+"""Where a model's weights come from, and where a server finds them: one address, pinned to its content."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NotRequired, TypedDict, cast
+from urllib.parse import urlsplit
+
+from slipway.args import Faults
+from slipway.backend import Egress
+from slipway.kubernetes.model_engine import CACHE
+from slipway.kubernetes.names import split_image
+from slipway.kubernetes.network import anywhere
+
+MOUNT = "/weights"
+"""Where weights that are on no volume of the server's own are mounted."""
+BUCKET_IMAGE = "rclone/rclone:1.76.0"
+"""rclone's official image: one client for every kind of bucket, with credentials from the pod's identity."""
+
+_SHAPES = {
+    "hf": (r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*@[0-9a-f]{40}", "hf://OWNER/NAME@COMMIT, with the whole commit of 40 digits"),
+    "s3": (r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s@#?]*[^\s@#?/]", "s3://BUCKET/FOLDER"),
+    "gs": (r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]/[^\s@#?]*[^\s@#?/]", "gs://BUCKET/FOLDER"),
+    "oci": (r"[A-Za-z0-9.-]+(:[0-9]{1,5})?/[a-z0-9./_-]+@sha256:[0-9a-f]{64}", "oci://REGISTRY/REPOSITORY@sha256:DIGEST"),
+    "pvc": (r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/[^\s@#?]*[^\s@#?/])?", "pvc://CLAIM/FOLDER"),
+}
+_BUCKETS = ("s3", "gs")
+_SUMS = (
+    "Make it in the folder with: find . -type f ! -path ./SHA256SUMS -exec sha256sum {} + > SHA256SUMS; sha256sum SHA256SUMS; "
+    "and upload it beside the files"
+)
+# Where pods get the token of their identity: EKS Pod Identity's agent, GKE's metadata server (with and without Dataplane V2).
+_IDENTITY: Mapping[str, Sequence[Egress]] = {
+    "s3": ({"port": 80, "cidr": "169.254.170.23/32"}, {"port": 80, "cidr": "fd00:ec2::23/128"}),
+    "gs": ({"port": 80, "cidr": "169.254.169.254/32"}, {"port": 988, "cidr": "169.254.169.252/32"}),
+}
+
+
+class SharedVolume(TypedDict):
+    """One volume for the weights of all replicas, which several nodes can mount."""
+
+    storage_class: str
+    """A storage class whose volumes several nodes can write to (ReadWriteMany), such as one of NFS, EFS, Filestore or CephFS.
+    Its volumes must take locks."""
+    gib: NotRequired[int]
+    """Its size, in GiB. Default: twice the weights, for a new version beside the old."""
+
+
+class WeightsArgs(TypedDict):
+    """Where a model's weights come from, where that is not left to the engine."""
+
+    uri: str
+    """Their address. All are pinned, so that two replicas never serve different weights.
+
+    - `hf://OWNER/NAME@COMMIT`: the model hub. The large files are compared with the SHA-256 that the hub tells.
+    - `s3://BUCKET/FOLDER`, `gs://BUCKET/FOLDER`: a bucket. Goes with `sha256`.
+    - `oci://REGISTRY/REPOSITORY@sha256:DIGEST`: an image that holds the files, mounted by Kubernetes itself and kept by each node
+      (an image volume: Kubernetes 1.35 or newer, or the feature gate ImageVolume from 1.33 on).
+    - `pvc://CLAIM/FOLDER`: a volume that is there already, mounted to read only. Its content is not checked.
+    """
+    sha256: NotRequired[str]
+    """SHA-256 of the file `SHA256SUMS` in the folder, which lists that of every other file. Required for buckets, for which alone
+    it is."""
+    path: NotRequired[str]
+    """Folder within the image that has the model. Default: the image's root. `oci://` only."""
+    region: NotRequired[str]
+    """The bucket's region. Default: the client's. `s3://` only."""
+    endpoint: NotRequired[str]
+    """Address of a store that speaks S3's protocol, such as MinIO's. Default: AWS. `s3://` only."""
+    credentials_secret: NotRequired[str]
+    """A Secret in the same namespace whose keys are the loader's environment, such as AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY. Default: the identity of the pod's ServiceAccount. Buckets only."""
+    shared_volume: NotRequired[SharedVolume]
+    """One volume for all replicas: what one has loaded, the others find. Default: each replica loads onto its own volume.
+    For `hf://` and buckets."""
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """A source, checked."""
+
+    scheme: str
+    place: str
+    """Repository, bucket and folder, image, or claim."""
+    version: str
+    """What tells this content from any other: a commit, or a checksum."""
+    folder: str
+    """Folder within an image or a claim; empty: its root."""
+    region: str | None
+    endpoint: str | None
+    credentials_secret: str | None
+    shared_volume: SharedVolume | None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], faults: Faults) -> "WeightsSource | None":
+        """Tells of its faults below the path `weights`; `None` where there are any."""
+        if faults.at("weights"):
+            return None
+        uri = cast("str", given["uri"])
+        scheme, _, rest = uri.partition("://")
+        if scheme not in _SHAPES:
+            faults.add("weights.uri", f"is {uri!r}; give {', '.join(wanted for _, wanted in _SHAPES.values())}")
+            return None
+        shape, wanted = _SHAPES[scheme]
+        if not re.fullmatch(shape, rest) or _leaves(rest):
+            faults.add("weights.uri", f"is {uri!r}; give {wanted}")
+        _check_fields(scheme, given, faults)
+        if faults.at("weights"):
+            return None
+        place, version, folder = rest, "", ""
+        if scheme == "hf":
+            place, _, version = rest.partition("@")
+        elif scheme in _BUCKETS:
+            version = given["sha256"]
+        elif scheme == "oci":
+            version, folder = cast("str", split_image(rest)[2]), given.get("path", "")
+        else:
+            place, _, folder = rest.partition("/")
+        return cls(
+            scheme=scheme,
+            place=place,
+            version=version,
+            folder=folder,
+            region=given.get("region"),
+            endpoint=given.get("endpoint"),
+            credentials_secret=given.get("credentials_secret"),
+            shared_volume=given.get("shared_volume"),
+        )
+
+    @property
+    def loads(self) -> bool:
+        """Whether an init container brings them."""
+        return self.scheme in ("hf", *_BUCKETS)
+
+    @property
+    def target(self) -> str:
+        """The folder in which the server finds them. A path of its own for each version, so that none is taken for another."""
+        if self.loads:
+            return f"{MOUNT if self.shared_volume else f'{CACHE}/weights'}/{self.version[:16]}"
+        return f"{MOUNT}/{self.folder}".rstrip("/")
+
+    def egress(self, hub_port: int) -> list[Egress]:
+        """Where the pod must be able to connect: the source, and where its identity comes from. Empty: nowhere."""
+        if self.scheme == "hf":
+            return anywhere(hub_port)
+        if self.scheme not in _BUCKETS:
+            return []
+        address = urlsplit(self.endpoint or "https:")
+        port = address.port or (80 if address.scheme == "http" else 443)
+        identity = [] if self.credentials_secret else [*anywhere(443), *_IDENTITY[self.scheme]]
+        return [*anywhere(port), *identity]
+
+    def loader_env(self, hub_endpoint: str) -> dict[str, str]:
+        """What the loader is told, beside its credentials."""
+        env = {"TARGET": self.target, "HOME": "/tmp"}  # noqa: S108 -- a mount
+        if not self.shared_volume:
+            env["MAKE_ROOM"] = "1"
+        if self.scheme == "hf":
+            told = {"SOURCE": self.place, "COMMIT": self.version, "HF_ENDPOINT": hub_endpoint}
+            return {**env, **told, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        env |= {"SOURCE": self.place, "SHA256": self.version, "RCLONE_CONFIG_SOURCE_ENV_AUTH": "true"}
+        if self.scheme == "gs":
+            return {**env, "RCLONE_CONFIG_SOURCE_TYPE": "google cloud storage"}
+        env |= {"RCLONE_CONFIG_SOURCE_TYPE": "s3", "RCLONE_CONFIG_SOURCE_PROVIDER": "Other" if self.endpoint else "AWS"}
+        if self.region:
+            env["RCLONE_CONFIG_SOURCE_REGION"] = self.region
+        if self.endpoint:
+            env["RCLONE_CONFIG_SOURCE_ENDPOINT"] = self.endpoint
+        return env
+
+
+def _check_fields(scheme: str, given: Mapping[str, Any], faults: Faults) -> None:
+    """Refuse what does not go with this kind of address, and what is no such thing."""
+    goes_with = {
+        "sha256": _BUCKETS,
+        "path": ("oci",),
+        "region": ("s3",),
+        "endpoint": ("s3",),
+        "credentials_secret": _BUCKETS,
+        "shared_volume": ("hf", *_BUCKETS),
+    }
+    for key, schemes in goes_with.items():
+        if key in given and scheme not in schemes:
+            faults.add(f"weights.{key}", f"goes with {' and '.join(f'{s}://' for s in schemes)} only; leave it out")
+    if scheme in _BUCKETS and "sha256" not in given:
+        faults.add("weights.sha256", f"is required for a bucket: it is the SHA-256 of the folder's SHA256SUMS. {_SUMS}")
+    shapes = {
+        "sha256": ("[0-9a-f]{64}", "64 hexadecimal digits in lower case"),
+        "path": (r"[^\s/][^\s]*[^\s/]|[^\s/]", "a folder within the image, not beginning with '/'"),
+        "region": ("[a-z0-9-]+", "a region such as 'eu-west-1'"),
+        "endpoint": (r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", "an address such as 'https://minio.example:9000', without a path"),
+        "credentials_secret": (r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", "a Secret's name"),
+    }
+    for key, (shape, wanted) in shapes.items():
+        value = given.get(key)
+        if value is not None and (not re.fullmatch(shape, value) or (key == "path" and _leaves(value))):
+            faults.add(f"weights.{key}", f"is {value!r}; give {wanted}")
+    shared = given.get("shared_volume")
+    if shared is not None:
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", shared["storage_class"]):
+            faults.add("weights.shared_volume.storage_class", f"is {shared['storage_class']!r}; give a StorageClass's name")
+        if shared.get("gib", 1) < 1:
+            faults.add("weights.shared_volume.gib", f"is {shared['gib']}; give 1 or more")
+
+
+def _leaves(path: str) -> bool:
+    return any(part in ("", ".", "..") for part in path.split("/"))
