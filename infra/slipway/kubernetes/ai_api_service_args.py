@@ -22,6 +22,7 @@ from slipway.kubernetes.network import PROMETHEUS, SAME_NAMESPACE, Peer, anywher
 from slipway.kubernetes.quantity import ComputeResources, fill
 from slipway.kubernetes.router_pod import PORT, RESOURCES
 from slipway.kubernetes.secret_env import collect
+from slipway.kubernetes.service_monitor import ServiceMonitorSettings, check_service_monitor
 from slipway_router.config import Timeouts
 
 _OURS: Mapping[str, str] = {
@@ -91,6 +92,12 @@ class AiApiServiceArgs(TypedDict):
     canary: NotRequired[Canary]
     """Another version beside this one, with a share of the requests that come through the gateway. Needs `http_route`. Default
     none."""
+    service_monitor: NotRequired[ServiceMonitorSettings]
+    """Have the Prometheus Operator read metrics, by a ServiceMonitor; `{}` for its defaults. Default: by the annotations
+    `prometheus.io/...` of the pods."""
+    recommend_resources: NotRequired[bool]
+    """Have a VerticalPodAutoscaler recommend `resources` from what replicas really take; it changes nothing itself, so that
+    it does not pull against `scaling`. Its operator must be in the cluster. Default false."""
     service_type: NotRequired[ServiceType]
     """How it can be reached: 'ClusterIP', 'NodePort' or 'LoadBalancer'. Default 'ClusterIP'."""
     annotations: NotRequired[Mapping[str, pulumi.Input[str]]]
@@ -215,6 +222,8 @@ def _allowed(fit: AiApiServiceArgs) -> list[Peer]:
 
 
 def _check_exposure(name: str, given: AiApiServiceArgs, resolved: Resolved, faults: Faults) -> None:
+    if "service_monitor" in given and not faults.at("service_monitor"):
+        check_service_monitor("service_monitor", given["service_monitor"], faults)
     ways: Mapping[str, object] = {key: given.get(key) for key in ("ingress", "http_route", "canary")}
     ingress, route, canary = (cast("Mapping[str, Any]", w) if isinstance(w, Mapping) else None for w in ways.values())
     if ingress is not None:

@@ -1,11 +1,24 @@
 """How many replicas: a fixed number, or as many as the load asks for. Never both, or two owners would fight over one field."""
 
+import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NotRequired, TypedDict
 
 import pulumi_kubernetes as k8s
 
 from slipway.args import Faults
+
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
+
+
+class ScalingBy(StrEnum):
+    """Who changes the number of replicas."""
+
+    HPA = "hpa"
+    """Kubernetes' own HorizontalPodAutoscaler. For requests it needs a metrics adapter."""
+    KEDA = "keda"
+    """KEDA, by a ScaledObject, which asks Prometheus itself and holds replicas while that is away."""
 
 
 class Scaling(TypedDict):
@@ -20,9 +33,18 @@ class Scaling(TypedDict):
     requests_per_second: NotRequired[int]
     """Requests per second and replica that are aimed at. Default 100; 0 does not scale on them.
 
-    Read from the custom metrics API as the pods' metric `http_requests_per_second`, which a metrics adapter must
-    serve (Prometheus Adapter, say). While it cannot be read, the service still scales up on CPU, but never down.
+    By 'hpa' they are read from the custom metrics API as the pods' metric `http_requests_per_second`, which a metrics
+    adapter must serve (Prometheus Adapter, say). While it cannot be read, the service still scales up on CPU, but never
+    down. By 'keda' they are read from `prometheus_url`.
     """
+    by: NotRequired[ScalingBy]
+    """'hpa' or 'keda', with the same targets and the same pace. KEDA must be in the cluster. Default 'hpa'."""
+    prometheus_url: NotRequired[str]
+    """Where KEDA asks for requests, such as `http://prometheus-server.monitoring.svc`. Required by 'keda' unless
+    `requests_per_second` is 0; excluded by 'hpa'."""
+    fallback_replicas: NotRequired[int]
+    """Replicas to have at least while KEDA gets no answer from Prometheus; where there are more, these stay. Default `min`;
+    between `min` and `max`. Goes with `prometheus_url`."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +56,10 @@ class Replicas:
     maximum: int = 20
     cpu_percent: int = 70
     requests_per_second: int = 100
+    by: ScalingBy = ScalingBy.HPA
+    prometheus_url: str | None = None
+    fallback_replicas: int | None = None
+    """Replicas while the metric is away; None is `minimum`."""
 
     @classmethod
     def of(cls, replicas: int | None, scaling: Scaling | None, faults: Faults) -> "Replicas":
@@ -50,6 +76,9 @@ class Replicas:
             maximum=given.get("max", max(cls.maximum, minimum)),
             cpu_percent=given.get("cpu_percent", cls.cpu_percent),
             requests_per_second=given.get("requests_per_second", cls.requests_per_second),
+            by=given.get("by", cls.by),
+            prometheus_url=given.get("prometheus_url"),
+            fallback_replicas=given.get("fallback_replicas"),
         )
         if wanted.minimum < 1:
             faults.add("scaling.min", f"is {wanted.minimum}; give 1 or more, or 'replicas': 0 to stop the service")
@@ -64,7 +93,32 @@ class Replicas:
             faults.add(
                 "scaling", "scales on nothing; give 'cpu_percent' or 'requests_per_second', or 'replicas' for a fixed number"
             )
+        wanted._check_prometheus(faults)
         return wanted
+
+    def _check_prometheus(self, faults: Faults) -> None:
+        asks = self.by is ScalingBy.KEDA and self.requests_per_second > 0
+        told = {"prometheus_url": self.prometheus_url, "fallback_replicas": self.fallback_replicas}
+        for key, value in told.items():
+            if value is not None and not asks:
+                why = "scales on no requests" if self.by is ScalingBy.KEDA else "asks no Prometheus"
+                choice = "give 'requests_per_second'" if self.by is ScalingBy.KEDA else "give 'by': 'keda'"
+                faults.add(f"scaling.{key}", f"is of no use, since '{self.by.value}' here {why}; {choice}, or leave it out")
+        if not asks:
+            return
+        if self.prometheus_url is None:
+            faults.add(
+                "scaling.prometheus_url",
+                "is required by 'keda': give where Prometheus answers, such as 'http://prometheus-server.monitoring.svc',"
+                " or 'requests_per_second': 0 to scale on CPU alone",
+            )
+        elif not _ADDRESS.fullmatch(self.prometheus_url):
+            faults.add("scaling.prometheus_url", f"is {self.prometheus_url!r}; give http://HOST or https://HOST:PORT/PATH")
+        fallback = self.fallback_replicas
+        if fallback is not None and not self.minimum <= fallback <= self.maximum and not faults.at("scaling.min"):
+            faults.add(
+                "scaling.fallback_replicas", f"is {fallback}; give {self.minimum} to {self.maximum}, as 'min' and 'max' allow"
+            )
 
 
 def behavior() -> k8s.autoscaling.v2.HorizontalPodAutoscalerBehaviorArgsDict:

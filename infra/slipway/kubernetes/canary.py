@@ -96,4 +96,4 @@ def canary_replicas(canary: Canary, stable: Replicas) -> Replicas:
     least = share(stable, canary["weight"])
     if stable.fixed is not None:
         return replace(stable, fixed=least)
-    return replace(stable, minimum=least, maximum=max(stable.maximum, least))
+    return replace(stable, minimum=least, maximum=max(stable.maximum, least), fallback_replicas=None)

@@ -12,6 +12,7 @@ from slipway.kubernetes.quantity import ComputeResources
 from slipway.kubernetes.restricted import container_security, pod_security
 from slipway.kubernetes.secret_env import variables
 
+CONTAINER = "router"
 PORT = 8000
 CONFIG_FOLDER = "/etc/slipway"
 CONFIG_FILE = "router.json"
@@ -54,7 +55,7 @@ def pod(
         image_pull_secrets: Secrets for the image's registry.
     """
     container: k8s.core.v1.ContainerArgsDict = {
-        "name": "router",
+        "name": CONTAINER,
         "image": image,
         "args": ["--config", f"{CONFIG_FOLDER}/{CONFIG_FILE}"],
         "ports": [{"name": "http", "container_port": PORT, "protocol": "TCP"}],

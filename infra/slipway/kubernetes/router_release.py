@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
-from slipway.kubernetes import router_pod
+from slipway.kubernetes import keda, router_pod, service_monitor, vertical_autoscaler
 from slipway.kubernetes.ai_api_service_args import Release, Resolved
-from slipway.kubernetes.autoscaling import Replicas, autoscaler
+from slipway.kubernetes.autoscaling import Replicas, ScalingBy, autoscaler
 from slipway.kubernetes.disruption import budget
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate
 from slipway.kubernetes.restricted import labels, selector
+from slipway.kubernetes.router_metrics import requests_per_second
 
 APP = "slipway-router"
 """Value of the label `app.kubernetes.io/name` of the router's pods."""
@@ -60,6 +61,9 @@ def deploy(
         spec=isolate(pods, router_pod.PORT, resolved.allowed, resolved.egress),
         opts=after(),
     )
+    monitor = given.get("service_monitor")
+    # Both would make Prometheus read every figure twice.
+    scraped = router_pod.annotations() if monitor is None else {}
     version = version_label(release.image)
     deployment = k8s.apps.v1.Deployment(
         f"{name}-router",
@@ -71,7 +75,7 @@ def deploy(
             {
                 "metadata": {
                     "labels": {**labels(APP, name), **version},
-                    "annotations": {**router_pod.annotations(), **given.get("annotations", {})},
+                    "annotations": {**scraped, **given.get("annotations", {})},
                 },
                 "spec": router_pod.pod(
                     image=release.image,
@@ -102,12 +106,41 @@ def deploy(
         },
         opts=after(slow=True),
     )
-    if release.replicas.fixed is None:
+    if release.replicas.fixed is None and release.replicas.by is ScalingBy.HPA:
         k8s.autoscaling.v2.HorizontalPodAutoscaler(
             f"{name}-hpa",
-            metadata=meta("hpa"),
+            # KEDA's webhook would refuse a ScaledObject for as long as this is there, and it goes only after that has come.
+            metadata={**meta("hpa"), "annotations": {keda.OWNERSHIP: "false"}},
             spec=autoscaler(f"{name}-router", release.replicas),
             opts=after(deployment),
+        )
+    elif release.replicas.fixed is None:
+        query = requests_per_second(given["namespace"], f"{name}-router")
+        k8s.apiextensions.CustomResource(
+            f"{name}-scaler",
+            api_version=keda.API_VERSION,
+            kind="ScaledObject",
+            metadata=meta("scaler"),
+            spec=keda.scaled_object(f"{name}-router", f"{name}-keda", release.replicas, query),
+            opts=after(deployment),
+        )
+    if given.get("recommend_resources"):
+        k8s.apiextensions.CustomResource(
+            f"{name}-vpa",
+            api_version=vertical_autoscaler.API_VERSION,
+            kind="VerticalPodAutoscaler",
+            metadata=meta("vpa"),
+            spec=vertical_autoscaler.recommendation(f"{name}-router", router_pod.CONTAINER),
+            opts=after(deployment),
+        )
+    if monitor is not None:
+        k8s.apiextensions.CustomResource(
+            f"{name}-monitor",
+            api_version=service_monitor.API_VERSION,
+            kind="ServiceMonitor",
+            metadata=meta("monitor", monitor.get("labels")),
+            spec=service_monitor.monitor_spec(monitor, pods),
+            opts=after(),
         )
     k8s.policy.v1.PodDisruptionBudget(f"{name}-pdb", metadata=meta("pdb"), spec=budget(pods), opts=after())
     return [deployment, service]

@@ -1,0 +1,66 @@
+"""Scaling by KEDA: the same targets and the same pace as the HorizontalPodAutoscaler, with Prometheus asked directly."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pulumi
+
+from slipway.kubernetes.autoscaling import Replicas, behavior
+
+API_VERSION = "keda.sh/v1alpha1"
+OWNERSHIP = "validations.keda.sh/hpa-ownership"
+"""Annotation that keeps KEDA's webhook from refusing a ScaledObject beside an autoscaler of our own (KEDA, "Admission webhooks").
+So a change from 'hpa' to 'keda' is one `up`: for seconds there are both, and Kubernetes acts on neither."""
+POLLING_SECONDS = 15
+FAILURES = 3
+"""Failed questions after which the fallback holds."""
+
+
+def scaled_object(deployment: str, autoscaler: str, replicas: Replicas, requests: pulumi.Input[str]) -> dict[str, Any]:
+    """Spec of a ScaledObject (KEDA, "ScaledObject specification").
+
+    Args:
+        deployment: What is scaled.
+        autoscaler: Name of the HorizontalPodAutoscaler that KEDA makes.
+        replicas: Range and targets; a target of 0 is no trigger.
+        requests: PromQL for the requests per second of all replicas together.
+    """
+    triggers: list[dict[str, Any]] = []
+    if replicas.cpu_percent:
+        triggers.append({"type": "cpu", "metricType": "Utilization", "metadata": {"value": str(replicas.cpu_percent)}})
+    spec: dict[str, Any] = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment},
+        "minReplicaCount": replicas.minimum,
+        "maxReplicaCount": replicas.maximum,
+        "pollingInterval": POLLING_SECONDS,
+        "triggers": triggers,
+        "advanced": {"horizontalPodAutoscalerConfig": {"name": autoscaler, "behavior": _camel(behavior())}},
+    }
+    if replicas.requests_per_second:
+        triggers.append(
+            {
+                "type": "prometheus",
+                "name": "requests",
+                "metricType": "AverageValue",
+                "metadata": {
+                    "serverAddress": replicas.prometheus_url,
+                    "query": requests,
+                    "threshold": str(replicas.requests_per_second),
+                    # No series means that nobody measures. Taken for 0, KEDA's default, it would take replicas away.
+                    "ignoreNullValues": "false",
+                },
+            }
+        )
+        fallback = replicas.minimum if replicas.fallback_replicas is None else replicas.fallback_replicas
+        spec["fallback"] = {"failureThreshold": FAILURES, "replicas": fallback, "behavior": "currentReplicasIfHigher"}
+    return spec
+
+
+def _camel(value: object) -> Any:
+    """The keys as Kubernetes writes them, which Pulumi does for its own types and not for custom resources."""
+    if isinstance(value, list):
+        return [_camel(item) for item in cast("list[object]", value)]
+    if not isinstance(value, Mapping):
+        return value
+    pairs = cast("Mapping[str, object]", value).items()
+    return {head + rest.title().replace("_", ""): _camel(item) for key, item in pairs for head, _, rest in [key.partition("_")]}
