@@ -75,21 +75,20 @@ def isolate(
         ingress: Who may connect to that port. Empty: nobody.
         egress: Where the pods may connect to. Empty: nowhere but DNS.
     """
-    # A rule with an empty list of peers would mean everybody.
-    rules: list[k8s.networking.v1.NetworkPolicyIngressRuleArgsDict] = (
-        [{"from_": [_peer(p) for p in ingress], "ports": [{"protocol": "TCP", "port": port}]}] if ingress else []
-    )
+    spec: k8s.networking.v1.NetworkPolicySpecArgsDict = {
+        "pod_selector": _selector(pods),
+        "policy_types": ["Ingress", "Egress"],
+    }
+    # A rule with an empty list of peers would mean everybody. And an empty list of rules, which means nobody, is left out: the
+    # API server keeps none, so it would count every apply as a change.
+    if ingress:
+        spec["ingress"] = [{"from_": [_peer(p) for p in ingress], "ports": [{"protocol": "TCP", "port": port}]}]
     ways_out: list[k8s.networking.v1.NetworkPolicyEgressRuleArgsDict] = [dns()]
     for way in egress:
         rule = _way_out(way)
         if rule not in ways_out:
             ways_out.append(rule)
-    return {
-        "pod_selector": {"match_labels": pods},
-        "policy_types": ["Ingress", "Egress"],
-        "ingress": rules,
-        "egress": ways_out,
-    }
+    return {**spec, "egress": ways_out}
 
 
 def dns() -> k8s.networking.v1.NetworkPolicyEgressRuleArgsDict:
@@ -117,7 +116,12 @@ def _way_out(way: Egress) -> k8s.networking.v1.NetworkPolicyEgressRuleArgsDict:
 def _peer(place: Peer | Egress) -> k8s.networking.v1.NetworkPolicyPeerArgsDict:
     if "cidr" in place:
         return {"ip_block": {"cidr": place["cidr"]}}
-    selected: k8s.networking.v1.NetworkPolicyPeerArgsDict = {"pod_selector": {"match_labels": place.get("pod_labels", {})}}
+    selected: k8s.networking.v1.NetworkPolicyPeerArgsDict = {"pod_selector": _selector(place.get("pod_labels", {}))}
     if "namespace" in place:
         selected["namespace_selector"] = {"match_labels": {"kubernetes.io/metadata.name": place["namespace"]}}
     return selected
+
+
+def _selector(labels: Mapping[str, str]) -> k8s.meta.v1.LabelSelectorArgsDict:
+    # Empty labels are left out for the same reason as empty rules: `{}` selects every pod just as well.
+    return {"match_labels": labels} if labels else {}

@@ -28,14 +28,14 @@ def test_who_may_come_in_is_one_rule_on_one_port() -> None:
     assert isolate(PODS, 8000, allowed, [])["ingress"] == [  # pyright: ignore[reportTypedDictNotRequiredAccess] -- `isolate` sets it
         {
             "from_": [
-                {"pod_selector": {"match_labels": {}}},
+                {"pod_selector": {}},
                 {
                     "pod_selector": {"match_labels": {"app.kubernetes.io/name": "prometheus"}},
                     "namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "monitoring"}},
                 },
                 {"ip_block": {"cidr": "10.0.0.0/8"}},
                 {
-                    "pod_selector": {"match_labels": {}},
+                    "pod_selector": {},
                     "namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "web"}},
                 },
             ],
@@ -48,7 +48,6 @@ def test_nobody_allowed_means_nobody_and_no_way_out_means_dns_alone() -> None:
     assert isolate(PODS, 8000, [], []) == {
         "pod_selector": {"match_labels": PODS},
         "policy_types": ["Ingress", "Egress"],
-        "ingress": [],
         "egress": [dns()],
     }
 
