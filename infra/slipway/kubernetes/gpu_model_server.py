@@ -82,10 +82,13 @@ class GpuModelServer(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         policy_spec = isolate(self._pods, PORT, settings.ingress, settings.egress)
+        if not settings.egress:
+            # Weights that are there already need no way out, not even to DNS.
+            policy_spec.pop("egress", None)
         policy = k8s.networking.v1.NetworkPolicy(
             f"{name}-network",
             metadata=meta(f"{name}-network"),
-            spec=policy_spec if settings.egress else {**policy_spec, "egress": []},
+            spec=policy_spec,
             opts=pulumi.ResourceOptions(parent=self),
         )
         before: list[pulumi.Resource] = [headless, account, policy]

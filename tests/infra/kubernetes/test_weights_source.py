@@ -116,7 +116,8 @@ def test_an_image_and_a_claim_are_mounted_and_nothing_is_loaded() -> None:
     image, claim = planned(weights=OCI), planned(weights=PVC)
     for plan in (image, claim):
         assert "initContainers" not in pod(plan)
-        assert plan["llama-network"].inputs["spec"]["egress"] == []
+        assert "Egress" in plan["llama-network"].inputs["spec"]["policyTypes"]
+        assert "egress" not in plan["llama-network"].inputs["spec"]
         # Only what the engine compiles is on the server's own volume.
         storage = stateful_set(plan)["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
         assert storage == "10Gi"
