@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from slipway_router.asgi import JSON, ApiError
+from slipway_router.explain import explain
 from slipway_router.metrics import CONTENT_TYPE
-from slipway_router.request import read_headers, request_id
+from slipway_router.proxy import read_body
+from slipway_router.request import parse, read_headers, request_id, routing_context, task_of
 from slipway_router.router import Router
 
 
@@ -84,6 +86,21 @@ def create(router: Router) -> FastAPI:
             choices = ", ".join(f"'{m}'" for m in owners)
             raise ApiError(404, f"The model '{model[:128]}' does not exist here; there are {choices}.", code="model_not_found")
         return _model(model, owners[model], created)
+
+    @app.post(
+        "/v1/route",
+        tags=["operation"],
+        summary="Say where a request would go, and why, without sending it anywhere",
+        responses={code: {"model": _Error} for code in (400, 401, 404, 413)},
+        dependencies=keyed,
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
+    )
+    async def route(request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        headers = read_headers(request.scope["headers"], router.headers)
+        raw = await read_body(headers.get(b"content-length"), router.max_body, request.receive)
+        asked = parse(task_of(raw or b""), raw or b"")
+        caller = router.keys.caller(headers.get(b"authorization"))
+        return explain(router, asked, routing_context(headers, caller.tier, asked.estimated_tokens), headers)
 
     @app.get("/metrics", tags=["operation"], summary="Metrics for Prometheus", response_class=Response)
     async def metrics() -> Response:  # pyright: ignore[reportUnusedFunction]

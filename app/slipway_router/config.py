@@ -11,15 +11,11 @@ from typing import Annotated, Any, Literal, cast
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from slipway_router.policies import NamedPolicy, Route
 from slipway_router.protocol import Protocol, protocol_faults, with_default_tasks
-from slipway_router.schema import Strict
-from slipway_router.steadiness import BreakerSettings, Retries
-
-Tier = Literal["free", "paid", "enterprise"]
-"""Tiers of seed users, least first."""
-Quality = Literal["low", "medium", "high"]
-Task = Literal["chat", "completions", "embeddings"]
-"""What a backend can be asked for: `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`."""
+from slipway_router.route_checks import route_faults
+from slipway_router.schema import Quality, Strict, Task, Tier
+from slipway_router.steadiness import BreakerSettings, Retries, Timeouts, health_check_faults, retry_faults
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -43,19 +39,6 @@ class Listen(Strict):
     """Address to bind. Only this machine can reach the default; in a container it is `0.0.0.0`."""
     port: int = Field(default=8000, ge=1, le=65535)
     """TCP port."""
-
-
-class Timeouts(Strict):
-    """A backend's deadlines, in seconds. Each must be above 0."""
-
-    connect: float = Field(default=2.0, gt=0)
-    """To open a connection, the TLS handshake included."""
-    first_byte: float = Field(default=120.0, gt=0)
-    """From the request sent to the first byte of the answer: queueing and prompt processing."""
-    between_chunks: float = Field(default=60.0, gt=0)
-    """Between two chunks of a stream."""
-    total: float = Field(default=900.0, gt=0)
-    """For the whole answer: the longest stream. Infrastructure derives its grace period from it."""
 
 
 class Backend(Strict):
@@ -209,6 +192,11 @@ class Config(Strict):
     keys: tuple[Key, ...] = ()
     """Who may ask. Empty: everybody who reaches the port."""
     policy: Policy = Policy()
+    """The four rules, for what no route takes."""
+    policies: Mapping[str, NamedPolicy] = {}
+    """More ways to choose, by name; `routes` lead to them."""
+    routes: tuple[Route, ...] = ()
+    """Which requests go by which policy; the first that takes a request decides."""
     retries: Retries = Retries()
     """What a request may cost beyond one attempt."""
     max_body_mib: int = Field(default=32, ge=1, le=1024)
@@ -320,8 +308,8 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
                 )
     for i, backend in enumerate(entries("backends")):
         faults += protocol_faults(f"backends[{i}]", backend)
-        faults += _health_check_faults(f"backends[{i}]", backend)
-    faults += _retry_faults(data.get("retries"), entries("backends"))
+        faults += health_check_faults(f"backends[{i}]", backend)
+    faults += retry_faults(data.get("retries"), entries("backends"))
     for i, key in enumerate(entries("keys")):
         if (key.get("env") is None) == (key.get("sha256") is None):
             faults.append((f"keys[{i}]", "give either 'env' or 'sha256'"))
@@ -336,35 +324,4 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
             if name not in names:
                 choice = ", ".join(f"'{n}'" for n in names) or "no backend"
                 faults.append((f"policy.{where}", f"names {name!r}, which is no backend; there are {choice}"))
-    return faults
-
-
-def _health_check_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, str]]:
-    tasks = backend.get("tasks", ("chat", "completions"))
-    listed = cast("Sequence[object]", tasks) if isinstance(tasks, list | tuple) else ("chat",)
-    if backend.get("health_check") != "completion" or "chat" in listed or "completions" in listed:
-        return []
-    return [(f"{path}.health_check", "asks for a completion, which needs 'chat' or 'completions' in 'tasks'; give 'models'")]
-
-
-def _retry_faults(retries: object, backends: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Rounds that a backend's own deadline leaves no time for. The default of one is not held against short deadlines."""
-    rounds = cast("Mapping[str, Any]", retries).get("rounds") if isinstance(retries, Mapping) else None
-    if not isinstance(rounds, int) or isinstance(rounds, bool) or not 0 < rounds <= 5:
-        return []
-    faults: list[tuple[str, str]] = []
-    for i, backend in enumerate(backends):
-        try:
-            times = Timeouts.model_validate(backend.get("timeouts", {}))
-        except ValidationError:
-            continue
-        attempt = times.connect + times.first_byte
-        if (rounds + 1) * attempt > times.total:
-            most = max(0, int(times.total // attempt) - 1)
-            told = (
-                f"is {rounds}: {rounds + 1} x (connect {times.connect:g} s + first_byte {times.first_byte:g} s) = "
-                f"{(rounds + 1) * attempt:g} s, but backends[{i}].timeouts.total is {times.total:g} s; "
-                f"give at most {most}, or other timeouts"
-            )
-            faults.append(("retries.rounds", told))
-    return faults
+    return faults + route_faults(data)

@@ -144,7 +144,7 @@ class Exchange:
             return False
         self.attempts += 1
         target.metrics.attempts.inc()
-        target.in_flight += 1
+        target.status.in_flight += 1
         try:
             await self._attempt(target, admitted)
         except UpstreamError as error:
@@ -159,7 +159,7 @@ class Exchange:
         else:
             return True
         finally:
-            target.in_flight -= 1
+            target.status.in_flight -= 1
             if admitted != ORDINARY:
                 target.breaker.leave(admitted)
 

@@ -57,6 +57,12 @@ class ProviderStatus:
     """List price in US dollars."""
     context_tokens: int | None = None
     """Most tokens of prompt and answer together. None where the configuration does not tell."""
+    quality: str = "medium"
+    """'low', 'medium' or 'high'."""
+    domain: str | None = None
+    """What fails together with it. None where the configuration does not tell."""
+    in_flight: int = 0
+    """Requests under way at it."""
     reachable: bool | None = None
     """Whether it answers: by the last health probe, and by what requests saw since. None before the first."""
     breaker: Breaker = field(default_factory=lambda: Breaker(BreakerSettings()), repr=False)
@@ -99,9 +105,14 @@ class ProviderStatus:
         """Available, not left alone, and with a context that holds the request, as far as that is known."""
         if not self.available or (self.context_tokens is not None and ctx.estimated_tokens > self.context_tokens):
             return False
-        if self._aside_until and monotonic() < self._aside_until:
+        if self._aside_until and self.set_aside_now:
             return False
         return self.cooldown.over and self.quota.over and self.breaker.willing
+
+    @property
+    def set_aside_now(self) -> bool:
+        """Whether others are preferred because of a 429."""
+        return monotonic() < self._aside_until
 
     @property
     def rests_seconds(self) -> float:
@@ -158,6 +169,16 @@ RULES: tuple[tuple[str, Rule], ...] = (
 )
 
 
+def arranged(order: Sequence[str], ctx: RoutingContext, statuses: Statuses) -> list[str]:
+    """An order as it is tried: what is usable first, and after the first of these what does not fail together with it."""
+    usable = [n for n in order if statuses[n].usable(ctx)]
+    rest = [n for n in order if n not in usable] if len(usable) < len(order) else []
+    domain = statuses[usable[0]].domain if usable else None
+    if domain is not None:
+        usable = [usable[0], *sorted(usable[1:], key=lambda n: statuses[n].domain == domain)]
+    return usable + rest
+
+
 class Decision(NamedTuple):
     """Where a request goes, and why."""
 
@@ -202,8 +223,9 @@ class Candidates:
         return Decision("last_resort", self._after(last if last in self.statuses else None, ctx))
 
     def _after(self, chosen: str | None, ctx: RoutingContext) -> list[str]:
+        if chosen is None:
+            return arranged(self.names, ctx, self.statuses)
         rest = [n for n in self.names if n != chosen]
-        usable = [n for n in rest if self.statuses[n].usable(ctx)]
-        if len(usable) < len(rest):
-            rest = usable + [n for n in rest if n not in usable]
-        return [chosen, *rest] if chosen is not None else rest
+        if not self.statuses[chosen].usable(ctx):
+            return [chosen, *arranged(rest, ctx, self.statuses)]
+        return arranged([chosen, *rest], ctx, self.statuses)

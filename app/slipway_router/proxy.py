@@ -87,7 +87,7 @@ class Proxy:
         router = self._router
         loop = asyncio.get_running_loop()
         started = loop.time()
-        headers = read_headers(scope["headers"])
+        headers = read_headers(scope["headers"], router.headers)
         identity = request_id(headers)
         try:
             if router.draining_since is not None and started > router.draining_since + GRACE_SECONDS:
@@ -100,7 +100,7 @@ class Proxy:
                 return
             asked = parse(task, raw)
             context = routing_context(headers, caller.tier, asked.estimated_tokens)
-            decision = router.candidates(task, asked.model).route(context)
+            decision = router.decide(asked, context, headers)
             exchange = Exchange(
                 router,
                 asked,

@@ -20,10 +20,19 @@ _CONTENT: dict[Task, str] = {"chat": "messages", "completions": "prompt", "embed
 _TASK_TYPES = ("chat", "analysis", "code", "summarization")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _STEERING = frozenset(
-    {b"authorization", b"x-user-tier", b"x-task-type", b"x-latency-budget-ms", b"x-quality", b"x-request-id", b"content-length"}
+    {
+        b"authorization",
+        b"x-user-tier",
+        b"x-task-type",
+        b"x-latency-budget-ms",
+        b"x-quality",
+        b"x-request-id",
+        b"content-length",
+        b"x-user-id",
+    }
 )
 _TRACING = (b"traceparent", b"tracestate")
-_READ = _STEERING.union(_TRACING)
+READ = _STEERING.union(_TRACING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,19 @@ def parse(task: Task, raw: bytes) -> Asked:
     return Asked(task, model, bool(stream), tokens + answer, raw, fields)
 
 
+def task_of(raw: bytes) -> Task:
+    """Which task a body is for, by the field that only its bodies have; 'chat' where that cannot be told."""
+    try:
+        fields: object = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return "chat"
+    if isinstance(fields, dict):
+        for task, content in _CONTENT.items():
+            if content in fields:
+                return task
+    return "chat"
+
+
 def _message_tokens(messages: object, faults: list[tuple[str, str]]) -> int:
     if not isinstance(messages, list) or not messages:
         faults.append(("messages", "must be a list of at least one message"))
@@ -135,9 +157,21 @@ def _prompt_tokens(prompt: object, name: str, faults: list[tuple[str, str]]) -> 
     return 0
 
 
-def read_headers(headers: Sequence[Header]) -> dict[bytes, bytes]:
+def read_headers(headers: Sequence[Header], wanted: frozenset[bytes] = READ) -> dict[bytes, bytes]:
     """Those that the router reads."""
-    return {name: value for name, value in headers if name in _READ}
+    return {name: value for name, value in headers if name in wanted}
+
+
+def user_of(asked: Asked, headers: Mapping[bytes, bytes]) -> str | None:
+    """What tells one user from another: the header `x-user-id`, or OpenAI's fields `safety_identifier` and `user`."""
+    told = headers.get(b"x-user-id")
+    if told is not None:
+        return told.decode("latin-1")
+    for field in ("safety_identifier", "user"):
+        value = asked.fields.get(field)
+        if isinstance(value, str) and value:
+            return value
+    return None
 
 
 def request_id(headers: Mapping[bytes, bytes]) -> bytes:

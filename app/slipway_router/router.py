@@ -7,8 +7,10 @@ from slipway_router.asgi import ApiError
 from slipway_router.config import AUTO, Config, ConfigError, Task
 from slipway_router.keys import Keys
 from slipway_router.metrics import Metrics
-from slipway_router.policy import Candidates
+from slipway_router.policy import Candidates, Decision, RoutingContext
+from slipway_router.request import READ, Asked, user_of
 from slipway_router.retry import Cooldown, RetryBudget
+from slipway_router.routes import Request, Routes
 from slipway_router.target import Target
 
 
@@ -42,6 +44,9 @@ class Router:
         self.draining_since: float | None = None
         """Loop time at which the router was told to stop."""
         self._candidates = self._all_candidates()
+        self.routes = Routes(config, {t.name: t.status for t in self.targets.values()})
+        self.headers = READ | self.routes.headers
+        """Names of the request's headers that are looked at."""
 
     def candidates(self, task: Task, model: str) -> Candidates:
         """The backends that can serve this model for this task.
@@ -58,12 +63,26 @@ class Router:
             )
         return found
 
+    def decide(self, asked: Asked, context: RoutingContext, headers: Mapping[bytes, bytes]) -> Decision:
+        """Where a request goes: what the first route that takes it says, else the four rules.
+
+        Raises:
+            ApiError: 404 where nobody has the model.
+        """
+        if self.routes.all:
+            decision = self.routes.decide(Request(asked.task, asked.model, headers, user_of(asked, headers), context))
+            if decision is not None:
+                return decision
+        return self.candidates(asked.task, asked.model).route(context)
+
     def models(self) -> dict[str, str]:
         """Every name that clients may ask for, with who owns it: the backend behind it, 'slipway' for 'auto'."""
         owners: dict[str, str] = {AUTO: "slipway"}
         for backend in self.config.backends:
             for name in (backend.name, backend.model, *backend.serves):
                 owners.setdefault(name, backend.name)
+        for name in self.routes.models:
+            owners.setdefault(name, "slipway")
         return owners
 
     def ready(self) -> tuple[bool, dict[str, Any]]:

@@ -1,10 +1,25 @@
-"""The settings that keep the router steady while backends fail: breaker, retries."""
+"""The settings that keep the router steady while backends fail: deadlines, breaker, retries."""
 
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from slipway_router.protocol import with_default_tasks
 from slipway_router.schema import Strict
+
+
+class Timeouts(Strict):
+    """A backend's deadlines, in seconds. Each must be above 0."""
+
+    connect: float = Field(default=2.0, gt=0)
+    """To open a connection, the TLS handshake included."""
+    first_byte: float = Field(default=120.0, gt=0)
+    """From the request sent to the first byte of the answer: queueing and prompt processing."""
+    between_chunks: float = Field(default=60.0, gt=0)
+    """Between two chunks of a stream."""
+    total: float = Field(default=900.0, gt=0)
+    """For the whole answer: the longest stream. Infrastructure derives its grace period from it."""
 
 
 class BreakerSettings(Strict):
@@ -46,3 +61,35 @@ class Retries(Strict):
     """Retries may be at most this share of requests, counted over 10 to 20 seconds for the whole router."""
     per_second: float = Field(default=20.0, ge=0)
     """And so many each second beside it, so that a router with few requests may retry too."""
+
+
+def health_check_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A token that cannot be asked for."""
+    tasks = cast("Mapping[str, Any]", with_default_tasks(backend)).get("tasks", ("chat", "completions"))
+    listed = cast("Sequence[object]", tasks) if isinstance(tasks, list | tuple) else ("chat",)
+    if backend.get("health_check") != "completion" or "chat" in listed or "completions" in listed:
+        return []
+    return [(f"{path}.health_check", "asks for a completion, which needs 'chat' or 'completions' in 'tasks'; give 'models'")]
+
+
+def retry_faults(retries: object, backends: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Rounds that a backend's own deadline leaves no time for. The default of one is not held against short deadlines."""
+    rounds = cast("Mapping[str, Any]", retries).get("rounds") if isinstance(retries, Mapping) else None
+    if not isinstance(rounds, int) or isinstance(rounds, bool) or not 0 < rounds <= 5:
+        return []
+    faults: list[tuple[str, str]] = []
+    for i, backend in enumerate(backends):
+        try:
+            times = Timeouts.model_validate(backend.get("timeouts", {}))
+        except ValidationError:
+            continue
+        attempt = times.connect + times.first_byte
+        if (rounds + 1) * attempt > times.total:
+            most = max(0, int(times.total // attempt) - 1)
+            told = (
+                f"is {rounds}: {rounds + 1} x (connect {times.connect:g} s + first_byte {times.first_byte:g} s) = "
+                f"{(rounds + 1) * attempt:g} s, but backends[{i}].timeouts.total is {times.total:g} s; "
+                f"give at most {most}, or other timeouts"
+            )
+            faults.append(("retries.rounds", told))
+    return faults

@@ -52,11 +52,12 @@ class Target:
             cost_per_1k_tokens=backend.cost_per_1k_tokens,
             context_tokens=backend.context_tokens,
             breaker=Breaker(backend.breaker),
+            quality=backend.quality,
+            domain=backend.domain,
             quota=quota or Cooldown(),
         )
         self.breaker = self.status.breaker
         self.pool = Pool(backend.url, backend.timeouts, backend.max_connections)
-        self.in_flight = 0
         self.reached = False
         """Whether it ever gave a good answer."""
         self.proven = False
@@ -66,6 +67,11 @@ class Target:
         self.headers: list[Header] = [(b"x-slipway-backend", backend.name.encode())]
         if backend.resource is not None:
             self.headers.append((b"x-slipway-resource", backend.resource.encode("latin-1", "replace")))
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self.status.in_flight
 
     def check(self, answer: Answer) -> None:
         """Refuse an answer that another backend might give better. A client's own mistake (any other 4xx) is passed on.
