@@ -14,8 +14,10 @@ import orjson
 from slipway_router.asgi import CLOSE, ApiError, App, Message, Receive, Scope, Send, respond, unexpected
 from slipway_router.config import Task
 from slipway_router.exchange import Exchange
+from slipway_router.messages.front import PATH as MESSAGES
+from slipway_router.messages.front import Front
 from slipway_router.metrics import CLIENT_GONE, NO_BACKEND
-from slipway_router.request import parse, read_headers, request_id, routing_context, tracing
+from slipway_router.request import Asked, parse, read_headers, request_id, routing_context, tracing
 from slipway_router.router import Router
 from slipway_router.target import TASKS
 from slipway_router.watch import Watch
@@ -29,6 +31,8 @@ LINGER_BYTES = 256 * 1024 * 1024
 GRACE_SECONDS = 5.0
 """How long new requests are still served after the router was told to stop: clients with open connections and load balancers
 learn of it from /ready and from `connection: close`."""
+
+Parse = Callable[[Task, bytes], Asked]
 
 logger = logging.getLogger("slipway_router")
 
@@ -64,6 +68,9 @@ class Proxy:
         try:
             if task is not None:
                 await self._data(task, scope, receive, send)
+            elif path == MESSAGES and method == "POST":
+                front = Front(scope, send)
+                await self._data("chat", front.scope, receive, front.send, front.parse)
             elif path in self._probes and method in ("GET", "HEAD"):
                 status, body = self._probes[path]()
                 await respond(send, status, body)
@@ -83,7 +90,7 @@ class Proxy:
         ready, state = self._router.ready()
         return 200 if ready else 503, orjson.dumps(state)
 
-    async def _data(self, task: Task, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _data(self, task: Task, scope: Scope, receive: Receive, send: Send, understand: Parse = parse) -> None:
         router = self._router
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -98,7 +105,7 @@ class Proxy:
             if raw is None:
                 router.metrics.answered(*NO_BACKEND, task, CLIENT_GONE)
                 return
-            asked = parse(task, raw)
+            asked = understand(task, raw)
             context = routing_context(headers, caller.tier, asked.estimated_tokens)
             decision = router.decide(asked, context, headers)
             exchange = Exchange(
