@@ -9,10 +9,11 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from slipway.backend import router_config
-from slipway.kubernetes import router_pod
-from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Resolved
+from slipway.kubernetes import external_secrets, router_pod
+from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Resolved, keys_secret
 from slipway.kubernetes.ai_namespace_args import PodSecurityLevel, pod_security_labels
 from slipway.kubernetes.exposure import expose_by_ingress, expose_by_route, public_urls
+from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.restricted import labels
 from slipway.kubernetes.router_release import APP, deploy
 
@@ -44,8 +45,11 @@ class AiApiService(pulumi.ComponentResource):
         given = resolved.args
         namespace = given["namespace"]
 
-        def meta(full_name: pulumi.Input[str]) -> k8s.meta.v1.ObjectMetaArgsDict:
-            return {"name": full_name, "namespace": namespace, "labels": labels(APP, name)}
+        def meta(
+            full_name: pulumi.Input[str], annotations: Mapping[str, pulumi.Input[str]] | None = None
+        ) -> k8s.meta.v1.ObjectMetaArgsDict:
+            made: k8s.meta.v1.ObjectMetaArgsDict = {"name": full_name, "namespace": namespace, "labels": labels(APP, name)}
+            return {**made, "annotations": annotations} if annotations else made
 
         def after(*needed: pulumi.Resource, retain: bool = False) -> pulumi.ResourceOptions:
             return pulumi.ResourceOptions(parent=self, depends_on=list(needed), retain_on_delete=retain or None)
@@ -60,8 +64,12 @@ class AiApiService(pulumi.ComponentResource):
                     opts=after(),
                 )
             )
+        identity = given.get("identity")
         account = k8s.core.v1.ServiceAccount(
-            f"{name}-account", metadata=meta(f"{name}-account"), automount_service_account_token=False, opts=after(*base)
+            f"{name}-account",
+            metadata=meta(f"{name}-account", account_annotations(identity)),
+            automount_service_account_token=False,
+            opts=after(*base),
         )
         content = router_config(resolved.settings, given["backends"]).apply(encoded)
         self.config_name = content.apply(lambda text: f"{name}-config-{hashlib.sha256(text.encode()).hexdigest()[:10]}")
@@ -74,9 +82,26 @@ class AiApiService(pulumi.ComponentResource):
             # old one, without which `kubectl rollout undo` gets replicas that never start. So it is left in the cluster.
             opts=after(*base, retain=True),
         )
+        needed: list[pulumi.Resource] = [account, config]
+        if identity is not None:
+            needed += associate(name, identity, namespace, f"{name}-account", after(*base))
+        external = given.get("external_secrets")
+        if external is not None:
+            secret = keys_secret(name)
+            needed.append(
+                k8s.apiextensions.CustomResource(
+                    secret,
+                    api_version=external_secrets.API_VERSION,
+                    kind="ExternalSecret",
+                    # Without its Secret no replica starts, and the operator's reason is told here, not there.
+                    metadata=meta(secret, {"pulumi.com/waitFor": "condition=Ready"}),
+                    spec=external_secrets.external_secret_spec(external, secret),
+                    opts=after(*base),
+                )
+            )
         ready: list[pulumi.Resource] = []
         for release in resolved.releases(name):
-            ready += deploy(self, release, resolved, self.config_name, f"{name}-account", base, [account, config])
+            ready += deploy(self, release, resolved, self.config_name, f"{name}-account", base, needed)
 
         ingress, route = given.get("ingress"), given.get("http_route")
         if ingress is not None:

@@ -1,11 +1,9 @@
 """What an AiApiService can be asked for, and what follows from it; refused here, before anything is registered."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NotRequired, TypedDict, cast
-from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -15,15 +13,17 @@ from slipway.backend import Backend, Egress, SecretKeyRef, check_router
 from slipway.kubernetes.autoscaling import Replicas, Scaling
 from slipway.kubernetes.canary import Canary, canary_replicas, check_canary
 from slipway.kubernetes.drain import PRE_STOP_SECONDS, Drain
+from slipway.kubernetes.external_secrets import ExternalSecrets, check_external_secrets, references
 from slipway.kubernetes.http_route import HttpRouteExposure, check_http_route, peers
+from slipway.kubernetes.identity import WorkloadIdentity, check_identity, identity_egress
 from slipway.kubernetes.ingress import IngressExposure, check_ingress
 from slipway.kubernetes.names import check_image, check_name, check_namespace
-from slipway.kubernetes.network import PROMETHEUS, SAME_NAMESPACE, Peer, anywhere, check_egress, check_peer
+from slipway.kubernetes.network import PROMETHEUS, SAME_NAMESPACE, Peer, check_peer
 from slipway.kubernetes.quantity import ComputeResources, fill
+from slipway.kubernetes.router_backends import default_rollout, egress, longest_stream
 from slipway.kubernetes.router_pod import PORT, RESOURCES
 from slipway.kubernetes.secret_env import collect
 from slipway.kubernetes.service_monitor import ServiceMonitorSettings, check_service_monitor
-from slipway_router.config import Timeouts
 
 _OURS: Mapping[str, str] = {
     "listen": "is set here: in a pod the router listens on 0.0.0.0, port 8000; leave it out",
@@ -79,6 +79,10 @@ class AiApiServiceArgs(TypedDict):
     """CPU and memory of one replica. Default: requests of 500m and 1Gi, limits of 2 and 4Gi."""
     env_from_secrets: NotRequired[Mapping[str, SecretKeyRef]]
     """More environment variables, by name, each with the Secret's key that fills it. Default: those of the backends."""
+    external_secrets: NotRequired[ExternalSecrets]
+    """More environment variables, from a store of the External Secrets Operator instead of Secrets of your own. Default none."""
+    identity: NotRequired[WorkloadIdentity]
+    """Who the pods are to AWS or Google Cloud, so that they need no key there. Default: nobody."""
     allow_from: NotRequired[Sequence[Peer]]
     """Who may connect, beside `prometheus` and the `proxies` of `ingress` and `http_route`. Default: every pod of the same
     namespace. Required if `service_type` is not ClusterIP, since callers then come from elsewhere."""
@@ -165,6 +169,14 @@ class Resolved:
         if backends is not None:
             check_router(own, backends, faults, settings_path="settings")
 
+        external = fit.get("external_secrets")
+        more = fit.get("env_from_secrets", {})
+        if external is not None:
+            check_external_secrets("external_secrets", external, more, backends or [], faults)
+        more = {**references(given.get("external_secrets"), keys_secret(name), backends or []), **more}
+        if "identity" in given and not faults.at("identity"):
+            check_identity("identity", given["identity"], faults)
+
         drain = Drain.of(fit.get("pre_stop_seconds", PRE_STOP_SECONDS), longest_stream(backends or [], faults), faults)
         listen = {"host": "0.0.0.0", "port": PORT}  # noqa: S104 -- in a pod, where the policy says who may connect
         resolved = cls(
@@ -172,10 +184,10 @@ class Resolved:
             settings={**own, "listen": listen, "drain_seconds": drain.stream_seconds},
             replicas=Replicas.of(fit.get("replicas"), fit.get("scaling"), faults),
             resources=fill("resources", fit.get("resources", {}), RESOURCES, faults),
-            secrets=collect(backends or [], fit.get("env_from_secrets", {}), own, faults),
+            secrets=collect(backends or [], more, own, faults),
             drain=drain,
             allowed=_allowed(fit),
-            egress=egress(backends or [], faults),
+            egress=[*egress(backends or [], faults), *identity_egress(fit.get("identity"))],
             service_type=fit.get("service_type", ServiceType.CLUSTER_IP),
             rollout_seconds=fit.get("rollout_seconds", default_rollout(backends or [])),
         )
@@ -211,6 +223,11 @@ class Resolved:
         return {name: 100 - canary["weight"], f"{name}-canary": canary["weight"]}
 
 
+def keys_secret(name: str) -> str:
+    """Name of the Secret that the External Secrets Operator fills, and of the ExternalSecret that tells it to."""
+    return f"{name}-keys"
+
+
 def _allowed(fit: AiApiServiceArgs) -> list[Peer]:
     """Who may connect, each once. The ways in from outside add their proxies."""
     allowed: list[Peer] = [*fit.get("allow_from", [SAME_NAMESPACE]), fit.get("prometheus", PROMETHEUS)]
@@ -234,55 +251,7 @@ def _check_exposure(name: str, given: AiApiServiceArgs, resolved: Resolved, faul
         check_canary(canary, given, name, resolved.replicas, faults)
 
 
-def default_rollout(backends: Sequence[Backend]) -> int:
-    """Kubernetes' 10 minutes beyond the start of the first backend to be ready: the router is ready once one answers."""
-    starts = [backend.get("ready_seconds", 0) for backend in backends]
-    return min(math.ceil(min(starts, default=0)) + 600, 86400)
-
-
 def _mappings(backends: object) -> list[Backend] | None:
     """The backends as a list, or None where one of them is no mapping: `check_shape` told so, and left `{}` in its place."""
     listed = cast("Sequence[object]", backends if isinstance(backends, list | tuple) else ())
     return cast("list[Backend]", list(listed)) if all(listed) else None
-
-
-def longest_stream(backends: Sequence[Backend], faults: Faults) -> float:
-    """The longest answer that any backend may give, in seconds: the largest `timeouts.total`."""
-    longest = [Timeouts().total] if not backends else []
-    for i, backend in enumerate(backends):
-        here = f"backends[{i}].timeouts"
-        total = Timeouts().total if faults.at(here) else backend.get("timeouts", {}).get("total", Timeouts().total)
-        if math.isinf(total):
-            faults.add(
-                f"{here}.total", "is without end; give seconds: a pod that is to go must know when its last stream is over"
-            )
-        else:
-            longest.append(total)
-    return max(longest, default=0)
-
-
-def egress(backends: Sequence[Backend], faults: Faults) -> list[Egress]:
-    """Where a router must be able to connect. A backend that does not say gets TCP 443 to anywhere, if that is its port."""
-    ways: list[Egress] = []
-    for i, backend in enumerate(backends):
-        here = f"backends[{i}].egress"
-        given = backend.get("egress")
-        if given is None:
-            known(backend.get("url"), lambda url, here=here: _check_default_egress(here, url, faults))
-        elif not faults.at(here):
-            check_egress(here, given, faults)
-        ways += anywhere(443) if given is None else [given]
-    return ways
-
-
-def _check_default_egress(path: str, url: str, faults: Faults) -> None:
-    if faults.at(path.replace("egress", "url")):
-        return
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    if port != 443:
-        faults.add(
-            path,
-            f"is required, since the backend is on port {port} and the default lets the router out to 443 only;"
-            f" give {{'port': {port}, 'pod_labels': ...}} or {{'port': {port}, 'cidr': ...}}",
-        )

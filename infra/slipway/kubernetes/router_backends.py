@@ -1,0 +1,58 @@
+"""What a list of backends asks of the pods in front of them: time to start and to end, and ways out."""
+
+import math
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from slipway.args import Faults, known
+from slipway.backend import Backend, Egress
+from slipway.kubernetes.network import anywhere, check_egress
+from slipway_router.config import Timeouts
+
+
+def default_rollout(backends: Sequence[Backend]) -> int:
+    """Kubernetes' 10 minutes beyond the start of the first backend to be ready: the router is ready once one answers."""
+    starts = [backend.get("ready_seconds", 0) for backend in backends]
+    return min(math.ceil(min(starts, default=0)) + 600, 86400)
+
+
+def longest_stream(backends: Sequence[Backend], faults: Faults) -> float:
+    """The longest answer that any backend may give, in seconds: the largest `timeouts.total`."""
+    longest = [Timeouts().total] if not backends else []
+    for i, backend in enumerate(backends):
+        here = f"backends[{i}].timeouts"
+        total = Timeouts().total if faults.at(here) else backend.get("timeouts", {}).get("total", Timeouts().total)
+        if math.isinf(total):
+            faults.add(
+                f"{here}.total", "is without end; give seconds: a pod that is to go must know when its last stream is over"
+            )
+        else:
+            longest.append(total)
+    return max(longest, default=0)
+
+
+def egress(backends: Sequence[Backend], faults: Faults) -> list[Egress]:
+    """Where a router must be able to connect. A backend that does not say gets TCP 443 to anywhere, if that is its port."""
+    ways: list[Egress] = []
+    for i, backend in enumerate(backends):
+        here = f"backends[{i}].egress"
+        given = backend.get("egress")
+        if given is None:
+            known(backend.get("url"), lambda url, here=here: _check_default_egress(here, url, faults))
+        elif not faults.at(here):
+            check_egress(here, given, faults)
+        ways += anywhere(443) if given is None else [given]
+    return ways
+
+
+def _check_default_egress(path: str, url: str, faults: Faults) -> None:
+    if faults.at(path.replace("egress", "url")):
+        return
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if port != 443:
+        faults.add(
+            path,
+            f"is required, since the backend is on port {port} and the default lets the router out to 443 only;"
+            f" give {{'port': {port}, 'pod_labels': ...}} or {{'port': {port}, 'cidr': ...}}",
+        )
