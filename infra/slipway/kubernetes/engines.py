@@ -5,6 +5,10 @@ from types import MappingProxyType
 
 from slipway.kubernetes.llama_cpp import LLAMA_CPP
 from slipway.kubernetes.model_engine import Engine, ModelEngine
+from slipway.kubernetes.sglang import SGLANG
+from slipway.kubernetes.tgi import TGI
 from slipway.kubernetes.vllm import VLLM
 
-ENGINES: Mapping[ModelEngine, Engine] = MappingProxyType({ModelEngine.VLLM: VLLM, ModelEngine.LLAMA_CPP: LLAMA_CPP})
+ENGINES: Mapping[ModelEngine, Engine] = MappingProxyType(
+    {ModelEngine.VLLM: VLLM, ModelEngine.SGLANG: SGLANG, ModelEngine.TGI: TGI, ModelEngine.LLAMA_CPP: LLAMA_CPP}
+)

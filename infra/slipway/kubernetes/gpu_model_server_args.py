@@ -41,14 +41,14 @@ class GpuModelServerArgs(TypedDict):
     """What only says `pulumi.Input` may come from other resources. All else must be plain: the plan is checked with it."""
 
     model: str
-    """Repository on the model hub, such as `meta-llama/Llama-3.3-70B-Instruct`; for vLLM also a path in the image."""
+    """Repository on the model hub, such as `meta-llama/Llama-3.3-70B-Instruct`; on GPUs also a path in the image."""
     namespace: pulumi.Input[str]
     """Namespace to run in. It must exist."""
     accelerator: NotRequired[str]
-    """GPUs of one replica, as name and number from the accelerator catalogue, such as `a100-80gb:4`. Required with engine
-    'vllm', refused with 'llama.cpp'."""
+    """GPUs of one replica, as name and number from the accelerator catalogue, such as `a100-80gb:4`. Required with each engine
+    but 'llama.cpp', which takes none."""
     engine: NotRequired[ModelEngine]
-    """'vllm' on GPUs or 'llama.cpp' on CPUs. Default 'vllm'."""
+    """'vllm', 'sglang' or 'tgi' on GPUs, or 'llama.cpp' on CPUs. Default 'vllm'."""
     image: NotRequired[pulumi.Input[str]]
     """Image of the engine, by version or digest. Default: the engine's official one, pinned by version."""
     revision: NotRequired[str]
@@ -57,15 +57,16 @@ class GpuModelServerArgs(TypedDict):
     """Where the weights come from: the hub at one commit, a bucket, an image or a volume. They are there and checked before the
     server starts, which then needs no network. Default: the engine fetches `model` from the hub. GPUs only."""
     served_name: NotRequired[str]
-    """The model's name in the API. Default: `model`."""
+    """The model's name in the API. Default: `model`. Not with 'tgi', which answers to every name."""
     tasks: NotRequired[Sequence[str]]
     """What it is for: 'chat', 'completions', 'embeddings'. Default: the first two. A model for embeddings does nothing else."""
     dtype: NotRequired[Dtype]
-    """What vLLM computes in: 'auto', 'bfloat16', 'float16' or 'float32'. Default 'auto': as the checkpoint says."""
+    """What the GPUs compute in: 'auto', 'bfloat16', 'float16' or 'float32'. Default 'auto': as the checkpoint says.
+    'tgi' does not compute in 'float32'."""
     context_tokens: NotRequired[int]
-    """Most tokens of prompt and answer together. Default: the model's own with vLLM, 4096 with llama.cpp."""
+    """Most tokens of prompt and answer together. Default: the model's own on GPUs, 4096 with llama.cpp."""
     parallel_requests: NotRequired[int]
-    """Most requests that are answered at a time, the others wait. Default: vLLM's own, 2 with llama.cpp."""
+    """Most requests that are answered at a time, the others wait. Default: the engine's own, 2 with llama.cpp."""
     tokens_per_request: NotRequired[int]
     """Tokens of prompt and answer that a request has on average, for the check whether `parallel_requests` of them fit the GPUs'
     memory. Goes with `parallel_requests`. Default: `context_tokens`, the worst case."""
@@ -74,16 +75,16 @@ class GpuModelServerArgs(TypedDict):
     kv_cache_dtype: NotRequired[KvCacheDtype]
     """What keys and values are kept in: 'auto' (as `dtype`) or 'fp8', half of 16 bits at some loss. Default 'auto'. GPUs only."""
     tensor_parallel_size: NotRequired[int]
-    """GPUs that share each layer. Times `pipeline_parallel_size` it must be all of them. Default: what that leaves. vLLM only."""
+    """GPUs that share each layer. Times `pipeline_parallel_size` it must be all of them. Default: what that leaves. GPUs only."""
     pipeline_parallel_size: NotRequired[int]
-    """Groups of GPUs that share the layers among them. Default 1."""
+    """Groups of GPUs that share the layers among them. Default 1. Not with 'tgi'."""
     extra_args: NotRequired[Sequence[str]]
     """More arguments of the engine, each word an entry. Those that the component sets itself are refused."""
     model_parameters_billion: NotRequired[float]
-    """Parameters of the model, in 10^9. Default: by its name (`70B`); required where that does not tell. vLLM only."""
+    """Parameters of the model, in 10^9. Default: by its name (`70B`); required where that does not tell. GPUs only."""
     weight_bits: NotRequired[int]
     """Bits of one stored weight: 4, 8, 16 or 32. Default: by the model's name where that says AWQ, FP8 and such, else by `dtype`.
-    vLLM only."""
+    GPUs only."""
     layers: NotRequired[int]
     """The model's `num_hidden_layers`, for the check whether its key-value cache fits. Goes with `kv_heads` and `head_dim`.
     Default: by the model's name, where `slipway.model_shapes` has it; else only the weights are checked."""
@@ -92,7 +93,7 @@ class GpuModelServerArgs(TypedDict):
     head_dim: NotRequired[int]
     """The model's `head_dim`, or `hidden_size` / `num_attention_heads`. Goes with `layers`."""
     gguf: NotRequired[GgufArgs]
-    """The file to serve. Required with engine 'llama.cpp', refused with 'vllm'."""
+    """The file to serve. Required with engine 'llama.cpp', refused with the others."""
     replicas: NotRequired[int]
     """Servers, each with its own GPUs and its own copy of the weights. 0 frees the GPUs and keeps the volumes. Default 1.
     Excludes `scaling`."""
@@ -133,6 +134,6 @@ class GpuModelServerArgs(TypedDict):
     tolerations: NotRequired[Sequence[GpuToleration]]
     """More taints to tolerate, beside `nvidia.com/gpu`."""
     download_mb_per_second: NotRequired[float]
-    """Rate from hub to volume for the startup budget, in MB/s. Default 100. vLLM only: llama.cpp starts after the download."""
+    """Rate from hub to volume for the startup budget, in MB/s. Default 100. GPUs only: llama.cpp starts after the download."""
     load_mb_per_second: NotRequired[float]
     """Rate from volume to memory for the startup budget, in MB/s. Default 500."""

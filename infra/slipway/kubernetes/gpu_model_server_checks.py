@@ -12,6 +12,7 @@ from slipway.kubernetes import names
 from slipway.kubernetes.model_engine import Engine, ModelEngine
 from slipway.kubernetes.network import Peer, check_peer
 from slipway.kubernetes.weights_source import WeightsSource
+from slipway.sizing import Dtype
 
 NAME_LENGTH = 45
 """Kubernetes makes a label, 63 characters at most, of a StatefulSet's name, here with '-server', and 11 more characters."""
@@ -127,11 +128,20 @@ def check_engine(kind: ModelEngine, engine: Engine, given: dict[str, Any], fault
     if isinstance(model, str):
         if kind is ModelEngine.LLAMA_CPP and not _REPOSITORY.fullmatch(model):
             faults.add("model", f"is {model!r}; give the repository on the hub that has the GGUF file, as OWNER/NAME")
-        elif kind is ModelEngine.VLLM and not (_REPOSITORY.fullmatch(model) or _PATH.fullmatch(model) or _WORD.fullmatch(model)):
+        elif engine.on_gpus and not (_REPOSITORY.fullmatch(model) or _PATH.fullmatch(model) or _WORD.fullmatch(model)):
             faults.add("model", f"is {model!r}; give a repository on the hub, as OWNER/NAME, or a path in the image")
     for key in engine.unused:
         if key in given:
-            faults.add(key, f"does nothing with engine '{kind.value}'; leave it out, or take the other engine")
+            faults.add(key, f"does nothing with engine '{kind.value}'; leave it out, or take another engine")
+    if not faults.at("dtype") and given.get("dtype", Dtype.AUTO) not in engine.dtypes:
+        choice = ", ".join(repr(d.value) for d in engine.dtypes)
+        faults.add("dtype", f"is '{given['dtype'].value}', which engine '{kind.value}' does not compute in; give {choice}")
+    for i, task in enumerate(_listed(given, "tasks")):
+        if task in _TASKS and task not in engine.tasks:
+            choice = ", ".join(repr(t) for t in engine.tasks)
+            faults.add(
+                f"tasks[{i}]", f"is '{task}', which engine '{kind.value}' does not serve; give {choice}, or another engine"
+            )
     for i, word in enumerate(_listed(given, "extra_args")):
         flag = _flag(word) if isinstance(word, str) else ""
         if flag in engine.own_arguments:

@@ -149,6 +149,7 @@ class GpuModelServerSettings:
                 cpus=_threads(requests),
                 gguf=gguf,
                 gpu_memory_utilization=given.get("gpu_memory_utilization", UTILIZATION),
+                gpu_memory_gib=accelerator.driver_memory_gib if accelerator else 0,
                 kv_cache_dtype=given.get("kv_cache_dtype", KvCacheDtype.AUTO),
                 extra_args=tuple(given.get("extra_args", ())),
             ),

@@ -12,6 +12,7 @@ from slipway.kubernetes.model_engine import (
     ServerSettings,
     http_get,
 )
+from slipway.sizing import Dtype
 
 CONTEXT_TOKENS = 4096
 """Context where none is asked for. The models' own can be 128 times as much, and is allocated at the start."""
@@ -63,15 +64,7 @@ echo "$TARGET is loaded"
 """.strip()
 
 # On SIGTERM llama.cpp stops at once, in the middle of streams: so they are waited for before it is sent.
-DRAIN = """
-sleep "$1"
-i=0
-busy() { curl -s -m 5 "http://127.0.0.1:$1/metrics" | grep -qE '^llamacpp:requests_(processing|deferred) [^0]'; }
-while [ "$i" -lt "$2" ] && busy "$3"; do
-  sleep 1
-  i=$((i + 1))
-done
-""".strip()
+BUSY = "^llamacpp:requests_(processing|deferred) [^0]"
 
 
 def container(settings: ServerSettings) -> EngineContainer:
@@ -112,14 +105,10 @@ def container(settings: ServerSettings) -> EngineContainer:
         startup=http_get("/health"),
         readiness=http_get("/health"),
         liveness=http_get("/health"),
-        pre_stop={"exec_": {"command": ["/bin/sh", "-c", DRAIN, *_drain_args(settings)]}},
+        pre_stop=settings.drain.wait_for_streams(PORT, BUSY),
         loader=[] if settings.offline else ["/bin/sh", "-c", LOADER],
         loader_env={"URL": url, "TARGET": target, "BYTES": str(gguf.size_bytes), "SHA256": gguf.sha256 or ""},
     )
-
-
-def _drain_args(settings: ServerSettings) -> list[str]:
-    return ["drain", str(settings.drain.pre_stop_seconds), str(settings.drain.stream_seconds), str(PORT)]
 
 
 def _target(settings: ServerSettings, gguf: Gguf) -> str:
@@ -173,6 +162,8 @@ LLAMA_CPP = Engine(
         "tokens_per_request",
         "download_mb_per_second",
     ),
+    tasks=("chat", "completions", "embeddings"),
+    dtypes=tuple(Dtype),
     metrics=EngineMetrics("llamacpp:requests_deferred"),
     container=container,
 )

@@ -21,6 +21,10 @@ class ModelEngine(StrEnum):
 
     VLLM = "vllm"
     """vLLM's OpenAI-compatible server, on GPUs."""
+    SGLANG = "sglang"
+    """SGLang's OpenAI-compatible server, on GPUs."""
+    TGI = "tgi"
+    """Hugging Face's Text Generation Inference, on GPUs."""
     LLAMA_CPP = "llama.cpp"
     """llama.cpp's OpenAI-compatible server, on CPUs, with weights in one GGUF file."""
 
@@ -56,6 +60,8 @@ class ServerSettings:
     cpus: int
     gguf: Gguf | None
     gpu_memory_utilization: float
+    gpu_memory_gib: float
+    """Memory of one GPU as the engine finds it, in GiB; 0 on CPUs."""
     kv_cache_dtype: KvCacheDtype
     extra_args: Sequence[str]
 
@@ -104,6 +110,10 @@ class Engine:
     """Arguments that the component sets itself, by what to do instead."""
     unused: Sequence[str]
     """Arguments of the component that mean nothing to it, and are refused."""
+    tasks: Sequence[str]
+    """What it can be for."""
+    dtypes: Sequence[Dtype]
+    """What it can compute in."""
     metrics: EngineMetrics
     container: Callable[[ServerSettings], EngineContainer]
 

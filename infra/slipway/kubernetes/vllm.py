@@ -1,22 +1,8 @@
 """vLLM: its arguments, its caches on the volume, its probes."""
 
-import json
-
 from slipway.kubernetes.model_engine import CACHE, PORT, Engine, EngineContainer, EngineMetrics, ServerSettings, http_get
-from slipway.sizing import KvCacheDtype
-
-# Asks for one token, and so tells that the weights are loaded and the kernels compiled. Once, at the start: in each readiness
-# check it would queue behind real requests, and a busy server would be taken out of service for being busy.
-# The image has no curl in some variants, and Python in all.
-ONE_TOKEN = """
-import sys, urllib.request as u
-try:
-    u.build_opener(u.ProxyHandler({})).open(
-        u.Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"}), timeout=25
-    ).read()
-except Exception as e:
-    sys.exit(f"the model does not answer yet: {e}")
-""".strip()
+from slipway.kubernetes.python_engine import ONE_TOKEN, environment, question
+from slipway.sizing import Dtype, KvCacheDtype
 
 
 def container(settings: ServerSettings) -> EngineContainer:
@@ -54,42 +40,12 @@ def container(settings: ServerSettings) -> EngineContainer:
     return EngineContainer(
         command=["vllm", "serve"],
         args=[*args, *settings.extra_args],
-        env=_environment(settings),
-        startup={"exec_": {"command": ["python3", "-c", ONE_TOKEN, *_question(settings)]}, "timeout_seconds": 30},
+        env={**environment(settings), "VLLM_CACHE_ROOT": f"{CACHE}/vllm", "VLLM_NO_USAGE_STATS": "1"},
+        startup={"exec_": {"command": ["python3", "-c", ONE_TOKEN, *question(settings)]}, "timeout_seconds": 30},
         readiness=http_get("/v1/models"),
         liveness=http_get("/health"),
         pre_stop={"sleep": {"seconds": settings.drain.pre_stop_seconds}},
     )
-
-
-def _environment(settings: ServerSettings) -> dict[str, str]:
-    env = {
-        # The root file system is read-only: all that vLLM, PyTorch and Triton write goes to the volume, where it also
-        # shortens the next start.
-        "HOME": CACHE,
-        "HF_HOME": f"{CACHE}/huggingface",
-        "XDG_CACHE_HOME": f"{CACHE}/xdg",
-        "VLLM_CACHE_ROOT": f"{CACHE}/vllm",
-        "TORCHINDUCTOR_CACHE_DIR": f"{CACHE}/torchinductor",
-        "TRITON_CACHE_DIR": f"{CACHE}/triton",
-        "OUTLINES_CACHE_DIR": f"{CACHE}/outlines",
-        # PyTorch asks for the user's name at import, and an image of one's own may not know the user's number.
-        "USER": "vllm",
-        "HF_ENDPOINT": settings.hub_endpoint,
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-    }
-    if settings.offline:
-        env |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    return env
-
-
-def _question(settings: ServerSettings) -> tuple[str, str]:
-    """Address and body of the smallest question that the model can be asked."""
-    base = f"http://127.0.0.1:{PORT}/v1"
-    if list(settings.tasks) == ["embeddings"]:
-        return f"{base}/embeddings", json.dumps({"model": settings.served_name, "input": "a"})
-    return f"{base}/completions", json.dumps({"model": settings.served_name, "prompt": "a", "max_tokens": 1})
 
 
 _ADDRESS = f"the server always listens on port {PORT} of every interface"
@@ -124,6 +80,8 @@ VLLM = Engine(
         "--api-key": f"{_KEY}; 'allow_from' says who reaches the server, and keys are checked by the router",
     },
     unused=("gguf",),
+    tasks=("chat", "completions", "embeddings"),
+    dtypes=tuple(Dtype),
     # vLLM, "Metrics".
     metrics=EngineMetrics("vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"),
     container=container,

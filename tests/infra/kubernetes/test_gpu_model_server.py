@@ -173,7 +173,7 @@ def test_the_grace_period_is_above_the_wait_and_the_longest_stream(base: Mapping
         assert grace > stop["sleep"]["seconds"] + longest
         assert following(server(plan)["args"], "--shutdown-timeout") == str(longest)
     else:
-        wait, streams = stop["exec"]["command"][-3:-1]
+        wait, streams = stop["exec"]["command"][-4:-2]
         assert (int(wait), int(streams)) == (10, longest)
         assert grace > int(wait) + longest
 
@@ -424,7 +424,7 @@ WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
     ({"model": "two words"}, "model", "OWNER/NAME"),
     ({"accelerator": "t4:16", "dtype": "bfloat16"}, "dtype", "needs compute capability 8.0"),
     ({"dtype": "bf16"}, "dtype", "'bfloat16'"),
-    ({"engine": "tgi"}, "engine", "'vllm', 'llama.cpp'"),
+    ({"engine": "triton"}, "engine", "'vllm', 'sglang', 'tgi', 'llama.cpp'"),
     ({"image": "vllm/vllm-openai:latest"}, "image", "'latest' moves"),
     ({"image": "vllm/vllm-openai"}, "image", "means ':latest'"),
     ({"extra_args": ["--tensor_parallel_size=4"]}, "extra_args[0]", "use 'tensor_parallel_size'"),

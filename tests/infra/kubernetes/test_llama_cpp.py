@@ -20,7 +20,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from slipway.kubernetes.llama_cpp import DRAIN, LOADER
+from slipway.kubernetes.drain import WAIT_FOR_STREAMS
+from slipway.kubernetes.llama_cpp import BUSY, LOADER
 
 WEIGHTS = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
@@ -165,7 +166,7 @@ def test_the_token_goes_with_the_request_and_on_no_command_line(hub: Hub, tmp_pa
 def drain(hub: Hub, most: int) -> float:
     began = time.monotonic()
     port = hub.url.rsplit(":", 1)[1]
-    done = subprocess.run(["/bin/sh", "-c", DRAIN, "drain", "0", str(most), port], timeout=60, check=False)
+    done = subprocess.run(["/bin/sh", "-c", WAIT_FOR_STREAMS, "drain", "0", str(most), port, BUSY], timeout=60, check=False)
     assert done.returncode == 0
     return time.monotonic() - began
 

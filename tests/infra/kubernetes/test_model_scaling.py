@@ -97,6 +97,11 @@ def test_everything_that_can_be_asked_arrives() -> None:
 def test_an_engine_is_scaled_on_what_it_tells() -> None:
     (only,) = scaler(planned(base=SMALL))["triggers"]
     assert only["metadata"]["query"].startswith("sum(llamacpp:requests_deferred{")
+    (only,) = scaler(planned(engine="tgi"))["triggers"]
+    assert only["metadata"]["query"].startswith("sum(tgi_queue_size{")
+    waiting, cache = scaler(planned(engine="sglang"))["triggers"]
+    assert waiting["metadata"]["query"].startswith("sum(sglang:num_queue_reqs{")
+    assert cache["metadata"]["query"].startswith("sum(sglang:token_usage{")
     (cache,) = scaler(planned({**SCALING, "waiting_requests": 0}))["triggers"]
     assert cache["metadata"]["query"].startswith("sum(vllm:kv_cache_usage_perc{")
 

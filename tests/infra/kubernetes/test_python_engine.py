@@ -1,4 +1,7 @@
-"""vLLM's startup probe, run as kubelet would run it, against a server on this machine. vLLM itself needs a GPU and is not run."""
+"""The startup probe of engines in Python, run as kubelet would run it, against a server on this machine.
+
+The engines need a GPU and are not run.
+"""
 
 import json
 import subprocess
@@ -9,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from slipway.kubernetes.vllm import ONE_TOKEN
+from slipway.kubernetes.python_engine import ONE_TOKEN
 
 QUESTION = json.dumps({"model": "llama", "prompt": "a", "max_tokens": 1})
 
