@@ -105,6 +105,15 @@ def roll_out(cluster: Cluster, manifests: Manifests, seconds: int = 60) -> None:
         kind, meta = workload["kind"].lower(), workload["metadata"]
         wait = ("rollout", "status", f"{kind}/{meta['name']}", "--namespace", meta["namespace"], f"--timeout={seconds}s")
         cluster.kubectl(*wait, timeout=seconds + 10)
+    for scaler in manifests.of("HorizontalPodAutoscaler"):
+        # A Deployment that leaves its number to an autoscaler begins with one pod.
+        spec, namespace = scaler["spec"], scaler["metadata"]["namespace"]
+        target = (spec["scaleTargetRef"]["kind"], spec["scaleTargetRef"]["name"], "--namespace", namespace)
+        eventually(
+            lambda t=target, n=spec["minReplicas"]: cluster.get(*t)["status"].get("readyReplicas", 0) >= n,
+            seconds=seconds,
+            what=f"{spec['minReplicas']} replicas by {scaler['metadata']['name']}",
+        )
 
 
 def pods_of(cluster: Cluster, workload: Object) -> list[Object]:

@@ -97,7 +97,8 @@ class Cluster:
 
     def get(self, *words: str) -> Any:
         """What `kubectl get` finds, as data."""
-        return json.loads(self.kubectl("get", *words, "--output=json"))
+        raw = any(word.startswith("--raw") for word in words)
+        return json.loads(self.kubectl("get", *words, *(() if raw else ("--output=json",))))
 
     def items(self, *words: str) -> list[dict[str, Any]]:
         """The list that `kubectl get` finds."""

@@ -1,0 +1,79 @@
+"""What must hold of manifests once they are applied. Each check raises where it does not."""
+
+import json
+from typing import cast
+
+import yaml
+from tests.cluster.cases import WORKLOADS, Manifests, Object, missing_references, pods_of
+from tests.cluster.cluster import Cluster, ClusterError
+
+
+def complete(cluster: Cluster, manifests: Manifests) -> None:
+    """Every workload runs as many ready pods as it asks for, and all that they refer to is there."""
+    assert manifests.of(*WORKLOADS)
+    for workload in manifests.of(*WORKLOADS):
+        live = cluster.get(workload["kind"], workload["metadata"]["name"], "--namespace", workload["metadata"]["namespace"])
+        asked, ready, pods = live["spec"]["replicas"], live["status"].get("readyReplicas", 0), pods_of(cluster, workload)
+        assert ready == len(pods) == asked >= 1, f"{live['metadata']['name']} asks for {asked}, has {len(pods)}, ready {ready}"
+        assert missing_references(cluster, workload) == [], f"missing: {missing_references(cluster, workload)}"
+
+
+def restricted(cluster: Cluster, manifests: Manifests) -> None:
+    """The namespace takes no pod below the restricted level, and has the pods of these manifests."""
+    for namespace in manifests.namespaces:
+        loose = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "loose", "namespace": namespace}}
+        spec = {"containers": [{"name": "c", "image": "any:1"}]}
+        refused = cluster.run("create", "--filename=-", stdin=yaml.safe_dump({**loose, "spec": spec}))
+        assert 'violates PodSecurity "restricted:latest"' in refused.stderr, f"a loose pod: {refused.stderr or 'was taken'}"
+    assert all(pods_of(cluster, workload) for workload in manifests.of(*WORKLOADS)), "a workload has no pod"
+
+
+def steady(cluster: Cluster, manifests: Manifests) -> None:
+    """Applying again changes nothing, and `kubectl diff` knows so beforehand."""
+    before = _applied(cluster, manifests)
+    difference = cluster.run("diff", "--server-side", "--field-manager=slipway", "--filename=-", stdin=manifests.text)
+    assert difference.returncode == 0, difference.stdout or difference.stderr
+    cluster.apply(manifests.text)
+    for was, now in zip(before, _applied(cluster, manifests), strict=True):
+        assert was == now, f"{now['kind']} {now['metadata']['name']} was {was}, now {now}"
+
+
+def separate(cluster: Cluster, manifests: Manifests) -> None:
+    """Every Service has the pods of its own workload behind it, and no others."""
+    for service in manifests.of("Service"):
+        namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
+        slices = cluster.items("endpointslices", "--namespace", namespace, f"--selector=kubernetes.io/service-name={name}")
+        behind = {end["targetRef"]["name"] for s in slices for end in cast("list[Object]", s["endpoints"] or [])}
+        own = [w for w in manifests.of(*WORKLOADS) if service["spec"]["selector"].items() <= _labels(w).items()]
+        assert len(own) == 1, f"Service {name} selects the pods of {len(own)} workloads"
+        pods = {pod["metadata"]["name"] for pod in pods_of(cluster, own[0])}
+        assert behind == pods != set(), f"behind Service {name} are {sorted(behind)}, and the pods are {sorted(pods)}"
+
+
+def revisions(cluster: Cluster, manifests: Manifests) -> dict[str, set[str]]:
+    """Of every workload the revisions that its pods run."""
+    keys = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
+    return {
+        workload["metadata"]["name"]: {pod["metadata"]["labels"][keys[workload["kind"]]] for pod in pods_of(cluster, workload)}
+        for workload in manifests.of(*WORKLOADS)
+    }
+
+
+def _applied(cluster: Cluster, manifests: Manifests) -> list[Object]:
+    """The objects as they are, without what controllers write: the status, and with it the version."""
+    read = ("get", "--filename=-", "--output=json", "--show-managed-fields")
+    live = cast("list[Object]", json.loads(cluster.kubectl(*read, stdin=manifests.text))["items"])
+    for o in live:
+        o.pop("status", None)
+        meta = o["metadata"]
+        del meta["resourceVersion"]
+        # Told with the time, so that even an apply that changed a field and back would show.
+        meta["managedFields"] = [fields for fields in meta["managedFields"] if fields["manager"] == "slipway"]
+        if len(meta["managedFields"]) != 1:
+            raise ClusterError(f"{o['kind']} {meta['name']}: applied by {len(meta['managedFields'])} managers of one name")
+        meta.get("annotations", {}).pop("deployment.kubernetes.io/revision", None)
+    return live
+
+
+def _labels(workload: Object) -> dict[str, str]:
+    return workload["spec"]["template"]["metadata"]["labels"]

@@ -1,0 +1,91 @@
+"""Every component that runs in Kubernetes, as a program of a user's would use it: two of each side by side."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pulumi
+from tests.cluster.cases import Manifests, program
+
+import slipway
+from slipway import AiApiService, AiNamespace, GpuModelServer, vendor
+
+OPENAI = vendor("openai", name="gpt", model="gpt-4o-mini", api_key={"name": "api-keys", "key": "openai"})
+INSTANCES = ("first", "second")
+VLLM = {
+    "model": "meta-llama/Llama-3.1-8B-Instruct",
+    "accelerator": "l4:1",
+    "context_tokens": 8192,
+    "hub_token_secret": {"name": "huggingface", "key": "token"},
+    "replicas": 2,
+}
+LLAMA_CPP = {
+    "engine": "llama.cpp",
+    "model": "Qwen/Qwen2.5-0.5B-Instruct-GGUF",
+    "revision": "9217f5db79a29953eb74d5343926648285ec7e67",
+    "gguf": {
+        "file": "qwen2.5-0.5b-instruct-q4_k_m.gguf",
+        "bytes": 491400032,
+        "sha256": "74a4da8c9fdbcd15bd1f6d01d621410d31c6fc00986f5eb687824e7b93d7a9db",
+    },
+}
+
+
+def routers(namespace: str, changed: bool) -> None:
+    """Two routers."""
+    for name in INSTANCES:
+        AiApiService(name, _router(namespace, changed))
+
+
+def vllm(namespace: str, changed: bool) -> None:
+    """Two models on GPUs."""
+    _servers(VLLM, namespace, changed)
+
+
+def llama_cpp(namespace: str, changed: bool) -> None:
+    """Two models on CPUs."""
+    _servers(LLAMA_CPP, namespace, changed)
+
+
+def namespaces(namespace: str, changed: bool) -> None:
+    """Two namespaces with a router in each: nothing that is refused shows in a namespace without pods."""
+    for name in INSTANCES:
+        quota: Any = {"gpus": 0, "pods": 10 if changed else 8, "load_balancers": 0}
+        made = AiNamespace(f"{namespace}-{name}", {"quota": quota})
+        AiApiService(name, _router(made.namespace, changed))
+
+
+PROGRAMS: Mapping[str, Callable[[str, bool], None]] = {
+    "AiApiService": routers,
+    "AiNamespace": namespaces,
+    "GpuModelServer, vLLM": vllm,
+    "GpuModelServer, llama.cpp": llama_cpp,
+}
+"""By the component's name in the guide: what declares two, given a namespace, and whether an argument is changed."""
+
+
+def two(component: str, namespace: str, changed: bool = False) -> Manifests:
+    """The manifests of two of a component."""
+    return program(lambda: PROGRAMS[component](namespace, changed))
+
+
+def in_kubernetes() -> set[str]:
+    """The public components that live in a cluster."""
+    public = {name: getattr(slipway, name) for name in slipway.__all__}
+    return {
+        name
+        for name, value in public.items()
+        if isinstance(value, type)
+        and issubclass(value, pulumi.ComponentResource)
+        and value.__module__.startswith("slipway.kubernetes.")
+    }
+
+
+def _router(namespace: pulumi.Input[str], changed: bool) -> Any:
+    settings = {"max_body_mib": 16} if changed else {}
+    return {"namespace": namespace, "image": "slipway/router:0.1.0", "backends": [OPENAI], "settings": settings}
+
+
+def _servers(args: Mapping[str, Any], namespace: str, changed: bool) -> None:
+    given: Any = {**args, "namespace": namespace, **({"longest_stream_seconds": 120} if changed else {})}
+    for name in INSTANCES:
+        GpuModelServer(name, given)

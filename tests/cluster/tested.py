@@ -1,0 +1,113 @@
+"""The page of the guide that says what was tested on a cluster: `python -m tests.cluster.tested` runs the tests and writes it."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from tests.cluster import checks, tools
+from tests.cluster.cases import ROOT, Manifests, prepare, roll_out
+from tests.cluster.cluster import Cluster, ClusterError, running
+from tests.cluster.components import PROGRAMS, two
+
+PAGE = ROOT / "docs" / "tested.md"
+COLUMNS: Mapping[str, str] = {
+    "admitted": "applied server-side with strict validation, without a warning, where the API server enforces `restricted`",
+    "rolled out": "the controllers and the scheduler bring up as many pods as were asked for, on GPU nodes where it needs some",
+    "restricted": "its namespace has its pods, and refuses one below that level",
+    "no drift": "`kubectl diff` finds nothing, and applying again changes nothing",
+    "side by side": "two in one namespace share no object, and each Service has the pods of its own",
+    "changed": "an argument changed: no field is refused as immutable, and the pods are rolled over",
+}
+_HEAD = """# Tested on a cluster
+
+Every component that runs in Kubernetes is applied to a real control plane: API server, controllers and scheduler of Kubernetes
+{version}. Nodes and pods are played by kwok. So this is what a cluster makes of the manifests, not that the containers start.
+
+This page is written by a command, and a test compares it with what it finds:
+
+```sh
+make cluster
+.venv/bin/python -m tests.cluster.tested
+```
+
+"""
+
+Results = Mapping[str, Mapping[str, str | None]]
+"""By component and column: None where the check passed, else why it did not."""
+
+
+def results(cluster: Cluster) -> Results:
+    """Check every component."""
+    return {component: _checked(cluster, component, f"component-{i}") for i, component in enumerate(PROGRAMS)}
+
+
+def page(found: Results, version: str) -> str:
+    """The page that these results make."""
+    rows = [[component, *("yes" if why is None else "no" for why in row.values())] for component, row in found.items()]
+    head = ["Component", *COLUMNS]
+    table = "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *rows))
+    meaning = "".join(f"- *{column}*: {text}.\n" for column, text in COLUMNS.items())
+    return f"{_HEAD.format(version=version)}{table}\n{meaning}"
+
+
+def minor(cluster: Cluster) -> str:
+    """The cluster's version, as 1.36."""
+    told = cluster.get("--raw=/version")
+    return f"{told['major']}.{told['minor']}"
+
+
+def _checked(cluster: Cluster, component: str, namespace: str) -> Mapping[str, str | None]:
+    manifests, changed = two(component, namespace), two(component, namespace, changed=True)
+    steps: Mapping[str, Callable[[], object]] = {
+        "admitted": partial(_admit, cluster, manifests),
+        "rolled out": partial(_complete, cluster, manifests),
+        "restricted": partial(checks.restricted, cluster, manifests),
+        "no drift": partial(checks.steady, cluster, manifests),
+        "side by side": partial(checks.separate, cluster, manifests),
+        "changed": partial(_change, cluster, manifests, changed),
+    }
+    return {column: _why(steps[column]) for column in COLUMNS}
+
+
+def _why(step: Callable[[], object]) -> str | None:
+    try:
+        step()
+    except (AssertionError, ClusterError) as error:
+        return str(error) or repr(error)
+    return None
+
+
+def _admit(cluster: Cluster, manifests: Manifests) -> None:
+    prepare(cluster, manifests)
+    cluster.apply(manifests.text)
+
+
+def _complete(cluster: Cluster, manifests: Manifests) -> None:
+    roll_out(cluster, manifests)
+    checks.complete(cluster, manifests)
+
+
+def _change(cluster: Cluster, before: Manifests, after: Manifests) -> None:
+    old = checks.revisions(cluster, before)
+    cluster.apply(after.text)
+    _complete(cluster, after)
+    new = checks.revisions(cluster, after)
+    assert old.keys() == new.keys(), "a workload changed its name"
+    assert all(new[name] != old[name] for name in new), "the change rolled no pod"
+
+
+def main() -> None:
+    """Write the page."""
+    if reason := tools.missing():
+        sys.exit(reason)
+    with tempfile.TemporaryDirectory() as home, running(tools.folder(), Path(home) / "cluster") as cluster:
+        found = results(cluster)
+        PAGE.write_text(page(found, minor(cluster)))
+    failed = [f"{component}, {column}: {why}" for component, row in found.items() for column, why in row.items() if why]
+    sys.exit("\n".join(failed) or None)
+
+
+if __name__ == "__main__":
+    main()
