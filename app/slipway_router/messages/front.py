@@ -4,11 +4,9 @@ from slipway_router.answer import UpstreamError
 from slipway_router.asgi import Header, Message, Scope, Send
 from slipway_router.config import Task
 from slipway_router.messages.answer import MessageStream, an_error, to_error, to_message
-from slipway_router.messages.request import AskedInMessages, understood
+from slipway_router.messages.request import NATIVE, AskedInMessages, understood
 
 PATH = "/v1/messages"
-NATIVE: Header = (b"x-slipway-native", b"messages")
-"""Marks an answer of a backend that has this API itself, from the provider to here."""
 
 
 class Front:

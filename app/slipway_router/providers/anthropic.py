@@ -5,7 +5,8 @@ import orjson
 from slipway_router.answer import Answer, UpstreamError
 from slipway_router.asgi import Header
 from slipway_router.config import Task
-from slipway_router.providers.anthropic_answer import CompletionStream, to_completion, to_error
+from slipway_router.messages.request import NATIVE, AskedInMessages
+from slipway_router.providers.anthropic_answer import CompletionStream, NativeStream, a_message, to_completion, to_error
 from slipway_router.providers.anthropic_request import to_messages
 from slipway_router.providers.provider import Provider
 from slipway_router.providers.shapes import an_object
@@ -36,7 +37,15 @@ class Anthropic(Provider):
     def path(self, task: Task) -> str:  # noqa: ARG002 -- it has one
         return f"{self._base}/messages"
 
+    def request(self, asked: Asked, request_id: bytes, tracing: bytes) -> tuple[bytes, bytes]:
+        """See `Provider`. A request that came in this API goes on in it, with all that no chat completion can say."""
+        if isinstance(asked, AskedInMessages) and asked.beta is not None:
+            tracing += b"anthropic-beta: %b\r\n" % asked.beta
+        return super().request(asked, request_id, tracing)
+
     def body(self, asked: Asked) -> bytes:
+        if isinstance(asked, AskedInMessages):
+            return orjson.dumps({**asked.messages, "model": self.model})
         body, faults = to_messages(asked.fields, self.model, self.backend.default_max_tokens)
         if faults:
             told = "; ".join(f"'{path}' {reason}" for path, reason in faults)
@@ -48,12 +57,22 @@ class Anthropic(Provider):
 
     async def understand(self, asked: Asked, answer: Answer) -> Answer:
         headers: list[Header] = [(_PASSED_ON[name], value) for name, value in answer.headers if name in _PASSED_ON]
+        native = isinstance(asked, AskedInMessages)
+        if native:
+            headers.append(NATIVE)
         if answer.status == 200 and asked.stream:
             if not is_stream(answer):
                 raise UpstreamError("protocol", "answered a streamed request without a stream")
+            if native:
+                return Stream(answer, headers, NativeStream())
             options = an_object(asked.fields.get("stream_options"))
             return Stream(answer, headers, CompletionStream(include_usage=options.get("include_usage") is True))
         body = await read_whole(answer)
-        if answer.status == 200:
-            return Whole(200, headers, to_completion(body))
-        return Whole(answer.status, headers, to_error(answer.status, body))
+        if answer.status == 402:
+            raise UpstreamError("auth", "answered 402: its account has a problem with billing")
+        if answer.status != 200:
+            return Whole(answer.status, headers, body if native else to_error(answer.status, body))
+        if native:
+            a_message(body)
+            return Whole(200, headers, body)
+        return Whole(200, headers, to_completion(body))

@@ -33,9 +33,7 @@ def to_completion(body: bytes) -> bytes:
     Raises:
         UpstreamError: 'protocol' when it is no message.
     """
-    given = _parsed(body)
-    if given.get("type") != "message" or not isinstance(given.get("content"), list):
-        raise UpstreamError("protocol", "answered with something that is no message")
+    given = a_message(body)
     blocks = objects(given["content"])
     said = "".join(text(b.get("text")) for b in blocks if b.get("type") == "text")
     thought = "".join(text(b.get("thinking")) for b in blocks if b.get("type") == "thinking")
@@ -133,9 +131,7 @@ class CompletionStream:
                 usage: dict[str, Any] = {**self._envelope, "choices": [], "usage": to_usage(self._usage)}
                 return (event(orjson.dumps(usage)) if self._include_usage else b"") + event(b"[DONE]")
             case "error":
-                kind = text(an_object(given.get("error")).get("type"))
-                cause = "rate_limit" if kind == "rate_limit_error" else "status"
-                raise UpstreamError(cause, f"broke off with {kind[:64] or 'an error'}")
+                raise _broken(given)
             case _:  # `ping`, and what is yet to be invented: clients must ignore it
                 pass
         return b""
@@ -178,6 +174,56 @@ class CompletionStream:
             delta = {"role": "assistant", "content": "", **delta}
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return event(orjson.dumps({**self._envelope, "choices": [choice]}))
+
+
+class NativeStream:
+    """A streamed answer for a client that speaks the Messages API itself: the same events, held back like those above."""
+
+    def __init__(self) -> None:
+        self._events = Events()
+        self._held: list[bytes] | None = []
+        self._over = False
+
+    def feed(self, data: bytes) -> bytes:
+        """See `StreamTranslator`."""
+        said: list[bytes] = []
+        for found in self._events.feed(data):
+            given = _parsed(found)
+            kind = text(given.get("type"))
+            if kind == "error":
+                raise _broken(given)
+            self._over = self._over or kind == "message_stop"
+            said.append(event(found, kind))
+            if self._held is not None and kind not in ("message_start", "ping"):
+                said = [*self._held, *said]
+                self._held = None
+        if self._held is not None:
+            self._held += said
+            return b""
+        return b"".join(said)
+
+    def end(self) -> bytes:
+        """See `StreamTranslator`."""
+        if not self._over:
+            raise UpstreamError("reset", "ended its stream in the middle of its answer")
+        return b""
+
+
+def a_message(body: bytes) -> Object:
+    """A whole answer, as far as it is one.
+
+    Raises:
+        UpstreamError: 'protocol' when it is no message.
+    """
+    given = _parsed(body)
+    if given.get("type") != "message" or not isinstance(given.get("content"), list):
+        raise UpstreamError("protocol", "answered with something that is no message")
+    return given
+
+
+def _broken(given: Object) -> UpstreamError:
+    kind = text(an_object(given.get("error")).get("type"))
+    return UpstreamError("rate_limit" if kind == "rate_limit_error" else "status", f"broke off with {kind[:64] or 'an error'}")
 
 
 def _envelope(kind: str, identity: str, model: str) -> dict[str, Any]:
