@@ -14,6 +14,7 @@ from slipway.kubernetes.gpu_model_server_explain import explain
 from slipway.kubernetes.gpu_model_server_pod import shared_claim
 from slipway.kubernetes.gpu_model_server_set import stateful_set
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
+from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.model_engine import PORT
 from slipway.kubernetes.model_scaling import API_VERSION
 from slipway.kubernetes.names import version_label
@@ -77,7 +78,7 @@ class GpuModelServer(pulumi.ComponentResource):
         )
         account = k8s.core.v1.ServiceAccount(
             f"{name}-account",
-            metadata=meta(f"{name}-account", settings.account_annotations),
+            metadata=meta(f"{name}-account", account_annotations(settings.identity)),
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -92,6 +93,10 @@ class GpuModelServer(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         before: list[pulumi.Resource] = [headless, account, policy]
+        if settings.identity is not None:
+            before += associate(
+                name, settings.identity, settings.namespace, f"{name}-account", pulumi.ResourceOptions(parent=self)
+            )
         token: tuple[pulumi.Input[str], str] | None = None
         if settings.hub_token is not None:
             secret = k8s.core.v1.Secret(

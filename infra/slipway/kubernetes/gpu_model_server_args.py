@@ -7,6 +7,7 @@ import pulumi
 
 from slipway.accelerators import GpuNodeLabels
 from slipway.backend import SecretKeyRef
+from slipway.kubernetes.identity import WorkloadIdentity
 from slipway.kubernetes.model_engine import ModelEngine
 from slipway.kubernetes.model_scaling import ModelScaling
 from slipway.kubernetes.network import Peer
@@ -121,9 +122,8 @@ class GpuModelServerArgs(TypedDict):
     allow_from: NotRequired[Sequence[Peer]]
     """Who may connect, beside `prometheus`. Default: the pods that this library runs in the same namespace, routers among them.
     `[]`: nobody."""
-    service_account_annotations: NotRequired[Mapping[str, pulumi.Input[str]]]
-    """Annotations of the pods' ServiceAccount, by which a cloud gives it an identity, such as `eks.amazonaws.com/role-arn` or
-    `iam.gke.io/gcp-service-account`: for weights from a bucket. Default none."""
+    identity: NotRequired[WorkloadIdentity]
+    """Who the pods are to their cloud, for weights from a bucket. Default: nobody, beyond what others gave the ServiceAccount."""
     prometheus: NotRequired[Peer]
     """Which Prometheus may connect, to read metrics. Default: pods labelled `app.kubernetes.io/name: prometheus` in the
     namespace `monitoring`."""

@@ -9,6 +9,7 @@ import pulumi
 
 from slipway.args import Faults, known
 from slipway.kubernetes import names
+from slipway.kubernetes.identity import check_identity
 from slipway.kubernetes.model_engine import Engine, ModelEngine
 from slipway.kubernetes.network import Peer, check_peer
 from slipway.kubernetes.weights_source import WeightsSource
@@ -33,7 +34,7 @@ _INPUTS = frozenset(
         "hub_token_secret",
         "allow_from",
         "prometheus",
-        "service_account_annotations",
+        "identity",
     }
 )
 
@@ -165,6 +166,8 @@ def check_keys(given: dict[str, Any], faults: Faults) -> None:
         faults.add("tokens_per_request", f"is {tokens}, above context_tokens = {context}; give that or less, or leave it out")
     if "replicas" in given and "scaling" in given:
         faults.add("replicas", "cannot go with 'scaling', which sets the number itself; give one of the two")
+    if "identity" in given and not faults.at("identity"):
+        check_identity("identity", given["identity"], faults)
     if given.get("hub_token") == "":
         faults.add("hub_token", "is empty; leave it out where the model needs none")
     if given.get("offline") is True:

@@ -19,6 +19,7 @@ from slipway.kubernetes.engines import ENGINES
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs, GpuToleration
 from slipway.kubernetes.gpu_model_server_gpus import UTILIZATION, accelerator_of, memory_of, parallel, shape_of
 from slipway.kubernetes.gpu_model_server_weights import cache_gib, gguf_of, loading_seconds, startup_seconds, weights_of
+from slipway.kubernetes.identity import WorkloadIdentity
 from slipway.kubernetes.model_engine import Engine, ModelEngine, ServerSettings, hub_port
 from slipway.kubernetes.model_scaling import ScalingRange
 from slipway.kubernetes.network import PROMETHEUS, Peer, anywhere
@@ -68,7 +69,7 @@ class GpuModelServerSettings:
     """Where the weights come from; `None`: the engine, or its own loader, fetches them."""
     loading_seconds: int
     """How long an init container may load from `source`, in seconds."""
-    account_annotations: Mapping[str, pulumi.Input[str]]
+    identity: WorkloadIdentity | None
     startup_seconds: int
     startup_words: str
 
@@ -174,7 +175,7 @@ class GpuModelServerSettings:
             egress=_egress(source, given),
             source=source,
             loading_seconds=loading_seconds(weights, source, given),
-            account_annotations=given.get("service_account_annotations", {}),
+            identity=given.get("identity"),
             startup_seconds=startup,
             startup_words=startup_words,
         )
@@ -220,7 +221,7 @@ def _resources(
 def _egress(source: WeightsSource | None, given: dict[str, Any]) -> list[Egress]:
     port = hub_port(given.get("hub_endpoint", checks.HUB))
     if source:
-        return source.egress(port)
+        return source.egress(port, given.get("identity"))
     return [] if given.get("offline") else anywhere(port)
 
 

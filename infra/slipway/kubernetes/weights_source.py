@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from slipway.args import Faults
 from slipway.backend import Egress
+from slipway.kubernetes.identity import WorkloadIdentity, identity_egress
 from slipway.kubernetes.model_engine import CACHE
 from slipway.kubernetes.names import split_image
 from slipway.kubernetes.network import anywhere
@@ -29,10 +30,10 @@ _SUMS = (
     "Make it in the folder with: find . -type f ! -path ./SHA256SUMS -exec sha256sum {} + > SHA256SUMS; sha256sum SHA256SUMS; "
     "and upload it beside the files"
 )
-# Where pods get the token of their identity: EKS Pod Identity's agent, GKE's metadata server (with and without Dataplane V2).
-_IDENTITY: Mapping[str, Sequence[Egress]] = {
-    "s3": ({"port": 80, "cidr": "169.254.170.23/32"}, {"port": 80, "cidr": "fd00:ec2::23/128"}),
-    "gs": ({"port": 80, "cidr": "169.254.169.254/32"}, {"port": 988, "cidr": "169.254.169.252/32"}),
+# Others may have given the ServiceAccount its identity: then the ways to all kinds of it are open.
+_ANY_IDENTITY: Mapping[str, Sequence[WorkloadIdentity]] = {
+    "s3": ({"aws_role_arn": ""}, {"aws_role_arn": "", "eks_cluster": ""}),
+    "gs": ({"gcp_service_account": ""},),
 }
 
 
@@ -69,7 +70,7 @@ class WeightsArgs(TypedDict):
     """Address of a store that speaks S3's protocol, such as MinIO's. Default: AWS. `s3://` only."""
     credentials_secret: NotRequired[str]
     """A Secret in the same namespace whose keys are the loader's environment, such as AWS_ACCESS_KEY_ID and
-    AWS_SECRET_ACCESS_KEY. Default: the identity of the pod's ServiceAccount. Buckets only."""
+    AWS_SECRET_ACCESS_KEY. Default: the pods' `identity`. Buckets only."""
     shared_volume: NotRequired[SharedVolume]
     """One volume for all replicas: what one has loaded, the others find. Default: each replica loads onto its own volume.
     For `hf://` and buckets."""
@@ -139,7 +140,7 @@ class WeightsSource:
             return f"{MOUNT if self.shared_volume else f'{CACHE}/weights'}/{self.version[:16]}"
         return f"{MOUNT}/{self.folder}".rstrip("/")
 
-    def egress(self, hub_port: int) -> list[Egress]:
+    def egress(self, hub_port: int, identity: WorkloadIdentity | None) -> list[Egress]:
         """Where the pod must be able to connect: the source, and where its identity comes from. Empty: nowhere."""
         if self.scheme == "hf":
             return anywhere(hub_port)
@@ -147,8 +148,9 @@ class WeightsSource:
             return []
         address = urlsplit(self.endpoint or "https:")
         port = address.port or (80 if address.scheme == "http" else 443)
-        identity = [] if self.credentials_secret else [*anywhere(443), *_IDENTITY[self.scheme]]
-        return [*anywhere(port), *identity]
+        if identity or self.credentials_secret:
+            return [*anywhere(port), *identity_egress(identity)]
+        return [*anywhere(port), *(way for ways in _ANY_IDENTITY[self.scheme] for way in identity_egress(ways))]
 
     def loader_env(self, hub_endpoint: str) -> dict[str, str]:
         """What the loader is told, beside its credentials."""

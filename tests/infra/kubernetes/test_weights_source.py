@@ -20,6 +20,7 @@ S3: Mapping[str, Any] = {"uri": "s3://acme-models/llama/3.3", "sha256": DIGEST, 
 GS: Mapping[str, Any] = {"uri": "gs://acme-models/llama/3.3", "sha256": DIGEST}
 OCI: Mapping[str, Any] = {"uri": f"oci://ghcr.io/acme/llama@sha256:{DIGEST}", "path": "models/llama"}
 PVC: Mapping[str, Any] = {"uri": "pvc://llama-weights/3.3"}
+ROLE = "arn:aws:iam::123456789012:role/llama"
 SHARED: Mapping[str, Any] = {"storage_class": "filestore", "gib": 400}
 
 
@@ -33,7 +34,7 @@ def egress(plan: Plan) -> list[tuple[str, int]]:
     [
         (HUB, {"hub_token": "hush"}),
         ({**HUB, "shared_volume": SHARED}, {"replicas": 2, "hub_token_secret": {"name": "hub", "key": "token"}}),
-        (S3, {"service_account_annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/llama"}}),
+        (S3, {"identity": {"aws_role_arn": ROLE}}),
         ({**S3, "endpoint": "http://minio.store:9000", "credentials_secret": "minio", "shared_volume": SHARED}, {}),
         (GS, {"download_mb_per_second": 500}),
         (OCI, {}),
@@ -85,8 +86,7 @@ def test_from_the_hub_by_the_engines_own_image_and_with_its_token() -> None:
 
 
 def test_from_a_bucket_by_the_pods_own_identity() -> None:
-    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/llama"}
-    plan = planned(weights=S3, service_account_annotations=role)
+    plan = planned(weights=S3, identity={"aws_role_arn": ROLE})
     (loader,) = pod(plan)["initContainers"]
     assert loader["image"].startswith("rclone/rclone:")
     told = env(loader)
@@ -95,12 +95,19 @@ def test_from_a_bucket_by_the_pods_own_identity() -> None:
     assert told["RCLONE_CONFIG_SOURCE_PROVIDER"] == "AWS"
     assert told["RCLONE_CONFIG_SOURCE_ENV_AUTH"] == "true"
     assert told["RCLONE_CONFIG_SOURCE_REGION"] == "eu-west-1"
-    assert plan["llama-account"].inputs["metadata"]["annotations"] == role
-    # The store, and where the identity's token comes from.
-    assert egress(plan) == [("0.0.0.0/0", 443), ("::/0", 443), ("169.254.170.23/32", 80), ("fd00:ec2::23/128", 80)]
+    assert plan["llama-account"].inputs["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": ROLE}
+    # The store, and AWS's token service.
+    assert egress(plan) == [("0.0.0.0/0", 443), ("::/0", 443)]
+    agent = [("169.254.170.23/32", 80), ("fd00:ec2::23/128", 80)]
+    by_agent = planned(weights=S3, identity={"aws_role_arn": ROLE, "eks_cluster": "prod"})
+    assert egress(by_agent)[2:] == agent
+    assert by_agent["llama-identity"].inputs["serviceAccount"] == "llama-account"
+    assert by_agent["llama-identity"].urn in by_agent["llama-server"].options["dependsOn"]
+    # An identity that others gave the ServiceAccount may be of either kind.
+    assert egress(planned(weights=S3))[2:] == agent
     google = planned(weights=GS)
     assert env(pod(google)["initContainers"][0])["RCLONE_CONFIG_SOURCE_TYPE"] == "google cloud storage"
-    assert egress(google)[2:] == [("169.254.169.254/32", 80), ("169.254.169.252/32", 988)]
+    assert egress(google)[2:] == [("169.254.169.252/32", 988), ("169.254.169.254/32", 80)]
 
 
 def test_from_a_store_of_ones_own_with_keys_that_only_the_loader_gets() -> None:
@@ -193,6 +200,8 @@ def test_the_load_is_part_of_the_rollouts_time_and_not_of_the_servers_start() ->
         (S3, {"hub_token": "a"}, "hub_token", "does nothing with weights from s3://"),
         (PVC, {"hub_endpoint": "https://hub.example"}, "hub_endpoint", "does nothing with weights from pvc://"),
         (OCI, {"download_mb_per_second": 5}, "download_mb_per_second", "does nothing with weights from oci://"),
+        (S3, {"identity": {"aws_role_arn": "llama"}}, "identity.aws_role_arn", "an ARN such as"),
+        (S3, {"identity": {}}, "identity", "names nobody"),
         (HUB, {"cache_gib": 100}, "cache_gib", "the weights take 130.4 GiB"),
     ],
 )
