@@ -33,5 +33,5 @@ def test_what_is_unknown_missing_or_mistyped_is_told_by_its_path(spec: dict[str,
 
 
 def test_a_version_that_is_not_served_is_an_error() -> None:
-    with pytest.raises(AssertionError, match="HTTPRoute is served as v1"):
+    with pytest.raises(AssertionError, match="is served as gateway"):
         crd_faults({**ROUTE, "apiVersion": "gateway.networking.k8s.io/v9"})

@@ -1,0 +1,80 @@
+"""Custom resources of other operators, admitted by a real API server that has their definitions: rules in CEL too, which
+the schema alone does not tell. The operators themselves do not run here, so that nothing proves what they would make of them."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from tests.cluster.cases import Manifests, program
+from tests.cluster.cluster import Cluster, ClusterError
+from tests.support.crds import SOURCES, definition
+
+from slipway import AiApiService, vendor
+from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs
+
+pytestmark = pytest.mark.xdist_group("cluster")
+NAMESPACE = "custom"
+EVERYTHING: dict[str, Any] = {
+    "namespace": NAMESPACE,
+    "image": "slipway/router:0.1.0",
+    "backends": [vendor("openai", name="gpt", model="gpt-4o-mini")],
+    "external_secrets": {"store": "vault", "values": {"OPENAI_API_KEY": {"key": "prod/openai", "property": "api_key"}}},
+    "scaling": {"by": "keda", "prometheus_url": "http://prometheus.monitoring.svc:9090", "min": 3, "max": 30},
+    "service_monitor": {"labels": {"release": "prometheus"}, "interval_seconds": 30},
+    "recommend_resources": True,
+}
+ROUTE: dict[str, Any] = {
+    "hosts": ["a.example.com", "*.b.example.com"],
+    "gateway": "public",
+    "gateway_namespace": "gateways",
+    "listener": "https",
+}
+OWN: dict[str, Any] = {"hosts": ["a.example.com", "b.example.com"], "gateway_class": "any", "proxies": [{"pod_labels": {}}]}
+CANARY = {"image": "slipway/router:0.2.0", "weight": 25}
+
+
+@pytest.fixture(scope="module")
+def crds(cluster: Cluster) -> Iterator[Cluster]:
+    definitions = {kind: definition(kind) for kind in SOURCES}
+    names = [d["metadata"]["name"] for d in definitions.values()]
+    cluster.create(*definitions.values())
+    cluster.kubectl("wait", "--for=condition=Established", *[f"crd/{name}" for name in names], "--timeout=60s", timeout=70)
+    cluster.namespace(NAMESPACE)
+    yield cluster
+    cluster.kubectl("delete", "namespace", NAMESPACE, timeout=120)
+    cluster.kubectl("delete", "crd", *names, timeout=120)
+
+
+def manifests(**more: Any) -> Manifests:
+    return program(lambda: AiApiService("api", cast("AiApiServiceArgs", {**EVERYTHING, **more})))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"http_route": ROUTE, "canary": CANARY},
+        {"http_route": {**OWN, "tls_secret": "api-tls"}},
+        {"http_route": {**OWN, "plain_http": True, "timeout_seconds": 100_000}},
+        {
+            "http_route": {**ROUTE, "timeout_seconds": 0, "paths": ["/", "/v1"]},
+            "scaling": {"by": "keda", "requests_per_second": 0},
+        },
+    ],
+    ids=["canary", "own gateway", "without TLS", "on CPU alone"],
+)
+def test_every_custom_resource_is_admitted(crds: Cluster, more: dict[str, Any]) -> None:
+    made = manifests(**more)
+    assert {o["kind"] for o in made.objects} & SOURCES.keys()
+    crds.apply(made.text)
+    for one in made.of(*SOURCES):
+        there = crds.get(one["kind"].lower(), one["metadata"]["name"], "--namespace", NAMESPACE)
+        assert there["spec"].keys() >= one["spec"].keys()
+    # What the API server filled in is not taken for a change.
+    assert crds.run("diff", "--server-side", "--field-manager=slipway", "--filename=-", stdin=made.text).returncode == 0
+
+
+def test_a_rule_that_the_schema_does_not_tell_is_one_here(crds: Cluster) -> None:
+    (route,) = manifests(http_route=ROUTE).of("HTTPRoute")
+    route["spec"]["rules"][0]["timeouts"]["backendRequest"] = "9000s"
+    with pytest.raises(ClusterError, match="backendRequest timeout cannot be longer than request timeout"):
+        crds.create(route)
