@@ -15,7 +15,7 @@ from slipway_router.policies import NamedPolicy, Route
 from slipway_router.protocol import Protocol, protocol_faults, with_default_tasks
 from slipway_router.route_checks import route_faults
 from slipway_router.schema import Quality, Strict, Task, Tier
-from slipway_router.steadiness import BreakerSettings, Retries, Timeouts, health_check_faults, retry_faults
+from slipway_router.steadiness import Admission, BreakerSettings, Hedging, Retries, Timeouts, health_check_faults, retry_faults
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -78,6 +78,9 @@ class Backend(Strict):
     """Its deadlines."""
     max_connections: int = Field(default=1024, ge=1)
     """Most connections to it at once; a request past that goes to the next backend."""
+    max_in_flight: int | None = Field(default=None, ge=1)
+    """Most requests under way at it from this router, of which lower tiers get a share (`admission.shares`). What is over goes
+    to the next backend, at once. Absent: no limit but `max_connections`."""
     quota: str | None = None
     """Name of the rate limit that it shares with every backend of the same `quota`, such as an account and a model: a 429 of one
     sets all of them aside. Absent: its limit is its own."""
@@ -199,6 +202,10 @@ class Config(Strict):
     """Which requests go by which policy; the first that takes a request decides."""
     retries: Retries = Retries()
     """What a request may cost beyond one attempt."""
+    hedging: Hedging | None = None
+    """When a second backend is asked beside a slow one. Absent: never."""
+    admission: Admission = Admission()
+    """How much is taken on before requests are refused."""
     max_body_mib: int = Field(default=32, ge=1, le=1024)
     """Largest request body, in MiB; a larger one is refused with 413 before it is read whole."""
     drain_seconds: float = Field(default=900.0, ge=0)

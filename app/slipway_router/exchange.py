@@ -40,11 +40,48 @@ _NOT_PASSED_ON = frozenset(
     }
 )  # fmt: skip
 _NOT_TAKEN_UP: frozenset[Cause] = frozenset({"connect", "tls", "full", "rate_limit", "unsupported", "open"})
-_WORTH_ANOTHER: frozenset[Cause] = frozenset({"connect", "reset", "protocol", "status", "full"})
+_WORTH_ANOTHER: frozenset[Cause] = frozenset({"connect", "reset", "protocol", "status"})
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _PROMPT_TOKENS = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,12})')
 _ANSWER_TOKENS = re.compile(rb'"completion_tokens"\s*:\s*(\d{1,12})')
 _USAGE_WINDOW = 4096
+
+
+class Attempt:
+    """A request at one backend, until that is over."""
+
+    __slots__ = ("_left", "admitted", "answer", "began", "chunk", "target")
+
+    def __init__(self, target: Target, admitted: int) -> None:
+        """
+        Args:
+            target: The backend, which counts this as under way.
+            admitted: What its breaker said.
+        """
+        self.target = target
+        self.admitted = admitted
+        self.began = perf_counter()
+        self.answer: Answer | None = None
+        self.chunk = b""
+        """The first of a stream. Empty: the answer is no stream."""
+        self._left = False
+
+    @property
+    def got(self) -> Answer:
+        """The answer, once it is there."""
+        assert self.answer is not None
+        return self.answer
+
+    def leave(self) -> None:
+        """Give up what is still to come; once."""
+        if self._left:
+            return
+        self._left = True
+        if self.answer is not None:
+            self.answer.abort()
+        self.target.status.in_flight -= 1
+        if self.admitted != ORDINARY:
+            self.target.breaker.leave(self.admitted)
 
 
 class Exchange:
@@ -59,8 +96,8 @@ class Exchange:
         "_rule",
         "_send",
         "_started",
+        "_tier",
         "_tracing",
-        "_tried",
         "_worked",
         "asked",
         "attempts",
@@ -78,6 +115,7 @@ class Exchange:
         decision: Decision,
         send: Send,
         *,
+        tier: str,
         request_id: bytes,
         tracing: bytes,
         started: float,
@@ -89,9 +127,10 @@ class Exchange:
         self._tracing = tracing
         self._started = started
         # For measuring: uvloop's own clock stands still within one turn of the loop, and has milliseconds only.
-        self._arrived = self._tried = perf_counter()
+        self._arrived = perf_counter()
         self._loop = loop
         self._rule = decision.rule.encode()
+        self._tier = tier
         self.asked = asked
         self.order = [router.targets[name] for name in decision.order]
         self._failures: dict[Target, UpstreamError] = {}
@@ -120,7 +159,7 @@ class Exchange:
         """
         self._router.budget.request()
         for target in self.order:
-            if await self._try(target):
+            if target not in self._failures and await self._try(target):
                 return
         # Nothing else is left: one request at a time may find out whether a backend is well again.
         for target in [t for t in self.order if self._failures[t].cause == "open"]:
@@ -139,32 +178,30 @@ class Exchange:
 
     async def _try(self, target: Target, *, early: bool = False) -> bool:
         """Ask one backend, if it may be asked. Says whether the client's request is over; else `_failures` says why not."""
-        admitted = self._admitted(target, early)
-        if not admitted:
+        attempt = self._enter(target, early=early)
+        if attempt is None:
             return False
-        self.attempts += 1
-        target.metrics.attempts.inc()
-        target.status.in_flight += 1
         try:
-            await self._attempt(target, admitted)
+            late = target.first_bytes[self.asked.stream].late_after if target.first_bytes is not None else None
+            if late is None:
+                await self._open(attempt)
+            else:
+                attempt, error = await self._open_or_hedge(attempt, late)
+                if error is not None:
+                    raise error
+            await (self._pass_stream if attempt.chunk else self._pass_whole)(attempt)
         except UpstreamError as error:
-            target.failed(error, admitted)
-            target.metrics.failures[error.cause].inc()
+            self._failed(attempt, error)
             if self.begun:
-                await self.break_off(f"the backend {target.name} {error.detail}")
-                return True
-            self._failures[target] = error
-            self._worked = self._worked or error.cause not in _NOT_TAKEN_UP
-            return False
+                await self.break_off(f"the backend {attempt.target.name} {error.detail}")
+            return self.begun
         else:
             return True
         finally:
-            target.status.in_flight -= 1
-            if admitted != ORDINARY:
-                target.breaker.leave(admitted)
+            attempt.leave()
 
-    def _admitted(self, target: Target, early: bool) -> int:
-        """What the backend's breaker says, once its deadline, its own wish and the retry budget allow another attempt."""
+    def _enter(self, target: Target, *, early: bool = False, hedge: bool = False) -> "Attempt | None":
+        """Begin an attempt, if the backend's deadline, room, own wish and breaker, and the retry budget, allow one."""
         status = target.status
         why: UpstreamError | None = None
         admitted = REFUSED
@@ -173,20 +210,85 @@ class Exchange:
         elif not (status.cooldown.over and status.quota.over):
             wait = status.rests_seconds
             why = UpstreamError("rate_limit", f"asked to be left alone for {wait:.0f} s more", retry_after=wait)
+        elif target.room is not None and status.in_flight >= target.room[self._tier]:
+            why = UpstreamError("full", f"has {status.in_flight} requests under way, all that it may have", retry_after=1.0)
         elif not (admitted := target.breaker.admit(early=early)):
             wait = target.breaker.wait_seconds
             why = UpstreamError("open", "was not asked: it has failed too often of late", retry_after=wait)
-        elif self._worked:
-            if self._router.budget.take():
-                self._router.metrics.retried.inc()
-            else:
+        elif self._worked or hedge:
+            if not self._router.budget.take():
                 target.breaker.leave(admitted)
-                admitted = REFUSED
                 self._router.metrics.retry_refused.inc()
                 why = UpstreamError("full", "was not asked: the router's retry budget is used up")
-        if why is not None:
+            elif not hedge:
+                self._router.metrics.retried.inc()
+        if why is None:
+            self.attempts += 1
+            target.metrics.attempts.inc()
+            status.in_flight += 1
+            return Attempt(target, admitted)
+        if not hedge:
             self._failures.setdefault(target, why)
-        return admitted
+        return None
+
+    def _failed(self, attempt: "Attempt", error: UpstreamError) -> None:
+        attempt.target.failed(error, attempt.admitted)
+        attempt.target.metrics.failures[error.cause].inc()
+        self._failures[attempt.target] = error
+        self._worked = self._worked or error.cause not in _NOT_TAKEN_UP
+
+    async def _open(self, attempt: "Attempt") -> None:
+        """Ask, and wait for the head of a good answer; of a stream, for its first chunk."""
+        target, asked = attempt.target, self.asked
+        provider = target.provider
+        if provider.prepares:
+            await provider.prepare()
+        head, body = provider.request(asked, self._request_id, self._tracing)
+        answer = attempt.answer = await target.pool.request(head, body, self._started + target.total)
+        if provider.translates:
+            answer = attempt.answer = await provider.understand(asked, answer)
+        target.check(answer)
+        if _is_stream(answer):
+            attempt.chunk = await answer.read()
+            if not attempt.chunk:
+                raise UpstreamError("reset", "ended its stream before the first event")
+
+    async def _open_or_hedge(self, first: "Attempt", late: float) -> "tuple[Attempt, UpstreamError | None]":
+        """As `_open`, and once the answer is late, ask the next backend beside it.
+
+        Returns:
+            The attempt that goes on, or the last one that failed with its error. The other is over.
+        """
+        opening = {self._loop.create_task(self._open(first)): first}
+        second: Attempt | None = None
+        try:
+            await asyncio.wait(opening, timeout=late)
+            if not next(iter(opening)).done():
+                beside = [t for t in self.order if t not in self._failures and t is not first.target and t.breaker.closed]
+                second = next((a for a in (self._enter(t, hedge=True) for t in beside) if a is not None), None)
+                if second is not None:
+                    opening[self._loop.create_task(self._open(second))] = second
+            while True:
+                await asyncio.wait(opening, return_when=asyncio.FIRST_COMPLETED)
+                for task in [t for t in opening if t.done()]:
+                    attempt = opening.pop(task)
+                    error = task.exception()
+                    if error is None:
+                        if second is not None:
+                            (self._router.metrics.hedge_won if attempt is second else self._router.metrics.hedge_lost).inc()
+                        return attempt, None
+                    if not isinstance(error, UpstreamError):
+                        raise error
+                    if not opening:
+                        return attempt, error
+                    self._failed(attempt, error)
+                    attempt.leave()
+        finally:
+            for task, attempt in opening.items():
+                # One that failed at the very same moment is no longer looked at.
+                if not task.cancel():
+                    task.exception()
+                attempt.leave()
 
     async def break_off(self, why: str) -> None:
         """End a stream that cannot go on with an error event, and no `[DONE]`.
@@ -209,33 +311,15 @@ class Exchange:
             headers.append(CLOSE)
         return headers
 
-    async def _attempt(self, target: Target, admitted: int) -> None:
-        asked = self.asked
-        self._tried = perf_counter()
-        provider = target.provider
-        if provider.prepares:
-            await provider.prepare()
-        head, body = provider.request(asked, self._request_id, self._tracing)
-        answer = await target.pool.request(head, body, self._started + target.total)
-        try:
-            if provider.translates:
-                answer = await provider.understand(asked, answer)
-            target.check(answer)
-            if _is_stream(answer):
-                await self._pass_stream(target, answer, admitted)
-            else:
-                await self._pass_whole(target, answer, admitted)
-        finally:
-            answer.abort()
-
-    async def _pass_whole(self, target: Target, answer: Answer, admitted: int) -> None:
+    async def _pass_whole(self, attempt: "Attempt") -> None:
+        target, answer = attempt.target, attempt.got
         body = await answer.read_up_to(HOLD_BYTES)
         headers = self._answer_headers(target, answer)
         if answer.pending:
             headers += [h for h in answer.headers if h[0] == b"content-length"]
         else:
             headers.append((b"content-length", b"%d" % len(body)))
-        self._begin(target, answer, admitted)
+        self._begin(attempt, answer)
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
         while answer.pending:
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
@@ -245,11 +329,9 @@ class Exchange:
             _count_tokens(target, body)
             self._time(target)
 
-    async def _pass_stream(self, target: Target, answer: Answer, admitted: int) -> None:
-        chunk = await answer.read()
-        if not chunk:
-            raise UpstreamError("reset", "ended its stream before the first event")
-        self._begin(target, answer, admitted)
+    async def _pass_stream(self, attempt: "Attempt") -> None:
+        target, answer, chunk = attempt.target, attempt.got, attempt.chunk
+        self._begin(attempt, answer)
         self.streaming = True
         headers = self._answer_headers(target, answer)
         send = self._send
@@ -267,15 +349,17 @@ class Exchange:
         await send({"type": "http.response.body", "body": held})
         self._time(target)
 
-    def _begin(self, target: Target, answer: Answer, admitted: int) -> None:
+    def _begin(self, attempt: "Attempt", answer: Answer) -> None:
         """The first byte goes to the client: from here on there is no other backend."""
         self.begun = True
         self.status = answer.status
-        self.target = target
+        self.target = target = attempt.target
         if answer.status < 400:
             now = perf_counter()
-            target.succeeded((now - self._tried) * 1000, answer, admitted)
+            target.succeeded((now - attempt.began) * 1000, answer, attempt.admitted)
             target.metrics.first_byte[self.asked.task].observe(now - self._arrived)
+            if target.first_bytes is not None:
+                target.first_bytes[self.asked.stream].add(now - attempt.began)
 
     def _time(self, target: Target) -> None:
         target.metrics.duration[self.asked.task].observe(perf_counter() - self._arrived)

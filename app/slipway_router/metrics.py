@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from slipway_router.answer import Cause
-from slipway_router.config import Backend, Config, Task
+from slipway_router.config import Backend, Config, Task, Tier
 from slipway_router.policy import ProviderStatus
 
 NO_BACKEND = ("none", "none")
@@ -40,6 +41,16 @@ class Metrics:
         )
         self.retried = retries.labels("made")
         self.retry_refused = retries.labels("refused")
+        hedges = Counter(
+            "slipway_router_hedges",
+            "Second requests beside a slow one, by outcome: 'won' if they answered first.",
+            ["outcome"],
+            registry=self._registry,
+        )
+        self.hedge_won = hedges.labels("won")
+        self.hedge_lost = hedges.labels("lost")
+        shed = Counter("slipway_router_shed", "Requests refused for load, by tier.", ["tier"], registry=self._registry)
+        self.shed = {t: shed.labels(t) for t in get_args(Tier)}
         self._keys = {k: by_key.labels(k) for k in ("anonymous", *(k.name for k in config.keys))}
 
     def answered(self, backend: str, model: str, task: str, code: int) -> None:

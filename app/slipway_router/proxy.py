@@ -101,6 +101,7 @@ class Proxy:
                 raise _draining()
             caller = router.keys.caller(headers.get(b"authorization"))
             router.metrics.asked_by(caller.name)
+            router.admit(caller.tier or headers.get(b"x-user-tier", b"free").decode("latin-1"), len(self.watches))
             raw = await read_body(headers.get(b"content-length"), router.max_body, receive)
             if raw is None:
                 router.metrics.answered(*NO_BACKEND, task, CLIENT_GONE)
@@ -113,6 +114,7 @@ class Proxy:
                 asked,
                 decision,
                 send,
+                tier=context.user_tier,
                 request_id=identity,
                 tracing=tracing(headers),
                 started=started,

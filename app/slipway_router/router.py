@@ -5,6 +5,7 @@ from typing import Any
 
 from slipway_router.asgi import ApiError
 from slipway_router.config import AUTO, Config, ConfigError, Task
+from slipway_router.hedge import FirstBytes
 from slipway_router.keys import Keys
 from slipway_router.metrics import Metrics
 from slipway_router.policy import Candidates, Decision, RoutingContext
@@ -40,6 +41,11 @@ class Router:
         pairs = [(t.backend, t.status, lambda t=t: float(t.in_flight)) for t in self.targets.values()]
         for name, metrics in self.metrics.for_backends(pairs).items():
             self.targets[name].metrics = metrics
+        for target in self.targets.values():
+            target.room = config.admission.room(target.backend.max_in_flight)
+            if config.hedging is not None:
+                target.first_bytes = {True: FirstBytes(config.hedging), False: FirstBytes(config.hedging)}
+        self._room = config.admission.room(config.admission.max_in_flight)
         self.max_body = config.max_body_mib * 1024 * 1024
         self.draining_since: float | None = None
         """Loop time at which the router was told to stop."""
@@ -62,6 +68,28 @@ class Router:
                 404, f"The model '{model[:128]}' does not exist here for {task}; {told}.", param="model", code="model_not_found"
             )
         return found
+
+    def admit(self, tier: str, under_way: int) -> None:
+        """Refuse a request that there is no room for, before anything is spent on it.
+
+        Raises:
+            ApiError: 429 where a higher tier would be served, 503 where nobody is.
+        """
+        if self._room is None:
+            return
+        tier = tier if tier in self._room else "free"
+        if under_way < self._room[tier]:
+            return
+        self.metrics.shed[tier].inc()
+        most = max(self._room.values())
+        status, why = (429, f"all that requests of the tier '{tier}' may be") if under_way < most else (503, "all there may be")
+        raise ApiError(
+            status,
+            f"The router has {under_way} requests under way, {why}; try again.",
+            kind="rate_limit_error" if status == 429 else "server_error",
+            code="overloaded",
+            headers=((b"retry-after", b"1"),),
+        )
 
     def decide(self, asked: Asked, context: RoutingContext, headers: Mapping[bytes, bytes]) -> Decision:
         """Where a request goes: what the first route that takes it says, else the four rules.

@@ -1,12 +1,12 @@
 """The settings that keep the router steady while backends fail: deadlines, breaker, retries."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, cast
+from typing import Any, Self, cast, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from slipway_router.protocol import with_default_tasks
-from slipway_router.schema import Strict
+from slipway_router.schema import Strict, Tier
 
 
 class Timeouts(Strict):
@@ -61,6 +61,40 @@ class Retries(Strict):
     """Retries may be at most this share of requests, counted over 10 to 20 seconds for the whole router."""
     per_second: float = Field(default=20.0, ge=0)
     """And so many each second beside it, so that a router with few requests may retry too."""
+
+
+class Hedging(Strict):
+    """When a second backend is asked beside the first. Each time is a retry, and comes out of the budget of retries."""
+
+    percentile: float = Field(default=0.95, ge=0.5, lt=1)
+    """So large a part of a backend's answers began by then: a request that waits longer is also sent to the next backend, and
+    whichever begins to answer first is heard. Counted over the backend's newest 128 answers, streams and others apart."""
+    least_seconds: float = Field(default=0.05, ge=0)
+    """Never before so many seconds."""
+
+
+class Admission(Strict):
+    """How much the router takes on, before it refuses."""
+
+    max_in_flight: int | None = Field(default=None, ge=1)
+    """Most requests under way in this router. Absent: no limit but those of the backends."""
+    shares: Mapping[Tier, float] = {"free": 0.8, "paid": 0.9, "enterprise": 1.0}
+    """How much of that, and of a backend's `max_in_flight`, a tier may fill; above 0, at most 1. What is full for one tier still
+    takes a higher one. A tier that is left out may fill all."""
+
+    @field_validator("shares")
+    @classmethod
+    def _shares(cls, value: Mapping[Tier, float]) -> Mapping[Tier, float]:
+        wrong = [f"'{tier}' {share:g}" for tier, share in value.items() if not 0 < share <= 1]
+        if wrong:
+            raise ValueError(f"has {', '.join(wrong)}; give shares above 0, at most 1")
+        return value
+
+    def room(self, most: int | None) -> Mapping[str, int] | None:
+        """How many requests of each tier may be under way where there may be so many in all; at least one."""
+        if most is None:
+            return None
+        return {tier: max(1, int(most * self.shares.get(tier, 1.0))) for tier in get_args(Tier)}
 
 
 def health_check_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, str]]:

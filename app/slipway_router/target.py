@@ -1,11 +1,13 @@
 """A backend as the data path uses it: its connections, its status, its metrics, and everything about it that never changes."""
 
 import logging
+from collections.abc import Mapping
 
 from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import Header
 from slipway_router.breaker import ORDINARY, Breaker
 from slipway_router.config import Backend, Task
+from slipway_router.hedge import FirstBytes
 from slipway_router.metrics import BackendMetrics
 from slipway_router.policy import ProviderStatus
 from slipway_router.pool import Pool
@@ -58,6 +60,10 @@ class Target:
         )
         self.breaker = self.status.breaker
         self.pool = Pool(backend.url, backend.timeouts, backend.max_connections)
+        self.room: Mapping[str, int] | None = None
+        """How many requests of each tier may be under way; None where there is no limit. Set by the router."""
+        self.first_bytes: dict[bool, FirstBytes] | None = None
+        """Of streams (True) and others, where requests are hedged. Set by the router."""
         self.reached = False
         """Whether it ever gave a good answer."""
         self.proven = False
