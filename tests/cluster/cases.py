@@ -3,13 +3,14 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 from tests.cluster.cluster import Cluster, eventually
+from tests.support.crds import SOURCES, definition
 
 from slipway.plan import plan_program
 from slipway.plan.render import render
@@ -85,8 +86,19 @@ def _rendered(project: Path, stack: str, folder: Path) -> Manifests:
     return Manifests({file.name: file.read_text() for file in sorted(folder.glob("*.yaml"))})
 
 
+def define(cluster: Cluster, *kinds: str) -> None:
+    """Make the definitions of custom resources, as their operators' installation does."""
+    definitions = [definition(kind) for kind in kinds]
+    if definitions:
+        cluster.create(*definitions)
+        names = [f"crd/{d['metadata']['name']}" for d in definitions]
+        cluster.kubectl("wait", "--for=condition=Established", *names, "--timeout=60s", timeout=70)
+
+
 def prepare(cluster: Cluster, manifests: Manifests) -> None:
-    """Make what a user makes beforehand: namespaces at the restricted level that the manifests do not bring, and Secrets."""
+    """Make what a user makes beforehand: definitions of custom resources, namespaces at the restricted level that the manifests
+    do not bring, and Secrets."""
+    define(cluster, *sorted({o["kind"] for o in manifests.objects} & SOURCES.keys()))
     brought = {o["metadata"]["name"]: yaml.safe_dump(o) for o in manifests.of("Namespace")}
     for name in sorted(manifests.namespaces):
         if name in brought:
@@ -120,6 +132,11 @@ def pods_of(cluster: Cluster, workload: Object) -> list[Object]:
     """The pods that a workload's selector finds."""
     labels = ",".join(f"{key}={value}" for key, value in workload["spec"]["selector"]["matchLabels"].items())
     return cluster.items("pods", "--namespace", workload["metadata"]["namespace"], f"--selector={labels}")
+
+
+def mounted(pods: Iterable[Object]) -> set[str]:
+    """The ConfigMaps that pods mount."""
+    return {volume["configMap"]["name"] for pod in pods for volume in pod["spec"]["volumes"] if "configMap" in volume}
 
 
 def missing_references(cluster: Cluster, workload: Object) -> list[str]:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
-from tests.cluster.cases import Manifests, program
+from tests.cluster.cases import Manifests, define, program
 from tests.cluster.cluster import Cluster, ClusterError
-from tests.support.crds import SOURCES, definition
+from tests.support.crds import SOURCES
 
 from slipway import AiApiService, vendor
 from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs
@@ -35,14 +35,10 @@ CANARY = {"image": "slipway/router:0.2.0", "weight": 25}
 
 @pytest.fixture(scope="module")
 def crds(cluster: Cluster) -> Iterator[Cluster]:
-    definitions = {kind: definition(kind) for kind in SOURCES}
-    names = [d["metadata"]["name"] for d in definitions.values()]
-    cluster.create(*definitions.values())
-    cluster.kubectl("wait", "--for=condition=Established", *[f"crd/{name}" for name in names], "--timeout=60s", timeout=70)
+    define(cluster, *SOURCES)
     cluster.namespace(NAMESPACE)
     yield cluster
     cluster.kubectl("delete", "namespace", NAMESPACE, timeout=120)
-    cluster.kubectl("delete", "crd", *names, timeout=120)
 
 
 def manifests(**more: Any) -> Manifests:
