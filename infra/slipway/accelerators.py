@@ -13,6 +13,8 @@ from types import MappingProxyType
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+SHARED = "shared"
+"""The part of a GPU that several pods take turns on (time slicing)."""
 _COUNT = re.compile(r"[1-9][0-9]{0,2}")
 
 
@@ -48,10 +50,45 @@ class Accelerator(BaseModel):
     """Memory bandwidth of one GPU, in GB/s (10^9 bytes)."""
     compute_capability: str = Field(pattern=r"^[0-9]+\.[0-9]$")
     """NVIDIA's version of its features, such as `8.0`."""
+    mig: dict[str, float] = {}
+    """Its slices by Multi-Instance GPU: memory of one in GiB, by the profile's name, such as `3g.40gb`."""
     labels: dict[GpuNodeLabels, dict[str, str]] = {}
     """Node labels that select it, by who writes them."""
     instances: dict[str, dict[str, int]] = {}
     """Machine types that carry it, by cloud (`aws`, `gcp`): name and number of GPUs."""
+
+    part: str | None = None
+    """Which part of a GPU was asked for: a slice's profile, or 'shared' for a turn on one. `None`: whole ones."""
+
+    def resource(self, labels: GpuNodeLabels) -> str:
+        """What pods ask Kubernetes for.
+
+        NVIDIA's device plugin names slices by their profile (MIG strategy `mixed`) and shared GPUs `nvidia.com/gpu.shared`
+        (`renameByDefault`, so that nobody gets a turn who wanted a GPU). GKE tells both by node labels alone.
+        """
+        if self.part is None or labels is GpuNodeLabels.GKE:
+            return "nvidia.com/gpu"
+        return "nvidia.com/gpu.shared" if self.part == SHARED else f"nvidia.com/mig-{self.part}"
+
+    def of_part(self, part: str) -> "Accelerator":
+        """A slice of it, or a turn on it.
+
+        Raises:
+            AcceleratorError: It has no such slice.
+        """
+        gke = dict(self.labels.get(GpuNodeLabels.GKE, {}))
+        if part == SHARED:
+            gke["cloud.google.com/gke-gpu-sharing-strategy"] = "time-sharing"
+            memory, driver, title = self.memory_gib, self.driver_memory_mib, f"{self.title}, shared"
+        elif part in self.mig:
+            gke["cloud.google.com/gke-gpu-partition-size"] = part
+            memory, driver, title = self.mig[part], int(self.mig[part] * 1024), f"{self.title}, slice {part}"
+        else:
+            slices = f"its slices are {', '.join(self.mig)}, and " if self.mig else "no slices of it are known; "
+            raise AcceleratorError(f"is '{self.name}/{part}'; {slices}'{self.name}/{SHARED}' is a turn on one")
+        labels = {**self.labels, GpuNodeLabels.GKE: gke} if GpuNodeLabels.GKE in self.labels else self.labels
+        changes = {"part": part, "title": title, "memory_gib": memory, "driver_memory_mib": driver, "labels": labels}
+        return self.model_copy(update=changes)
 
     @property
     def driver_memory_gib(self) -> float:
@@ -76,16 +113,28 @@ def catalogue() -> MappingProxyType[str, Accelerator]:
 def parse(text: str) -> tuple[Accelerator, int]:
     """Read `NAME` or `NAME:COUNT`, such as `a100-80gb:4`; without a count it is one GPU.
 
+    `NAME/PROFILE` is a slice of one, such as `a100-80gb/3g.40gb`, and `NAME/shared` a turn on one.
+
     Raises:
-        AcceleratorError: The name is not in the catalogue, or the count is not a whole number from 1 on.
+        AcceleratorError: The name is not in the catalogue, the GPU has no such part, or the count is not a whole number from 1 on
+            (of parts: 1).
     """
-    name, colon, count = text.strip().lower().partition(":")
+    whole, colon, count = text.strip().lower().partition(":")
+    name, slash, part = whole.partition("/")
     known = catalogue()
     if name not in known:
         raise AcceleratorError(f"is '{text}', and '{name}' is not in the catalogue; {_choice(name)}")
     if colon and not _COUNT.fullmatch(count):
         raise AcceleratorError(f"is '{text}', with '{count}' for the number of GPUs; give 1 or more, such as '{name}:4'")
-    return known[name], int(count) if colon else 1
+    number = int(count) if colon else 1
+    if not slash:
+        return known[name], number
+    if number > 1:
+        raise AcceleratorError(
+            f"is '{text}': parts of GPUs cannot work together on one model, since NCCL does not connect them; "
+            f"give '{whole}', a larger part, or whole GPUs"
+        )
+    return known[name].of_part(part), 1
 
 
 def _choice(name: str) -> str:

@@ -32,6 +32,11 @@ def test_the_count_is_one_where_none_is_given_and_case_does_not_matter(text: str
         ("l4s", "did you mean 'l40s'?"),
         ("tpu-v5", "There are t4, l4, a10g, a10, l40s, a100-40gb,"),
         ("", "There are t4,"),
+        ("a100-80gb/3g.20gb", "its slices are 1g.10gb, 1g.20gb, 2g.20gb, 3g.40gb, 4g.40gb, 7g.80gb, and 'a100-80gb/shared'"),
+        ("l4/1g.5gb", "no slices of it are known; 'l4/shared' is a turn on one"),
+        ("l4/", "is 'l4/'; no slices"),
+        ("a100-80gb/3g.40gb:2", "NCCL does not connect them; give 'a100-80gb/3g.40gb', a larger part, or whole GPUs"),
+        ("a100/3g.40gb", "did you mean 'a100-40gb'"),
     ],
 )
 def test_what_is_not_in_it_is_told_with_the_nearest_and_all_there_are(text: str, says: str) -> None:
@@ -62,3 +67,29 @@ def test_memory_as_the_driver_reports_it_is_at_most_the_data_sheets() -> None:
     assert catalogue()["l4"].driver_memory_gib == pytest.approx(22.49, abs=0.01)
     unknown = catalogue()["l4"].model_copy(update={"driver_memory_mib": None})
     assert unknown.driver_memory_gib == pytest.approx(22.32)
+
+
+def test_a_slice_has_memory_and_a_resource_of_its_own() -> None:
+    slice_, count = parse("A100-80GB/3g.40gb:1")
+    assert (slice_.part, count, slice_.driver_memory_gib) == ("3g.40gb", 1, 39.25)
+    assert slice_.resource(GpuNodeLabels.GPU_FEATURE_DISCOVERY) == "nvidia.com/mig-3g.40gb"
+    assert slice_.labels[GpuNodeLabels.GPU_FEATURE_DISCOVERY] == {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
+    # GKE tells slices by a label.
+    assert slice_.resource(GpuNodeLabels.GKE) == "nvidia.com/gpu"
+    assert slice_.labels[GpuNodeLabels.GKE]["cloud.google.com/gke-gpu-partition-size"] == "3g.40gb"
+    # The catalogue's own entry is as it was.
+    assert "cloud.google.com/gke-gpu-partition-size" not in catalogue()["a100-80gb"].labels[GpuNodeLabels.GKE]
+    assert parse("a100-80gb")[0].resource(GpuNodeLabels.GPU_FEATURE_DISCOVERY) == "nvidia.com/gpu"
+
+
+def test_a_turn_on_a_gpu_is_never_mistaken_for_a_gpu() -> None:
+    shared, _ = parse("l4/shared")
+    assert shared.resource(GpuNodeLabels.GPU_FEATURE_DISCOVERY) == "nvidia.com/gpu.shared"
+    assert shared.labels[GpuNodeLabels.GKE]["cloud.google.com/gke-gpu-sharing-strategy"] == "time-sharing"
+    assert shared.driver_memory_gib == catalogue()["l4"].driver_memory_gib
+
+
+def test_slices_are_smaller_than_their_name_says_and_than_the_gpu() -> None:
+    for accelerator in catalogue().values():
+        for profile, memory in accelerator.mig.items():
+            assert 0.94 * float(profile.partition(".")[2].removesuffix("gb")) <= memory < accelerator.memory_gib

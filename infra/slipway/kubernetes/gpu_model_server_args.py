@@ -46,8 +46,8 @@ class GpuModelServerArgs(TypedDict):
     namespace: pulumi.Input[str]
     """Namespace to run in. It must exist."""
     accelerator: NotRequired[str]
-    """GPUs of one replica, as name and number from the accelerator catalogue, such as `a100-80gb:4`. Required with each engine
-    but 'llama.cpp', which takes none."""
+    """GPUs of one replica, as name and number from the accelerator catalogue, such as `a100-80gb:4`. `a100-80gb/3g.40gb` is
+    a slice of one (MIG), `l4/shared` a turn on one (time slicing). Required with each engine but 'llama.cpp', which takes none."""
     engine: NotRequired[ModelEngine]
     """'vllm', 'sglang' or 'tgi' on GPUs, or 'llama.cpp' on CPUs. Default 'vllm'."""
     image: NotRequired[pulumi.Input[str]]
@@ -72,7 +72,7 @@ class GpuModelServerArgs(TypedDict):
     """Tokens of prompt and answer that a request has on average, for the check whether `parallel_requests` of them fit the GPUs'
     memory. Goes with `parallel_requests`. Default: `context_tokens`, the worst case."""
     gpu_memory_utilization: NotRequired[float]
-    """Share of each GPU's memory that the engine may use, above 0 to 1. Default 0.9. GPUs only."""
+    """Share of each GPU's memory that the engine may use, above 0 to 1. Default 0.9; required with a shared GPU. GPUs only."""
     kv_cache_dtype: NotRequired[KvCacheDtype]
     """What keys and values are kept in: 'auto' (as `dtype`) or 'fp8', half of 16 bits at some loss. Default 'auto'. GPUs only."""
     tensor_parallel_size: NotRequired[int]

@@ -47,6 +47,12 @@ def accelerator_of(kind: ModelEngine, given: dict[str, Any], faults: Faults) -> 
             f"is 'bfloat16', which needs compute capability 8.0, and {accelerator.title} has {accelerator.compute_capability}; "
             "give 'float16'",
         )
+    if accelerator.part == accelerators.SHARED and "gpu_memory_utilization" not in given:
+        faults.add(
+            "gpu_memory_utilization",
+            f"is required with '{text}': those who take turns on a GPU share its memory, and nothing keeps them apart; "
+            "give this server's share",
+        )
     return accelerator, gpus
 
 

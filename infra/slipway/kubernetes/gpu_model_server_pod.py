@@ -86,7 +86,7 @@ def shared_claim(settings: GpuModelServerSettings, shared: SharedVolume) -> k8s.
 def _server(
     settings: GpuModelServerSettings, parts: EngineContainer, token: tuple[pulumi.Input[str], str] | None
 ) -> k8s.core.v1.ContainerArgsDict:
-    gpus = {"nvidia.com/gpu": str(settings.gpus)} if settings.gpus else {}
+    gpus = {settings.gpu_resource: str(settings.gpus)} if settings.gpus else {}
     return {
         "name": "server",
         "image": settings.image,

@@ -47,6 +47,8 @@ class GpuModelServerSettings:
     image: pulumi.Input[str]
     accelerator: Accelerator | None
     gpus: int
+    gpu_resource: str
+    """What pods ask Kubernetes for to get them."""
     memory: GpuMemory | None
     """How the GPUs' memory is shared out; `None` on CPUs."""
     node_selector: Mapping[str, str]
@@ -158,6 +160,7 @@ class GpuModelServerSettings:
             image=given.get("image", engine.image),
             accelerator=accelerator,
             gpus=gpus,
+            gpu_resource=accelerator.resource(node_labels) if accelerator else "",
             memory=memory,
             node_selector={**(accelerator.labels[node_labels] if accelerator else {}), **given.get("node_selector", {})},
             tolerations=tuple(given.get("tolerations", ())),
