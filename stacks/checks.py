@@ -22,6 +22,11 @@ def check(settings: Settings) -> None:
         for i, model in enumerate(settings.models)
         for fault in _refused(lambda m=model: _resolver(m)(m.name, _args(m)))
     ]
+    if settings.namespaceArgs:
+        from slipway.kubernetes.ai_namespace_args import NamespaceSettings
+
+        told = _refused(lambda: NamespaceSettings.of(settings.namespace, cast("Any", settings.namespaceArgs)))
+        faults += [fault.replace("args.", "slipway:namespaceArgs.", 1) for fault in told]
     if settings.router:
         faults += [f.replace("args.", "slipway:router.build.", 1) for f in _refused(lambda: _check_build(settings))]
         faults += [_own_path(fault, len(settings.models)) for fault in _refused(lambda: _check_router(settings))]

@@ -1,5 +1,7 @@
 """What a Kubernetes stack has beside its components."""
 
+from typing import Any, cast
+
 import pulumi
 
 from settings import Settings
@@ -12,7 +14,8 @@ def namespace(settings: Settings) -> pulumi.Input[str]:
         return settings.namespace
     from slipway import AiNamespace  # half a second that a local stack need not wait
 
-    return AiNamespace(settings.namespace, {}, pulumi.ResourceOptions(transformations=[_formerly_alone])).namespace
+    args = cast("Any", settings.namespaceArgs)
+    return AiNamespace(settings.namespace, args, pulumi.ResourceOptions(transformations=[_formerly_alone])).namespace
 
 
 def _formerly_alone(made: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:

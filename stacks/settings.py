@@ -83,6 +83,8 @@ class Settings(_Strict):
 
     namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] = "slipway"
     createNamespace: bool = True  # noqa: N815 -- Pulumi's configuration is in camelCase
+    namespaceArgs: dict[str, Any] = {}  # noqa: N815 -- as above
+    """How the namespace is made: arguments of AiNamespace but `namespace`."""
     models: tuple[Model, ...] = ()
     vendors: tuple[Vendor, ...] = ()
     router: Router | None = None
@@ -94,7 +96,7 @@ class Settings(_Strict):
         Raises:
             pulumi.RunError: with every fault there is; the engine prints it without a traceback.
         """
-        data: dict[str, Any] = {key: config.get_object(key) or None for key in ("models", "vendors", "router")}
+        data: dict[str, Any] = {key: config.get_object(key) or None for key in ("models", "vendors", "router", "namespaceArgs")}
         data |= {"namespace": config.get("namespace"), "createNamespace": config.get_bool("createNamespace")}
         return cls.parse({k: v for k, v in data.items() if v is not None})
 
@@ -134,8 +136,14 @@ class Settings(_Strict):
                 yield "slipway:router.build: is for a cluster; a local router runs from what is installed"
             if "image" in self.router.args:
                 yield "slipway:router.build: excludes 'image'; keep one of the two"
+        if self.namespaceArgs and not self.createNamespace:
+            yield "slipway:namespaceArgs: are of no use where slipway:createNamespace is false; leave them out"
+        if "namespace" in self.namespaceArgs:
+            yield "slipway:namespaceArgs.namespace: has a setting of its own; give slipway:namespace"
+        # Where keys come from elsewhere, the component tells which one is missing.
+        elsewhere = {"external_secrets", "env_from_secrets"} & (self.router.args.keys() if self.router else set[str]())
         for i, vendor in enumerate(self.vendors):
-            if self.router and self.router.place == "kubernetes" and vendor.api_key is None:
+            if self.router and self.router.place == "kubernetes" and vendor.api_key is None and not elsewhere:
                 yield f"slipway:vendors[{i}].api_key: is required in a cluster; give 'name' and 'key' of the Secret that holds it"
 
 

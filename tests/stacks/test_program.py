@@ -74,6 +74,19 @@ def test_a_model_moves_to_another_place_by_its_settings_alone(project: Path) -> 
     [
         (
             {
+                "vendors": [{**OPENAI, "api_key": None}],
+                "namespaceArgs": {"quota": {"gpus": -1}, "deny": True},
+                "router": {"place": "kubernetes", "image": "router:1", "external_secrets": {"store": "v", "values": {"A": {}}}},
+            },
+            [
+                "slipway:namespaceArgs.deny: is not an argument",
+                "slipway:namespaceArgs.quota.gpus: is -1",
+                "slipway:router.external_secrets.values.A.key: is required",
+                "slipway:vendors[0].api_key: is required, since the backend's key is expected in OPENAI_API_KEY",
+            ],
+        ),
+        (
+            {
                 "models": [{**LLAMA, "accelerator": "a100-80gb:3", "tensor_parallel_size": 4, "replicas": -1}],
                 "vendors": [OPENAI],
                 "router": {
@@ -127,3 +140,18 @@ def test_the_namespace_is_closed_and_one_that_an_earlier_release_made_is_kept(pr
     assert {"name": "mine", "noParent": True} in made.options["aliases"]
     before = {plan[f"mine-{role}"].urn for role in ("namespace", "limits", "default-deny")}
     assert before <= set(plan["router-router"].options["dependsOn"])
+
+
+def test_a_stack_has_its_namespaces_quota_and_its_vendors_keys_from_a_store(project: Path) -> None:
+    secrets = {"store": "vault", "values": {"OPENAI_API_KEY": {"key": "prod/openai"}}}
+    settings = {
+        "vendors": [{**OPENAI, "api_key": None}],
+        "namespace": "mine",
+        "namespaceArgs": {"quota": {"gpus": 8}, "default_deny": False},
+        "router": {"place": "kubernetes", "image": "router:1", "external_secrets": secrets},
+    }
+    plan = planned(project, settings)
+    assert plan["mine-quota"].inputs["spec"]["hard"] == {"requests.nvidia.com/gpu": "8"}
+    assert "mine-default-deny" not in plan
+    (container,) = plan["router-router"].inputs["spec"]["template"]["spec"]["containers"]
+    assert container["env"][0]["valueFrom"]["secretKeyRef"] == {"name": "router-keys", "key": "OPENAI_API_KEY"}

@@ -56,6 +56,14 @@ def faults_of(data: Mapping[str, Any]) -> list[str]:
             {"models": [LLAMA], "router": {"place": "kubernetes", "image": "a:1", "build": {}}},
             "slipway:router.build: excludes 'image'; keep one of the two",
         ),
+        (
+            {"models": [LLAMA], "createNamespace": False, "namespaceArgs": {"quota": {"gpus": 8}}},
+            "slipway:namespaceArgs: are of no use where slipway:createNamespace is false; leave them out",
+        ),
+        (
+            {"models": [LLAMA], "namespaceArgs": {"namespace": "b"}},
+            "slipway:namespaceArgs.namespace: has a setting of its own; give slipway:namespace",
+        ),
         ({"models": [LLAMA], "model": []}, "slipway:model: is not a setting here"),
         (
             {"models": [{**LLAMA, "routing": {"qualty": "low"}}]},
