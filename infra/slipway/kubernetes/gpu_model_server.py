@@ -153,18 +153,27 @@ class GpuModelServer(pulumi.ComponentResource):
         self.explain = pulumi.Output.from_input(explain(settings))
         self.register_outputs({"url": self.url, "service_name": self.service_name, "explain": self.explain})
 
-    def backend(self, name: str | None = None, **more: Any) -> Backend:
+    def backend(self, name: str | None = None, *, adapter: str | None = None, **more: Any) -> Backend:
         """This server as a backend of a router.
 
         Args:
-            name: Name in metrics, headers and the policy. Default: the component's.
+            name: Name in metrics, headers and the policy. Default: the component's, with `-ADAPTER` for one of its adapters.
+            adapter: The LoRA adapter to ask for. Default: the model itself.
             more: Any other field of `slipway.backend.Backend`, such as `quality`; it wins over what is known here.
+
+        Raises:
+            pulumi.RunError: There is no such adapter.
         """
         server = self._settings.server
+        names = [a.name for a in server.adapters]
+        if adapter is not None and adapter not in names:
+            choice = ", ".join(repr(n) for n in names) or "no adapters"
+            raise pulumi.RunError(f"GpuModelServer '{self._name}' has no adapter {adapter!r}; there are {choice}")
+        told = self._settings.engine.adapter_model.format(model=server.served_name, adapter=adapter)
         known: dict[str, Any] = {
-            "name": name or self._name,
+            "name": name or (self._name if adapter is None else f"{self._name}-{adapter}"),
             "url": self.url,
-            "model": server.served_name,
+            "model": server.served_name if adapter is None else told,
             "tasks": list(server.tasks),
             "self_hosted": True,
             "timeouts": {"total": float(server.drain.stream_seconds)},

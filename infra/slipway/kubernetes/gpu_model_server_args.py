@@ -8,6 +8,7 @@ import pulumi
 from slipway.accelerators import GpuNodeLabels
 from slipway.backend import SecretKeyRef
 from slipway.kubernetes.identity import WorkloadIdentity
+from slipway.kubernetes.lora import LoraAdapter
 from slipway.kubernetes.model_engine import ModelEngine
 from slipway.kubernetes.model_scaling import ModelScaling
 from slipway.kubernetes.network import Peer
@@ -47,7 +48,8 @@ class GpuModelServerArgs(TypedDict):
     """Namespace to run in. It must exist."""
     accelerator: NotRequired[str]
     """GPUs of one replica, as name and number from the accelerator catalogue, such as `a100-80gb:4`. `a100-80gb/3g.40gb` is
-    a slice of one (MIG), `l4/shared` a turn on one (time slicing). Required with each engine but 'llama.cpp', which takes none."""
+    a slice of one (MIG), `l4/shared` a turn on one (time slicing). Required with every engine but 'llama.cpp', which takes
+    none."""
     engine: NotRequired[ModelEngine]
     """'vllm', 'sglang' or 'tgi' on GPUs, or 'llama.cpp' on CPUs. Default 'vllm'."""
     image: NotRequired[pulumi.Input[str]]
@@ -86,6 +88,11 @@ class GpuModelServerArgs(TypedDict):
     weight_bits: NotRequired[int]
     """Bits of one stored weight: 4, 8, 16 or 32. Default: by the model's name where that says AWQ, FP8 and such, else by `dtype`.
     GPUs only."""
+    adapters: NotRequired[Sequence[LoraAdapter]]
+    """LoRA adapters, each served under a name of its own beside the model: `backend(adapter=NAME)` is one. Loaded from the hub
+    before the server starts. Their memory is not part of the check whether the model fits. 'vllm' and 'sglang' only. Default none."""
+    max_lora_rank: NotRequired[int]
+    """Largest rank of the adapters: 8, 16, 32, 64, 128 or 256. Default 16. Goes with `adapters`."""
     layers: NotRequired[int]
     """The model's `num_hidden_layers`, for the check whether its key-value cache fits. Goes with `kv_heads` and `head_dim`.
     Default: by the model's name, where `slipway.model_shapes` has it; else only the weights are checked."""

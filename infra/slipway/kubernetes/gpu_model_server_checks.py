@@ -171,7 +171,7 @@ def check_keys(given: dict[str, Any], faults: Faults) -> None:
     if given.get("hub_token") == "":
         faults.add("hub_token", "is empty; leave it out where the model needs none")
     if given.get("offline") is True:
-        for key in ("hub_token", "hub_token_secret", "download_mb_per_second"):
+        for key in ("hub_token", "hub_token_secret", "download_mb_per_second", "adapters"):
             if key in given:
                 faults.add(key, "does nothing with 'offline'; leave one of them out")
 
@@ -188,7 +188,8 @@ def check_source(source: WeightsSource | None, given: dict[str, Any], faults: Fa
             faults.add(key, reason)
     if source.scheme != "hf":
         for key in ("hub_token", "hub_token_secret", "hub_endpoint"):
-            if key in given:
+            # Adapters come from the hub, wherever the model is from.
+            if key in given and "adapters" not in given:
                 faults.add(key, f"does nothing with weights from {source.scheme}://; leave it out")
     if not source.loads and "download_mb_per_second" in given:
         faults.add("download_mb_per_second", f"does nothing with weights from {source.scheme}://; leave it out")

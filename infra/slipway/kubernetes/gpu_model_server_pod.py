@@ -38,6 +38,7 @@ def pod(
     """
     parts = settings.engine.container(settings.server)
     loader = _loader(settings, parts, token) or _source_loader(settings, token)
+    loaders = [*loader, *_adapter_loaders(settings, token)]
     # Only who downloads gets the token.
     server_token = None if loader or settings.source else token
     spec: k8s.core.v1.PodSpecArgsDict = {
@@ -57,8 +58,8 @@ def pod(
             *_weights_volume(settings, claim_name),
         ],
     }
-    if loader:
-        spec["init_containers"] = loader
+    if loaders:
+        spec["init_containers"] = loaders
     return spec
 
 
@@ -145,13 +146,40 @@ def _source_loader(
     source = settings.source
     if source is None or not source.loads:
         return []
+    # The engine's image has the hub's library.
     hub = source.scheme == "hf"
-    container: k8s.core.v1.ContainerArgsDict = {
-        "name": "loader",
-        # The engine's image has the hub's library.
-        "image": settings.image if hub else BUCKET_IMAGE,
-        "command": ["python3", "-c", script("hub.py")] if hub else ["/bin/sh", "-c", script("bucket.sh")],
-        "env": _env(source.loader_env(settings.server.hub_endpoint), token),
+    container = _load(
+        settings,
+        "loader",
+        settings.image if hub else BUCKET_IMAGE,
+        ["python3", "-c", script("hub.py")] if hub else ["/bin/sh", "-c", script("bucket.sh")],
+        _env(source.loader_env(settings.server.hub_endpoint), token),
+    )
+    if source.credentials_secret:
+        container["env_from"] = [{"secret_ref": {"name": source.credentials_secret}}]
+    return [container]
+
+
+def _adapter_loaders(
+    settings: GpuModelServerSettings, token: tuple[pulumi.Input[str], str] | None
+) -> list[k8s.core.v1.ContainerArgsDict]:
+    command = ["python3", "-c", script("hub.py")]
+    told = [_env(source.loader_env(settings.server.hub_endpoint), token) for source in settings.adapters]
+    return [_load(settings, f"adapter-{i}", settings.image, command, env) for i, env in enumerate(told)]
+
+
+def _load(
+    settings: GpuModelServerSettings,
+    name: str,
+    image: pulumi.Input[str],
+    command: Sequence[str],
+    env: Sequence[k8s.core.v1.EnvVarArgsDict],
+) -> k8s.core.v1.ContainerArgsDict:
+    return {
+        "name": name,
+        "image": image,
+        "command": command,
+        "env": env,
         "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}},
         "security_context": restricted.container_security(),
         "volume_mounts": [
@@ -160,9 +188,6 @@ def _source_loader(
             *_weights_mount(settings, read_only=False),
         ],
     }
-    if source.credentials_secret:
-        container["env_from"] = [{"secret_ref": {"name": source.credentials_secret}}]
-    return [container]
 
 
 def _loader(

@@ -20,6 +20,7 @@ from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs, GpuTole
 from slipway.kubernetes.gpu_model_server_gpus import UTILIZATION, accelerator_of, memory_of, parallel, shape_of
 from slipway.kubernetes.gpu_model_server_weights import cache_gib, gguf_of, loading_seconds, startup_seconds, weights_of
 from slipway.kubernetes.identity import WorkloadIdentity
+from slipway.kubernetes.lora import AdapterSource, adapters_of
 from slipway.kubernetes.model_engine import Engine, ModelEngine, ServerSettings, hub_port
 from slipway.kubernetes.model_scaling import ScalingRange
 from slipway.kubernetes.network import PROMETHEUS, Peer, anywhere
@@ -69,6 +70,7 @@ class GpuModelServerSettings:
     """Where the pods must be able to connect, beside DNS. Empty: nowhere, not even to DNS."""
     source: WeightsSource | None
     """Where the weights come from; `None`: the engine, or its own loader, fetches them."""
+    adapters: Sequence[AdapterSource]
     loading_seconds: int
     """How long an init container may load from `source`, in seconds."""
     identity: WorkloadIdentity | None
@@ -119,6 +121,7 @@ class GpuModelServerSettings:
         shm = sizing.shm_gib(gpus)
         requests, limits = _resources(accelerator, gpus, weights, shape, given, faults)
         source = WeightsSource.of(given["weights"], faults) if "weights" in given else None
+        adapters = adapters_of(given, faults)
         cache = cache_gib(weights, source, given, faults)
         checks.check_keys(given, faults)
         checks.check_source(source, given, faults)
@@ -154,6 +157,8 @@ class GpuModelServerSettings:
                 gpu_memory_utilization=given.get("gpu_memory_utilization", UTILIZATION),
                 gpu_memory_gib=accelerator.driver_memory_gib if accelerator else 0,
                 kv_cache_dtype=given.get("kv_cache_dtype", KvCacheDtype.AUTO),
+                adapters=tuple(a.adapter for a in adapters),
+                max_lora_rank=given.get("max_lora_rank", 16),
                 extra_args=tuple(given.get("extra_args", ())),
             ),
             namespace=given["namespace"],
@@ -177,6 +182,7 @@ class GpuModelServerSettings:
             ingress=(*given.get("allow_from", [OURS]), given.get("prometheus", PROMETHEUS)),
             egress=_egress(source, given),
             source=source,
+            adapters=adapters,
             loading_seconds=loading_seconds(weights, source, given),
             identity=given.get("identity"),
             startup_seconds=startup,
@@ -224,7 +230,8 @@ def _resources(
 def _egress(source: WeightsSource | None, given: dict[str, Any]) -> list[Egress]:
     port = hub_port(given.get("hub_endpoint", checks.HUB))
     if source:
-        return source.egress(port, given.get("identity"))
+        ways = source.egress(port, given.get("identity"))
+        return [*ways, *(anywhere(port) if "adapters" in given else [])]
     return [] if given.get("offline") else anywhere(port)
 
 

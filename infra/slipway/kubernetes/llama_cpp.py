@@ -151,6 +151,8 @@ LLAMA_CPP = Engine(
     },
     unused=(
         "weights",
+        "adapters",
+        "max_lora_rank",
         "dtype",
         "weight_bits",
         "model_parameters_billion",

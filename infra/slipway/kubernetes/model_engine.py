@@ -39,6 +39,14 @@ class Gguf:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter, on the volume when the engine starts."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
 class ServerSettings:
     """What an engine is told, checked and with every default filled in."""
 
@@ -63,6 +71,8 @@ class ServerSettings:
     gpu_memory_gib: float
     """Memory of one GPU as the engine finds it, in GiB; 0 on CPUs."""
     kv_cache_dtype: KvCacheDtype
+    adapters: Sequence[Adapter]
+    max_lora_rank: int
     extra_args: Sequence[str]
 
 
@@ -116,6 +126,8 @@ class Engine:
     """What it can compute in."""
     metrics: EngineMetrics
     container: Callable[[ServerSettings], EngineContainer]
+    adapter_model: str = "{adapter}"
+    """What clients call an adapter: its name, and `{model}` for that of the model it changes."""
 
 
 def hub_port(endpoint: str) -> int:

@@ -39,6 +39,10 @@ def container(settings: ServerSettings) -> EngineContainer:
         args += ["--context-length", str(settings.context_tokens)]
     if settings.parallel_requests:
         args += ["--max-running-requests", str(settings.parallel_requests)]
+    if settings.adapters:
+        args += ["--enable-lora", "--max-lora-rank", str(settings.max_lora_rank)]
+        args += ["--max-loras-per-batch", str(len(settings.adapters) + 1)]
+        args += ["--lora-paths", *(f"{a.name}={a.path}" for a in settings.adapters)]
     if settings.kv_cache_dtype is KvCacheDtype.FP8:
         # The other FP8, e4m3, needs scales that few checkpoints have.
         args += ["--kv-cache-dtype", "fp8_e5m2"]
@@ -95,6 +99,9 @@ SGLANG = Engine(
         "--mem-fraction-static": "use 'gpu_memory_utilization'",
         "--kv-cache-dtype": "use 'kv_cache_dtype'",
         "--revision": "use 'revision'",
+        "--enable-lora": "use 'adapters'",
+        "--lora-paths": "use 'adapters'",
+        "--max-lora-rank": "use 'max_lora_rank'",
         "--is-embedding": "use 'tasks'",
         "--enable-metrics": "it is on already",
         "--download-dir": f"weights always go to the volume, at {CACHE}",
@@ -106,4 +113,6 @@ SGLANG = Engine(
     # SGLang, "Production Metrics".
     metrics=EngineMetrics("sglang:num_queue_reqs", "sglang:token_usage"),
     container=container,
+    # SGLang, "LoRA Serving": the OpenAI-compatible API.
+    adapter_model="{model}:{adapter}",
 )

@@ -35,6 +35,9 @@ def container(settings: ServerSettings) -> EngineContainer:
         args += ["--max-model-len", str(settings.context_tokens)]
     if settings.parallel_requests:
         args += ["--max-num-seqs", str(settings.parallel_requests)]
+    if settings.adapters:
+        args += ["--enable-lora", "--max-lora-rank", str(settings.max_lora_rank), "--max-loras", str(len(settings.adapters))]
+        args += ["--lora-modules", *(f"{a.name}={a.path}" for a in settings.adapters)]
     if settings.kv_cache_dtype is not KvCacheDtype.AUTO:
         args += ["--kv-cache-dtype", settings.kv_cache_dtype.value]
     return EngineContainer(
@@ -72,6 +75,9 @@ VLLM = Engine(
         "--max-num-seqs": "use 'parallel_requests'",
         "--gpu-memory-utilization": "use 'gpu_memory_utilization'",
         "--kv-cache-dtype": "use 'kv_cache_dtype'",
+        "--enable-lora": "use 'adapters'",
+        "--lora-modules": "use 'adapters'",
+        "--max-lora-rank": "use 'max_lora_rank'",
         "--revision": "use 'revision'",
         "--tokenizer-revision": "use 'revision'",
         "--shutdown-timeout": "use 'longest_stream_seconds'",
