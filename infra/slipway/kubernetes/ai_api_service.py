@@ -100,7 +100,8 @@ class AiApiService(pulumi.ComponentResource):
                 )
             )
         ready: list[pulumi.Resource] = []
-        for release in resolved.releases(name):
+        releases = resolved.releases(name)
+        for release in releases:
             ready += deploy(self, release, resolved, self.config_name, f"{name}-account", base, needed)
 
         ingress, route = given.get("ingress"), given.get("http_route")
@@ -108,7 +109,8 @@ class AiApiService(pulumi.ComponentResource):
             expose_by_ingress(name, ingress, meta(name), awaited=resolved.replicas.fixed != 0, opts=after(*base, *ready))
         if route is not None:
             stream = resolved.drain.stream_seconds
-            expose_by_route(name, route, resolved.shares(name), stream, meta(name), parent=self, base=base, ready=ready)
+            shares = {r.name: 100 if r.share is None else r.share for r in releases}
+            expose_by_route(name, route, shares, stream, meta(name), parent=self, base=base, ready=ready)
         if (ingress or route) and not resolved.settings.get("keys"):
             pulumi.log.warn(f"{name} can be reached from outside and asks for no key; give 'settings.keys'", self)
 

@@ -131,6 +131,8 @@ class Release:
     """Name of its Service, and what the names of its other objects begin with."""
     image: pulumi.Input[str]
     replicas: Replicas
+    share: int | None = None
+    """Its share of the requests that come through the gateway, in percent. None: there is no other version."""
 
 
 @dataclass(frozen=True)
@@ -209,18 +211,14 @@ class Resolved:
 
     def releases(self, name: str) -> list[Release]:
         """The versions that run beside each other: the first, and its canary where there is one."""
-        first = Release(name, self.args["image"], self.replicas)
         canary = self.args.get("canary")
         if canary is None:
-            return [first]
-        return [first, Release(f"{name}-canary", canary["image"], canary_replicas(canary, self.replicas))]
-
-    def shares(self, name: str) -> dict[str, int]:
-        """Names of the versions' Services, each with its share of requests in percent."""
-        canary = self.args.get("canary")
-        if canary is None:
-            return {name: 100}
-        return {name: 100 - canary["weight"], f"{name}-canary": canary["weight"]}
+            return [Release(name, self.args["image"], self.replicas)]
+        weight, replicas = canary["weight"], canary_replicas(canary, self.replicas)
+        return [
+            Release(name, self.args["image"], self.replicas, 100 - weight),
+            Release(f"{name}-canary", canary["image"], replicas, weight),
+        ]
 
 
 def keys_secret(name: str) -> str:

@@ -31,15 +31,13 @@ class AiNamespace(pulumi.ComponentResource):
         settings = NamespaceSettings.of(name, args)
         super().__init__("slipway:index:AiNamespace", name, {**args}, opts)
 
-        made = k8s.core.v1.Namespace(
-            f"{name}-namespace",
-            metadata={
-                "name": settings.namespace,
-                "labels": {**labels(_APP, name), **settings.metadata_labels},
-                "annotations": settings.annotations,
-            },
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        described: k8s.meta.v1.ObjectMetaArgsDict = {
+            "name": settings.namespace,
+            "labels": {**labels(_APP, name), **settings.metadata_labels},
+        }
+        if settings.annotations:
+            described["annotations"] = settings.annotations
+        made = k8s.core.v1.Namespace(f"{name}-namespace", metadata=described, opts=pulumi.ResourceOptions(parent=self))
         inside = made.metadata.apply(lambda metadata: metadata.name or name)
 
         def meta(role: str) -> k8s.meta.v1.ObjectMetaArgsDict:

@@ -16,6 +16,8 @@ from slipway.kubernetes.router_metrics import requests_per_second
 
 APP = "slipway-router"
 """Value of the label `app.kubernetes.io/name` of the router's pods."""
+SHARE = "slipway/traffic-percent"
+"""Annotation of a Deployment beside another version's."""
 END_SECONDS = 300
 """How long Pulumi waits for a Deployment to be gone, past its pods' grace period."""
 
@@ -65,9 +67,12 @@ def deploy(
     # Both would make Prometheus read every figure twice.
     scraped = router_pod.annotations() if monitor is None else {}
     version = version_label(release.image)
+    # Pulumi waits for what it changes: a share that changes must change the Deployment too, or one that has failed since would
+    # get it all the same.
+    share: k8s.meta.v1.ObjectMetaArgsDict = {} if release.share is None else {"annotations": {SHARE: str(release.share)}}
     deployment = k8s.apps.v1.Deployment(
         f"{name}-router",
-        metadata=meta("router", version),
+        metadata={**meta("router", version), **share},
         spec=rollout(
             pods,
             release.replicas,

@@ -11,6 +11,7 @@ import kubernetes_validate
 import pulumi
 import pulumi_kubernetes as k8s
 import pytest
+from pulumi.provider.experimental.analyzer import Analyzer
 
 from slipway import AiApiService, vendor
 from slipway.backend import Backend
@@ -397,3 +398,10 @@ def test_an_address_not_known_yet_leaves_the_configuration_open_and_all_else_dec
     assert plan["ai-api-config"].inputs["metadata"]["name"] is UNKNOWN
     assert pod_spec(plan)["volumes"][0]["configMap"]["name"] is UNKNOWN
     assert plan["ai-api-service"].inputs["metadata"]["name"] == "ai-api"
+
+
+def test_other_languages_can_use_it() -> None:
+    component = Analyzer("slipway").analyze([AiApiService])["component_definitions"]["AiApiService"]
+    assert set(component.inputs_mapping.values()) == AiApiServiceArgs.__annotations__.keys()
+    assert all(definition.description for definition in component.inputs.values())
+    assert set(component.outputs_mapping.values()) == planned().of_type("slipway:index:AiApiService")[0].outputs.keys()

@@ -9,6 +9,7 @@ import kubernetes_validate
 import pulumi
 import pulumi_kubernetes as k8s
 import pytest
+from pulumi.provider.experimental.analyzer import Analyzer
 
 from slipway import AiNamespace
 from slipway.kubernetes.ai_namespace_args import AiNamespaceArgs, NamespaceSettings
@@ -226,3 +227,10 @@ def test_a_name_that_no_namespace_can_have_is_refused_before_anything_is_made() 
 
     assert len(plan_program(program)) == 0
     assert seen[0].startswith("AiNamespace 'ai' cannot be built as asked, 1 fault:\n  args.quota.gpus: is -1")
+
+
+def test_other_languages_can_use_it() -> None:
+    component = Analyzer("slipway").analyze([AiNamespace])["component_definitions"]["AiNamespace"]
+    assert set(component.inputs_mapping.values()) == AiNamespaceArgs.__annotations__.keys()
+    assert all(definition.description for definition in component.inputs.values())
+    assert list(component.outputs) == ["namespace"]

@@ -1,6 +1,7 @@
 """A canary: two versions that do not mix, shares that wait for both, and what no gateway could do refused. What the engine does
 with the order is Pulumi's; that a gateway splits by the weights is not proven here."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -66,8 +67,26 @@ def test_the_first_version_is_as_without_a_canary() -> None:
     alone, beside = planned(http_route=ROUTE), planned(http_route=ROUTE, canary=CANARY)
     for resource in alone:
         if resource.custom and resource.name != "api-route":
-            assert beside[resource.name].inputs == resource.inputs
+            inputs = deepcopy(dict(beside[resource.name].inputs))
+            # What a change of the share has to touch, and the pods do not see.
+            assert inputs["metadata"].pop("annotations", None) == SHARES.get(
+                resource.name, resource.inputs["metadata"].get("annotations")
+            )
+            before = {**resource.inputs, "metadata": {k: v for k, v in resource.inputs["metadata"].items() if k != "annotations"}}
+            assert inputs == before
             assert beside[resource.name].urn == resource.urn
+
+
+SHARES = {"api-router": {"slipway/traffic-percent": "90"}}
+
+
+def test_a_changed_share_changes_both_deployments_so_that_they_are_waited_for_and_no_pod() -> None:
+    one, two = (planned(http_route=ROUTE, canary={**CANARY, "weight": weight}) for weight in (10, 50))
+    for name, shares in (("api-router", ["90", "50"]), ("api-canary-router", ["10", "50"])):
+        told = [plan[name].inputs["metadata"]["annotations"]["slipway/traffic-percent"] for plan in (one, two)]
+        assert told == shares
+        assert one[name].inputs["spec"]["template"] == two[name].inputs["spec"]["template"]
+    assert "annotations" not in planned(http_route=ROUTE)["api-router"].inputs["metadata"]
 
 
 @pytest.mark.parametrize(
