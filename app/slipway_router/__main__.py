@@ -53,7 +53,7 @@ def _serve(config: Config, source: str, host: str | None, port: int | None) -> i
             f"slipway-router: cannot listen on {host}:{port}: {why}; choose another with --host and --port or 'listen'",
         )
         return CANNOT_LISTEN
-    run(router, listener)
+    run(router, listener, Path(source), os.environ)
     return 0
 
 

@@ -32,7 +32,9 @@ class Metrics:
             ["backend", "model", "task", "code"],
             registry=self._registry,
         )
-        by_key = Counter("slipway_router_key_requests", "Requests by the name of the key.", ["key"], registry=self._registry)
+        self._by_key = Counter(
+            "slipway_router_key_requests", "Requests by the name of the key.", ["key"], registry=self._registry
+        )
         retries = Counter(
             "slipway_router_retries",
             "Retries, and those that the retry budget refused, by outcome.",
@@ -51,7 +53,64 @@ class Metrics:
         self.hedge_lost = hedges.labels("lost")
         shed = Counter("slipway_router_shed", "Requests refused for load, by tier.", ["tier"], registry=self._registry)
         self.shed = {t: shed.labels(t) for t in get_args(Tier)}
-        self._keys = {k: by_key.labels(k) for k in ("anonymous", *(k.name for k in config.keys))}
+        self._attempts_of = Counter(
+            "slipway_router_attempts", "Requests sent to a backend.", ["backend"], registry=self._registry
+        )
+        self._failures_of = Counter(
+            "slipway_router_attempt_failures", "Those that failed, by cause.", ["backend", "cause"], registry=self._registry
+        )
+        self._first_of = Histogram(
+            "slipway_router_time_to_first_byte_seconds",
+            "From the client's request to the first byte of the answer's body.",
+            ["backend", "task"],
+            registry=self._registry,
+            buckets=_SECONDS,
+        )
+        self._total_of = Histogram(
+            "slipway_router_request_duration_seconds",
+            "From the client's request to the last byte of its answer.",
+            ["backend", "task"],
+            registry=self._registry,
+            buckets=_SECONDS,
+        )
+        self._tokens_of = Counter(
+            "slipway_router_tokens",
+            "Tokens that whole answers reported in 'usage'; streams are not counted.",
+            ["backend", "kind"],
+            registry=self._registry,
+        )
+        self._flight_of = Gauge(
+            "slipway_router_requests_in_flight", "Requests under way at a backend.", ["backend"], registry=self._registry
+        )
+        self._available_of = Gauge(
+            "slipway_router_backend_available", "1 while the error rate is below 0.5.", ["backend"], registry=self._registry
+        )
+        self._reachable_of = Gauge(
+            "slipway_router_backend_reachable", "1 if the last contact succeeded.", ["backend"], registry=self._registry
+        )
+        self._errors_of = Gauge(
+            "slipway_router_backend_error_rate", "The policy's error rate, 0 to 1.", ["backend"], registry=self._registry
+        )
+        self._latency_of = Gauge(
+            "slipway_router_backend_latency_seconds",
+            "Moving average of the time to first byte.",
+            ["backend"],
+            registry=self._registry,
+        )
+        self._breaker_of = Gauge(
+            "slipway_router_backend_breaker_open", "1 while the breaker is not closed.", ["backend"], registry=self._registry
+        )
+        self._rests_of = Gauge(
+            "slipway_router_backend_rests_seconds",
+            "How long the backend, or its quota, still asked to be left alone.",
+            ["backend"],
+            registry=self._registry,
+        )
+        self.use_keys(config)
+
+    def use_keys(self, config: Config) -> None:
+        """Count requests by these keys."""
+        self._keys = {k: self._by_key.labels(k) for k in ("anonymous", *(k.name for k in config.keys))}
 
     def answered(self, backend: str, model: str, task: str, code: int) -> None:
         """Count a request that is over."""
@@ -68,68 +127,35 @@ class Metrics:
         """Everything, in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def for_backends(self, backends: list[tuple[Backend, ProviderStatus, Callable[[], float]]]) -> "dict[str, BackendMetrics]":
-        """The children of each backend's metrics, looked up once.
+    def backend(self, backend: Backend, status: ProviderStatus) -> "BackendMetrics":
+        """The children of one backend's metrics, looked up once. Counts go on where there was one of this name before."""
+        name = backend.name
+        for gauge, read in self._read_of(status):
+            gauge.labels(name).set_function(read)
+        return BackendMetrics(
+            self._attempts_of.labels(name),
+            {c: self._failures_of.labels(name, c) for c in Cause.__args__},
+            {t: self._first_of.labels(name, t) for t in backend.tasks},
+            {t: self._total_of.labels(name, t) for t in backend.tasks},
+            self._tokens_of.labels(name, "prompt"),
+            self._tokens_of.labels(name, "completion"),
+        )
 
-        Args:
-            backends: Each backend with its status and with how many requests it has under way.
-        """
-        r = self._registry
-        attempts = Counter("slipway_router_attempts", "Requests sent to a backend.", ["backend"], registry=r)
-        failures = Counter("slipway_router_attempt_failures", "Those that failed, by cause.", ["backend", "cause"], registry=r)
-        first = Histogram(
-            "slipway_router_time_to_first_byte_seconds",
-            "From the client's request to the first byte of the answer's body.",
-            ["backend", "task"],
-            registry=r,
-            buckets=_SECONDS,
-        )
-        total = Histogram(
-            "slipway_router_request_duration_seconds",
-            "From the client's request to the last byte of its answer.",
-            ["backend", "task"],
-            registry=r,
-            buckets=_SECONDS,
-        )
-        tokens = Counter(
-            "slipway_router_tokens",
-            "Tokens that whole answers reported in 'usage'; streams are not counted.",
-            ["backend", "kind"],
-            registry=r,
-        )
-        flight = Gauge("slipway_router_requests_in_flight", "Requests under way at a backend.", ["backend"], registry=r)
-        available = Gauge("slipway_router_backend_available", "1 while the error rate is below 0.5.", ["backend"], registry=r)
-        reachable = Gauge("slipway_router_backend_reachable", "1 if the last contact succeeded.", ["backend"], registry=r)
-        errors = Gauge("slipway_router_backend_error_rate", "The policy's error rate, 0 to 1.", ["backend"], registry=r)
-        latency = Gauge(
-            "slipway_router_backend_latency_seconds", "Moving average of the time to first byte.", ["backend"], registry=r
-        )
-        breaker = Gauge("slipway_router_backend_breaker_open", "1 while the breaker is not closed.", ["backend"], registry=r)
-        rests = Gauge(
-            "slipway_router_backend_rests_seconds",
-            "How long the backend, or its quota, still asked to be left alone.",
-            ["backend"],
-            registry=r,
-        )
-        made: dict[str, BackendMetrics] = {}
-        for backend, status, in_flight in backends:
-            name = backend.name
-            flight.labels(name).set_function(in_flight)
-            available.labels(name).set_function(partial(_available, status))
-            reachable.labels(name).set_function(partial(_reachable, status))
-            errors.labels(name).set_function(partial(_error_rate, status))
-            latency.labels(name).set_function(partial(_latency, status))
-            breaker.labels(name).set_function(partial(_breaker_open, status))
-            rests.labels(name).set_function(partial(_rests, status))
-            made[name] = BackendMetrics(
-                attempts.labels(name),
-                {c: failures.labels(name, c) for c in Cause.__args__},
-                {t: first.labels(name, t) for t in backend.tasks},
-                {t: total.labels(name, t) for t in backend.tasks},
-                tokens.labels(name, "prompt"),
-                tokens.labels(name, "completion"),
-            )
-        return made
+    def forget(self, name: str, status: ProviderStatus) -> None:
+        """Tell no state of a backend that is no longer there. What was counted stays."""
+        for gauge, _ in self._read_of(status):
+            gauge.remove(name)
+
+    def _read_of(self, status: ProviderStatus) -> list[tuple[Gauge, Callable[[], float]]]:
+        return [
+            (self._flight_of, partial(_in_flight, status)),
+            (self._available_of, partial(_available, status)),
+            (self._reachable_of, partial(_reachable, status)),
+            (self._errors_of, partial(_error_rate, status)),
+            (self._latency_of, partial(_latency, status)),
+            (self._breaker_of, partial(_breaker_open, status)),
+            (self._rests_of, partial(_rests, status)),
+        ]
 
 
 class BackendMetrics:
@@ -152,6 +178,10 @@ class BackendMetrics:
         self.duration = duration
         self.prompt_tokens = prompt_tokens
         self.answer_tokens = answer_tokens
+
+
+def _in_flight(status: ProviderStatus) -> float:
+    return float(status.in_flight)
 
 
 def _available(status: ProviderStatus) -> float:

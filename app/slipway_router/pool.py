@@ -32,6 +32,7 @@ class Pool:
         self._most = max_connections
         self._all: set[Connection] = set()
         self._opening = 0
+        self._retired = False
         self.free: list[Connection] = []
 
     async def request(self, head: bytes, body: bytes, total_at: float) -> Answer:
@@ -65,6 +66,12 @@ class Pool:
         for connection in [c for c in self.free if c.idle_since < before]:
             connection.abort()
 
+    def retire(self) -> None:
+        """Keep no connection any more; answers under way go on to their end."""
+        self._retired = True
+        for connection in list(self.free):
+            connection.abort()
+
     def close(self) -> None:
         """Close every connection; answers under way break off."""
         for connection in list(self._all):
@@ -74,7 +81,10 @@ class Pool:
         self._all.add(connection)
 
     def idle(self, connection: Connection) -> None:
-        self.free.append(connection)
+        if self._retired:
+            connection.abort()
+        else:
+            self.free.append(connection)
 
     def lost(self, connection: Connection) -> None:
         self._all.discard(connection)

@@ -26,10 +26,21 @@ LIMIT_SECONDS = 5.0
 
 
 async def probe_all(router: Router, period: float = PERIOD_SECONDS) -> None:
-    """Probe every backend now and then until cancelled."""
-    async with asyncio.TaskGroup() as group:
-        for target in router.targets.values():
-            group.create_task(_keep_probing(target, period))
+    """Probe every backend now and then until cancelled, also those that a new configuration brings."""
+    probing: dict[Target, asyncio.Task[None]] = {}
+    try:
+        while True:
+            router.changed.clear()
+            there = set(router.targets.values())
+            for target in probing.keys() - there:
+                probing.pop(target).cancel()
+            for target in there - probing.keys():
+                probing[target] = asyncio.create_task(_keep_probing(target, period))
+            await router.changed.wait()
+    finally:
+        for task in probing.values():
+            task.cancel()
+        await asyncio.gather(*probing.values(), return_exceptions=True)
 
 
 async def _keep_probing(target: Target, period: float) -> None:

@@ -1,5 +1,6 @@
 """The router's state: its backends, the policy over them, who may ask, what is under way."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ from slipway_router.config import AUTO, Config, ConfigError, Task
 from slipway_router.hedge import FirstBytes
 from slipway_router.keys import Keys
 from slipway_router.metrics import Metrics
-from slipway_router.policy import Candidates, Decision, RoutingContext
+from slipway_router.policy import Candidates, Decision, ProviderStatus, RoutingContext
 from slipway_router.request import READ, Asked, user_of
 from slipway_router.retry import Cooldown, RetryBudget
 from slipway_router.routes import Request, Routes
@@ -28,46 +29,64 @@ class Router:
         Raises:
             ConfigError: naming every variable that is unset or holds no key.
         """
-        _check_variables(config, environ, source)
-        self.config = config
-        self.keys = Keys(config.keys, environ)
         self.metrics = Metrics(config)
-        self.budget = RetryBudget(config.retries)
-        quotas = {b.quota: Cooldown() for b in config.backends if b.quota is not None}
-        self.targets = {
-            b.name: Target(b, environ[b.api_key_env] if b.api_key_env else None, quotas.get(b.quota or ""))
-            for b in config.backends
-        }
-        pairs = [(t.backend, t.status, lambda t=t: float(t.in_flight)) for t in self.targets.values()]
-        for name, metrics in self.metrics.for_backends(pairs).items():
-            self.targets[name].metrics = metrics
-        for target in self.targets.values():
-            target.room = config.admission.room(target.backend.max_in_flight)
-            if config.hedging is not None:
-                target.first_bytes = {True: FirstBytes(config.hedging), False: FirstBytes(config.hedging)}
-        self._room = config.admission.room(config.admission.max_in_flight)
-        self.max_body = config.max_body_mib * 1024 * 1024
+        self.targets: dict[str, Target] = {}
         self.draining_since: float | None = None
         """Loop time at which the router was told to stop."""
-        self._candidates = self._all_candidates()
-        self.routes = Routes(config, {t.name: t.status for t in self.targets.values()})
-        self.headers = READ | self.routes.headers
-        """Names of the request's headers that are looked at."""
+        self.changed = asyncio.Event()
+        """Set when there are other backends than before."""
+        self._quotas: dict[str, Cooldown] = {}
+        self._use(config, environ, source)
 
-    def candidates(self, task: Task, model: str) -> Candidates:
-        """The backends that can serve this model for this task.
+    def reload(self, config: Config, environ: Mapping[str, str], source: str = "configuration") -> None:
+        """Go by another configuration from the next request on; those under way end as they began.
+
+        A backend that is told as before keeps its connections and all that is known of it. Where the router listens does not
+        change.
 
         Raises:
-            ApiError: 404 that lists the models there are.
+            ConfigError: see above; then everything stays as it was.
         """
-        found = self._candidates[task].get(model)
-        if found is None:
-            choices = ", ".join(f"'{m}'" for m in self._candidates[task])
-            told = f"there are {choices}" if choices else f"no backend here does {task}"
-            raise ApiError(
-                404, f"The model '{model[:128]}' does not exist here for {task}; {told}.", param="model", code="model_not_found"
-            )
-        return found
+        self._use(config, environ, source)
+        self.changed.set()
+
+    def _use(self, config: Config, environ: Mapping[str, str], source: str) -> None:
+        _check_variables(config, environ, source)
+        quotas = {b.quota: self._quotas.get(b.quota) or Cooldown() for b in config.backends if b.quota is not None}
+        targets: dict[str, Target] = {}
+        for backend in config.backends:
+            key = environ[backend.api_key_env] if backend.api_key_env else None
+            known = self.targets.get(backend.name)
+            same = known is not None and (known.backend, known.key) == (backend, key)
+            targets[backend.name] = known if known is not None and same else Target(backend, key, quotas.get(backend.quota or ""))
+        statuses = {t.name: t.status for t in targets.values()}
+        routes, keys, candidates = Routes(config, statuses), Keys(config.keys, environ), _candidates(config, statuses)
+        # Nothing fails from here on.
+        for name, old in self.targets.items():
+            if targets.get(name) is not old:
+                old.pool.retire()
+                if name not in targets:
+                    self.metrics.forget(name, old.status)
+        for name, target in targets.items():
+            if self.targets.get(name) is not target:
+                target.metrics = self.metrics.backend(target.backend, target.status)
+            target.room = config.admission.room(target.backend.max_in_flight)
+            if config.hedging is None:
+                target.first_bytes = None
+            elif target.first_bytes is None or self.config.hedging != config.hedging:
+                target.first_bytes = {True: FirstBytes(config.hedging), False: FirstBytes(config.hedging)}
+        self.config = config
+        self.keys = keys
+        self.metrics.use_keys(config)
+        self.budget = RetryBudget(config.retries)
+        self.targets = targets
+        self.routes = routes
+        self.headers = READ | routes.headers
+        """Names of the request's headers that are looked at."""
+        self.max_body = config.max_body_mib * 1024 * 1024
+        self._quotas = quotas
+        self._room = config.admission.room(config.admission.max_in_flight)
+        self._candidates = candidates
 
     def admit(self, tier: str, under_way: int) -> None:
         """Refuse a request that there is no room for, before anything is spent on it.
@@ -102,6 +121,21 @@ class Router:
             if decision is not None:
                 return decision
         return self.candidates(asked.task, asked.model).route(context)
+
+    def candidates(self, task: Task, model: str) -> Candidates:
+        """The backends that can serve this model for this task.
+
+        Raises:
+            ApiError: 404 that lists the models there are.
+        """
+        found = self._candidates[task].get(model)
+        if found is None:
+            choices = ", ".join(f"'{m}'" for m in self._candidates[task])
+            told = f"there are {choices}" if choices else f"no backend here does {task}"
+            raise ApiError(
+                404, f"The model '{model[:128]}' does not exist here for {task}; {told}.", param="model", code="model_not_found"
+            )
+        return found
 
     def models(self) -> dict[str, str]:
         """Every name that clients may ask for, with who owns it: the backend behind it, 'slipway' for 'auto'."""
@@ -139,19 +173,20 @@ class Router:
         for target in self.targets.values():
             target.pool.close()
 
-    def _all_candidates(self) -> dict[Task, dict[str, Candidates]]:
-        policy = self.config.resolved_policy()
-        statuses = {t.name: t.status for t in self.targets.values()}
-        made: dict[Task, dict[str, Candidates]] = {"chat": {}, "completions": {}, "embeddings": {}}
-        for task, by_model in made.items():
-            serving: dict[str, list[str]] = {}
-            for backend in self.config.backends:
-                if task in backend.tasks:
-                    for model in dict.fromkeys((AUTO, backend.name, backend.model, *backend.serves)):
-                        serving.setdefault(model, []).append(backend.name)
-            for model, names in serving.items():
-                by_model[model] = Candidates(names, statuses, policy, named=model != AUTO)
-        return made
+
+def _candidates(config: Config, statuses: Mapping[str, ProviderStatus]) -> dict[Task, dict[str, Candidates]]:
+    """For each task, the backends behind each name that can be asked for."""
+    policy = config.resolved_policy()
+    made: dict[Task, dict[str, Candidates]] = {"chat": {}, "completions": {}, "embeddings": {}}
+    for task, by_model in made.items():
+        serving: dict[str, list[str]] = {}
+        for backend in config.backends:
+            if task in backend.tasks:
+                for model in dict.fromkeys((AUTO, backend.name, backend.model, *backend.serves)):
+                    serving.setdefault(model, []).append(backend.name)
+        for model, names in serving.items():
+            by_model[model] = Candidates(names, statuses, policy, named=model != AUTO)
+    return made
 
 
 def _check_variables(config: Config, environ: Mapping[str, str], source: str) -> None:

@@ -5,7 +5,8 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import uvicorn
@@ -14,6 +15,7 @@ import uvloop
 from slipway_router.asgi import App
 from slipway_router.probe import probe_all
 from slipway_router.proxy import Proxy
+from slipway_router.reload import Reloader
 from slipway_router.router import Router
 from slipway_router.web import LazyWeb
 
@@ -35,10 +37,10 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
-def run(router: Router, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT, then drain."""
+def run(router: Router, listener: socket.socket, path: Path, environ: Mapping[str, str]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Go by the file at `path` again on SIGHUP and when it changes."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(router, listener))
+        runner.run(_serve(router, listener, Reloader(router, path, environ)))
 
 
 class _Server(uvicorn.Server):
@@ -67,7 +69,7 @@ def http_server(app: App) -> uvicorn.Server:
     )
 
 
-async def _serve(router: Router, listener: socket.socket) -> None:
+async def _serve(router: Router, listener: socket.socket, reloader: Reloader) -> None:
     web = LazyWeb(router)
     proxy = Proxy(router, web)
     server = http_server(proxy)
@@ -75,8 +77,8 @@ async def _serve(router: Router, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.begin)
-    probing = asyncio.create_task(probe_all(router))
-    loading = asyncio.create_task(web.load())
+    background = [asyncio.create_task(work) for work in (probe_all(router), reloader.watch(), _keep_reloading(loop, reloader))]
+    background.append(asyncio.create_task(_loaded(web)))
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     names = ", ".join(router.targets)
@@ -84,11 +86,25 @@ async def _serve(router: Router, listener: socket.socket) -> None:
     try:
         await server.serve(sockets=[listener])
     finally:
-        for task in (probing, loading):
+        for task in background:
             task.cancel()
-        await asyncio.gather(probing, loading, return_exceptions=True)
+        await asyncio.gather(*background, return_exceptions=True)
         router.close()
     logger.info("stopped")
+
+
+async def _loaded(web: LazyWeb) -> None:
+    await web.load()
+
+
+async def _keep_reloading(loop: asyncio.AbstractEventLoop, reloader: Reloader) -> None:
+    """Reload on every SIGHUP. Those that come while one is under way are one more."""
+    asked = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+    while True:
+        await asked.wait()
+        asked.clear()
+        await reloader.reload()
 
 
 class _Drain:

@@ -46,6 +46,7 @@ class Target:
             quota: Of the rate limit that it shares with others. None: it has its own.
         """
         self.backend = backend
+        self.key = key
         self.name = backend.name
         self.model = backend.model
         self.total = backend.timeouts.total

@@ -26,7 +26,7 @@ async def test_models_lists_every_name_that_can_be_asked_for() -> None:
     ("method", "path", "status", "code"),
     [
         ("GET", "/v1/nothing", 404, "not_found"),
-        ("POST", "/v1/messages", 404, "not_found"),
+        ("POST", "/v1/responses", 404, "not_found"),
         ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
         ("DELETE", "/v1/models", 405, "method_not_allowed"),
         ("POST", "/health", 405, "method_not_allowed"),

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -126,6 +126,36 @@ def test_it_starts_answers_and_ends(tmp_path: Path, slow_upstream: str) -> None:
             time.sleep(0.05)
         assert httpx.get(f"{url}/ready").json()["status"] == "ready"
         assert httpx.get(f"{url}/v1/models").json()["data"][1]["id"] == "slow"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert "Traceback" not in "".join(log)
+
+
+def backends(url: str) -> list[str]:
+    return [b["name"] for b in httpx.get(f"{url}/ready").json()["backends"]]
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_sighup_and_a_changed_file_reload_the_configuration_and_a_bad_one_is_refused(tmp_path: Path, slow_upstream: str) -> None:
+    path = write(tmp_path, slow_upstream)
+    good = path.read_text()
+    with running(path) as (process, url, log):
+        assert backends(url) == ["slow"]
+        path.write_text(good.replace("slow", "changed"))
+        until(lambda: backends(url) == ["changed"])
+        path.write_text(good.replace("slow", "Not A Name"))
+        process.send_signal(signal.SIGHUP)
+        until(lambda: "backends[0].name: is 'Not A Name'" in "".join(log))
+        assert backends(url) == ["changed"]
+        path.write_text(good.replace("slow", "again"))
+        process.send_signal(signal.SIGHUP)
+        until(lambda: backends(url) == ["again"])
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     assert "Traceback" not in "".join(log)

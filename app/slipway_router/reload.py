@@ -1,0 +1,75 @@
+"""Another configuration while the router serves: on SIGHUP, and when its file changes."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from slipway_router.config import Config, ConfigError
+from slipway_router.router import Router
+
+POLL_SECONDS = 1.0
+"""How often the file is looked at. Notifications of the file system do not reach every mount."""
+
+logger = logging.getLogger("slipway_router")
+
+
+class Reloader:
+    """Keeps a router to its file. A configuration with faults is told in the log, and the one before stays."""
+
+    def __init__(self, router: Router, path: Path, environ: Mapping[str, str]) -> None:
+        """
+        Args:
+            router: What to keep.
+            path: Its configuration.
+            environ: Where the keys are. A process does not see changes to its environment: a new key needs a restart.
+        """
+        self._router = router
+        self._path = path
+        self._environ = environ
+        self._busy = asyncio.Lock()
+
+    async def reload(self) -> bool:
+        """Read the file and go by it. Says whether that was done."""
+        async with self._busy:
+            router, source = self._router, str(self._path)
+            try:
+                config = await asyncio.to_thread(Config.load, self._path)
+                if router.draining_since is not None:
+                    return False
+                if config == router.config:
+                    logger.info("%s is unchanged", source)
+                    return True
+                before = router.config.listen
+                router.reload(config, self._environ, source)
+            except ConfigError as error:
+                logger.error("the configuration stays as it was: %s", error)
+                return False
+            logger.info("reloaded %s, backends: %s", source, ", ".join(router.targets))
+            if config.listen != before:
+                logger.warning("'listen' has changed, which needs a restart")
+            return True
+
+    async def watch(self) -> None:
+        """Reload when the file has changed, until cancelled.
+
+        A change counts once the file has stayed the same for a poll: one that is just being written may be cut in half and still
+        be YAML. A Kubernetes ConfigMap changes by its symbolic link, which `stat` follows.
+        """
+        known = seen = _mark(self._path)
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            now = _mark(self._path)
+            if now == seen and now != known and now is not None:
+                known = now
+                await self.reload()
+            seen = now
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    """What changes when the file does; None while there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
