@@ -250,6 +250,7 @@ def _check_exposure(name: str, given: AiApiServiceArgs, resolved: Resolved, faul
 
 
 def _mappings(backends: object) -> list[Backend] | None:
-    """The backends as a list, or None where one of them is no mapping: `check_shape` told so, and left `{}` in its place."""
+    """The backends as a list, or None where one of them is no mapping: `check_shape` told so, and left `{}` or the value
+    itself."""
     listed = cast("Sequence[object]", backends if isinstance(backends, list | tuple) else ())
-    return cast("list[Backend]", list(listed)) if all(listed) else None
+    return cast("list[Backend]", list(listed)) if all(isinstance(b, Mapping) and b != {} for b in listed) else None

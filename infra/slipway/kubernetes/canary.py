@@ -50,7 +50,7 @@ def check_canary(canary: Mapping[str, Any], args: Mapping[str, Any], name: str, 
         faults.add(
             "ingress", "cannot go with 'canary': an Ingress has no weights and would send nobody to it; leave one of the two out"
         )
-    if _UNAWAITED in args.get("service_annotations", {}):
+    if not faults.at("service_annotations") and _UNAWAITED in args.get("service_annotations", {}):
         faults.add(
             f"service_annotations.{_UNAWAITED}",
             "cannot go with 'canary': requests would be sent to it whether it is ready or not; leave one of the two out",

@@ -1,15 +1,17 @@
 """What AiApiService refuses: each fault with its path and the choice there is, all of them in one error, nothing registered."""
 
+import copy
 import itertools
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 import pulumi
 import pytest
 
 from slipway.backend import Backend, vendor
 from slipway.kubernetes.ai_api_service import AiApiService
-from slipway.kubernetes.ai_api_service_args import Resolved, ServiceType
+from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Resolved, ServiceType
 from slipway.plan import plan_program
 
 OPENAI: Mapping[str, Any] = vendor("openai", name="openai", model="gpt-4o-mini", api_key={"name": "api-keys", "key": "openai"})
@@ -146,3 +148,104 @@ def test_the_longest_stream_decides_how_long_a_replica_drains(totals: list[float
     backends = [{**LLAMA, "name": f"b{i}", **({"timeouts": {"total": t}} if t else {})} for i, t in enumerate(totals)]
     resolved = Resolved.of("ai-api", {**ARGS, "backends": backends})  # pyright: ignore[reportArgumentType] -- from a Mapping
     assert (resolved.drain.stream_seconds, resolved.settings["drain_seconds"]) == (longest, longest)
+
+
+def test_what_another_resource_makes_is_taken_where_an_input_is_and_refused_elsewhere() -> None:
+    told: dict[str, dict[str, str]] = {}
+
+    def program() -> None:
+        for key in AiApiServiceArgs.__annotations__:
+            told[key] = refused({**ARGS, key: pulumi.Output.from_input("made")})
+
+    plan_program(program)
+    taken = {key for key, faults in told.items() if not faults}
+    assert taken == {"image", "namespace", "priority_class", "node_selector"}
+    plain = "comes from another resource; give a plain value, since the plan is checked with it"
+    assert all(faults.get(key) == plain for key, faults in told.items() if key not in taken)
+
+
+FULL: dict[str, Any] = {
+    "image": "router:1.2.3",
+    "namespace": "ai",
+    "backends": [{**OPENAI, "timeouts": {"total": 3}, "serves": ["x"], "tasks": ["chat"]}, {**LLAMA}],
+    "settings": {"keys": [{"name": "a", "env": "KEY_A"}], "policy": {"best": "openai"}},
+    "scaling": {"by": "keda", "prometheus_url": "http://p", "min": 2, "max": 5, "cpu_percent": 50, "fallback_replicas": 3},
+    "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "8Gi"}},
+    "env_from_secrets": {"KEY_B": {"name": "a", "key": "b"}},
+    "external_secrets": {"store": "v", "values": {"KEY_A": {"key": "k", "property": "p"}}, "refresh_seconds": 60},
+    "identity": {"aws_role_arn": "arn:aws:iam::123456789012:role/x", "eks_cluster": "c"},
+    "allow_from": [{"namespace": "w", "pod_labels": {"a": "b"}}, {"cidr": "10.0.0.0/8"}],
+    "prometheus": {"namespace": "m"},
+    "http_route": {
+        "hosts": ["a.io"],
+        "gateway": "g",
+        "gateway_namespace": "n",
+        "listener": "l",
+        "proxies": [{"cidr": "::/0"}],
+        "paths": ["/v1"],
+        "timeout_seconds": 1000,
+        "plain_http": False,
+    },
+    "canary": {"image": "router:2", "weight": 10, "replicas": 3},
+    "service_monitor": {"labels": {"a": "b"}, "interval_seconds": 15},
+    "recommend_resources": True,
+    "create_namespace": True,
+    "service_type": "ClusterIP",
+    "annotations": {"a": "b"},
+    "service_annotations": {"a": "b"},
+    "pre_stop_seconds": 10,
+    "rollout_seconds": 600,
+    "priority_class": "p",
+    "node_selector": {"a": "b"},
+    "image_pull_secrets": ["r"],
+}
+
+
+def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    if isinstance(value, Mapping):
+        for key, item in cast("Mapping[str, object]", value).items():
+            yield from places(item, (*path, key))
+    elif isinstance(value, list):
+        for i, item in enumerate(cast("list[object]", value)):
+            yield from places(item, (*path, i))
+
+
+def test_no_value_however_wrong_wherever_it_stands_gives_anything_but_a_refusal() -> None:
+    assert refused(FULL) == {}
+    assert AiApiServiceArgs.__annotations__.keys() - FULL.keys() == {"replicas", "ingress"}
+    wrong: list[object] = [
+        None,
+        3,
+        -1,
+        1.5,
+        math.nan,
+        math.inf,
+        True,
+        "",
+        "x",
+        [],
+        [1],
+        [None],
+        [[]],
+        {},
+        {"a": 1},
+        {3: 4},
+        object(),
+    ]
+    tried: list[tuple[Any, ...]] = []
+
+    def program() -> None:
+        for path in places(FULL):
+            for value in (*wrong, pulumi.Output.from_input("made")):
+                args = copy.deepcopy(FULL)
+                at: Any = args
+                for step in path[:-1]:
+                    at = at[step]
+                at[path[-1]] = value
+                refused(args)  # any other error ends the test
+                tried.append(path)
+
+    plan_program(program)
+    assert len(tried) > 1500

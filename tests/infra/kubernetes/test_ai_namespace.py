@@ -2,6 +2,7 @@
 proven on a cluster, not here."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -209,10 +210,22 @@ def test_every_argument_has_a_wrong_value_in_the_table() -> None:
     assert {key for wrong, _ in WRONG for key in wrong} >= AiNamespaceArgs.__annotations__.keys()
 
 
-@pytest.mark.parametrize("value", [None, 3, "text", [1], {"a": {"b": 1}}, True, float("nan")])
-def test_no_value_however_wrong_gives_anything_but_a_refusal(value: object) -> None:
-    for key in AiNamespaceArgs.__annotations__:
-        assert all(path.startswith(key) for path in refused({key: value}))
+def test_no_value_however_wrong_wherever_it_stands_gives_anything_but_a_refusal() -> None:
+    wrong: list[object] = [None, 3, -1, 1.5, math.nan, math.inf, True, "", "text", [], [1], {}, {"a": {"b": 1}}, {3: 4}, object()]
+    args = cast("dict[str, Any]", EVERYTHING)
+    tried: list[str] = []
+
+    def program() -> None:
+        for value in (*wrong, pulumi.Output.from_input("made")):
+            for key in args:
+                # Any other error ends the test.
+                tried.extend(refused({**args, key: value}))
+                if isinstance(args[key], dict):
+                    for inner in args[key]:
+                        tried.extend(refused({**args, key: {**args[key], inner: value}}))
+
+    plan_program(program)
+    assert len(tried) > 200
 
 
 def test_a_name_that_no_namespace_can_have_is_refused_before_anything_is_made() -> None:
