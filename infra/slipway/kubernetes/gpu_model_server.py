@@ -9,20 +9,21 @@ import pulumi_kubernetes as k8s
 from slipway.backend import Backend
 from slipway.kubernetes import restricted
 from slipway.kubernetes.disruption import budget
-from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
+from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs, Rollout
 from slipway.kubernetes.gpu_model_server_explain import explain
 from slipway.kubernetes.gpu_model_server_pod import shared_claim
-from slipway.kubernetes.gpu_model_server_set import stateful_set
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
+from slipway.kubernetes.gpu_model_server_workload import deployment, stateful_set
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.model_engine import PORT
-from slipway.kubernetes.model_scaling import API_VERSION
+from slipway.kubernetes.model_scaling import API_VERSION, ScaleTarget
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate
 
 COMPONENT = "model-server"
 """Value of the label `app.kubernetes.io/name` of its pods."""
 TOKEN_KEY = "token"  # noqa: S105 -- the name of a key
+_HTTP: k8s.core.v1.ServicePortArgsDict = {"name": "http", "port": PORT, "target_port": "http"}
 # Pulumi would wait for a Service's endpoints at most ten minutes, and weights take longer: the StatefulSet is waited for.
 _NO_WAIT = {"pulumi.com/skipAwait": "true"}
 
@@ -30,10 +31,10 @@ _NO_WAIT = {"pulumi.com/skipAwait": "true"}
 class GpuModelServer(pulumi.ComponentResource):
     """A model behind OpenAI's API, inside a cluster.
 
-    It is a StatefulSet, not a Deployment, for two reasons. Each replica keeps its own volume with its copy of the weights. And a
-    StatefulSet stops a pod before it starts the next, so a new version gets the GPUs that the old one leaves; a Deployment would
-    start first, and wait for ever where the last GPU is taken. While a single replica changes, the model is away: routers then
-    take another backend.
+    By default it is a StatefulSet, not a Deployment, for two reasons. Each replica keeps its own volume with its copy of the
+    weights. And a StatefulSet stops a pod before it starts the next, so a new version gets the GPUs that the old one leaves; a
+    Deployment would start first, and wait for ever where the last GPU is taken. While a single replica changes, the model is
+    away: routers then take another backend. Where GPUs are to spare, `rollout` makes it a Deployment.
     """
 
     url: pulumi.Output[str]
@@ -67,13 +68,7 @@ class GpuModelServer(pulumi.ComponentResource):
         k8s.core.v1.Service(
             f"{name}-service",
             metadata=meta(name, _NO_WAIT),
-            spec={"selector": self._pods, "ports": [{"name": "http", "port": PORT, "target_port": "http"}]},
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        headless = k8s.core.v1.Service(
-            f"{name}-headless",
-            metadata=meta(f"{name}-headless", _NO_WAIT),
-            spec={"cluster_ip": "None", "selector": self._pods, "ports": [{"name": "http", "port": PORT, "target_port": "http"}]},
+            spec={"selector": self._pods, "ports": [_HTTP]},
             opts=pulumi.ResourceOptions(parent=self),
         )
         account = k8s.core.v1.ServiceAccount(
@@ -92,7 +87,7 @@ class GpuModelServer(pulumi.ComponentResource):
             spec=policy_spec,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        before: list[pulumi.Resource] = [headless, account, policy]
+        before: list[pulumi.Resource] = [account, policy]
         if settings.identity is not None:
             before += associate(
                 name, settings.identity, settings.namespace, f"{name}-account", pulumi.ResourceOptions(parent=self)
@@ -126,25 +121,39 @@ class GpuModelServer(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             )
         timeout, gone = f"{settings.rollout_seconds}s", f"{settings.server.drain.grace_seconds + 300}s"
-        server = k8s.apps.v1.StatefulSet(
-            f"{name}-server",
-            # Nothing becomes ready where nothing runs.
-            metadata=meta(f"{name}-server", None if settings.most_replicas else _NO_WAIT),
-            spec=stateful_set(settings, name, self._pods, labels, token),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=before,
-                custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout, delete=gone),
-            ),
-        )
+        # Nothing becomes ready where nothing runs.
+        metadata = meta(f"{name}-server", None if settings.most_replicas else _NO_WAIT)
+        timeouts = pulumi.CustomTimeouts(create=timeout, update=timeout, delete=gone)
+        if settings.rollout is Rollout.AVAILABILITY:
+            server = k8s.apps.v1.Deployment(
+                f"{name}-server",
+                metadata=metadata,
+                spec=deployment(settings, name, self._pods, labels, token),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=before, custom_timeouts=timeouts),
+            )
+        else:
+            headless = k8s.core.v1.Service(
+                f"{name}-headless",
+                metadata=meta(f"{name}-headless", _NO_WAIT),
+                spec={"cluster_ip": "None", "selector": self._pods, "ports": [_HTTP]},
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            server = k8s.apps.v1.StatefulSet(
+                f"{name}-server",
+                metadata=metadata,
+                spec=stateful_set(settings, name, self._pods, labels, token),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[headless, *before], custom_timeouts=timeouts),
+            )
 
         if settings.scaling:
+            kind = "Deployment" if settings.rollout is Rollout.AVAILABILITY else "StatefulSet"
+            target = ScaleTarget(kind, f"{name}-server")
             k8s.apiextensions.CustomResource(
                 f"{name}-scaler",
                 api_version=API_VERSION,
                 kind="ScaledObject",
                 metadata=meta(f"{name}-scaler"),
-                spec=settings.scaling.scaled_object(f"{name}-server", settings.namespace, settings.engine.metrics),
+                spec=settings.scaling.scaled_object(target, settings.namespace, settings.engine.metrics),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[server]),
             )
 

@@ -1,6 +1,7 @@
 """What can be said about a model server."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -37,6 +38,15 @@ class GpuToleration(TypedDict):
     """The taint's value. Default: any."""
     effect: NotRequired[str]
     """'NoSchedule', 'PreferNoSchedule' or 'NoExecute'. Default: all three."""
+
+
+class Rollout(StrEnum):
+    """What a new version does first."""
+
+    RESOURCE_AWARE = "resource-aware"
+    """It stops a server, then starts the new one with the same GPUs and the same volume. A StatefulSet."""
+    AVAILABILITY = "availability"
+    """It starts a server, then stops an old one. A Deployment."""
 
 
 class GpuModelServerArgs(TypedDict):
@@ -90,7 +100,8 @@ class GpuModelServerArgs(TypedDict):
     GPUs only."""
     adapters: NotRequired[Sequence[LoraAdapter]]
     """LoRA adapters, each served under a name of its own beside the model: `backend(adapter=NAME)` is one. Loaded from the hub
-    before the server starts. Their memory is not part of the check whether the model fits. 'vllm' and 'sglang' only. Default none."""
+    before the server starts. Their memory is not part of the check whether the model fits. 'vllm' and 'sglang' only.
+    Default none."""
     max_lora_rank: NotRequired[int]
     """Largest rank of the adapters: 8, 16, 32, 64, 128 or 256. Default 16. Goes with `adapters`."""
     layers: NotRequired[int]
@@ -107,6 +118,11 @@ class GpuModelServerArgs(TypedDict):
     Excludes `scaling`."""
     scaling: NotRequired[ModelScaling]
     """As many servers as the load asks for, in place of `replicas`, which it excludes. Default: a fixed number."""
+    rollout: NotRequired[Rollout]
+    """What a new version does first. 'resource-aware' stops a server before it starts the next, and needs no spare GPU; a single
+    replica is away meanwhile. 'availability' starts one more before it stops one: the GPUs of one more server must be free, or
+    the rollout waits for them until it fails. Each server then begins with an empty volume of its own, so that weights come
+    best from a shared volume, an image or a claim (`weights`). Default 'resource-aware'."""
     longest_stream_seconds: NotRequired[int]
     """Longest answer that is let finish when a server is stopped, in seconds. The grace period comes from it. Default 900."""
     resources: NotRequired[ComputeResources]

@@ -9,6 +9,7 @@ import pulumi
 
 from slipway.args import Faults, known
 from slipway.kubernetes import names
+from slipway.kubernetes.gpu_model_server_args import Rollout
 from slipway.kubernetes.identity import check_identity
 from slipway.kubernetes.model_engine import Engine, ModelEngine
 from slipway.kubernetes.network import Peer, check_peer
@@ -166,6 +167,8 @@ def check_keys(given: dict[str, Any], faults: Faults) -> None:
         faults.add("tokens_per_request", f"is {tokens}, above context_tokens = {context}; give that or less, or leave it out")
     if "replicas" in given and "scaling" in given:
         faults.add("replicas", "cannot go with 'scaling', which sets the number itself; give one of the two")
+    if given.get("rollout") is Rollout.AVAILABILITY and given.get("keep_cache") is True:
+        faults.add("keep_cache", "cannot go with rollout 'availability', where each server's volume goes with it; leave it out")
     if "identity" in given and not faults.at("identity"):
         check_identity("identity", given["identity"], faults)
     if given.get("hub_token") == "":

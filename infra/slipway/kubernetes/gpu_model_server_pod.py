@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 
 from slipway.kubernetes import restricted
 from slipway.kubernetes.disruption import spread
-from slipway.kubernetes.gpu_model_server_args import GpuToleration
+from slipway.kubernetes.gpu_model_server_args import GpuToleration, Rollout
 from slipway.kubernetes.gpu_model_server_settings import STARTUP_PERIOD_SECONDS, GpuModelServerSettings
 from slipway.kubernetes.loaders import script
 from slipway.kubernetes.model_engine import CACHE, PORT, EngineContainer
@@ -55,6 +55,7 @@ def pod(
         "volumes": [
             {"name": "shm", "empty_dir": {"medium": "Memory", "size_limit": f"{settings.shm_gib}Gi"}},
             {"name": "tmp", "empty_dir": {"size_limit": f"{TMP_GIB}Gi"}},
+            *_cache_volume(settings),
             *_weights_volume(settings, claim_name),
         ],
     }
@@ -65,13 +66,17 @@ def pod(
 
 def claim(settings: GpuModelServerSettings) -> k8s.core.v1.PersistentVolumeClaimArgsDict:
     """The volume of each replica: weights that several replicas write at once would be broken, so none is shared."""
+    return {"metadata": {"name": CACHE_VOLUME}, "spec": _claim_spec(settings)}
+
+
+def _claim_spec(settings: GpuModelServerSettings) -> k8s.core.v1.PersistentVolumeClaimSpecArgsDict:
     spec: k8s.core.v1.PersistentVolumeClaimSpecArgsDict = {
         "access_modes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": f"{settings.cache_gib}Gi"}},
     }
     if settings.storage_class is not None:
         spec["storage_class_name"] = settings.storage_class
-    return {"metadata": {"name": CACHE_VOLUME}, "spec": spec}
+    return spec
 
 
 def shared_claim(settings: GpuModelServerSettings, shared: SharedVolume) -> k8s.core.v1.PersistentVolumeClaimSpecArgsDict:
@@ -116,6 +121,13 @@ def _server(
             *_weights_mount(settings, read_only=True),
         ],
     }
+
+
+def _cache_volume(settings: GpuModelServerSettings) -> list[k8s.core.v1.VolumeArgsDict]:
+    """A Deployment's pods get theirs with the pod; a StatefulSet has templates of its own for them."""
+    if settings.rollout is Rollout.RESOURCE_AWARE:
+        return []
+    return [{"name": CACHE_VOLUME, "ephemeral": {"volume_claim_template": {"spec": _claim_spec(settings)}}}]
 
 
 def _weights_volume(settings: GpuModelServerSettings, claim_name: str) -> list[k8s.core.v1.VolumeArgsDict]:
@@ -238,5 +250,7 @@ def _toleration(asked: GpuToleration) -> k8s.core.v1.TolerationArgsDict:
 def _spread(settings: GpuModelServerSettings, pods: Mapping[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:
     if settings.most_replicas < 2:
         return []
+    if settings.rollout is Rollout.AVAILABILITY:
+        return spread(pods)
     # The label by which a StatefulSet's pods tell their revision.
     return [{**constraint, "match_label_keys": ["controller-revision-hash"]} for constraint in spread(pods)]

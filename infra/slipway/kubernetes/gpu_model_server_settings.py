@@ -16,7 +16,7 @@ from slipway.kubernetes import gpu_model_server_checks as checks
 from slipway.kubernetes import llama_cpp, quantity
 from slipway.kubernetes.drain import PRE_STOP_SECONDS, Drain
 from slipway.kubernetes.engines import ENGINES
-from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs, GpuToleration
+from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs, GpuToleration, Rollout
 from slipway.kubernetes.gpu_model_server_gpus import UTILIZATION, accelerator_of, memory_of, parallel, shape_of
 from slipway.kubernetes.gpu_model_server_weights import cache_gib, gguf_of, loading_seconds, startup_seconds, weights_of
 from slipway.kubernetes.identity import WorkloadIdentity
@@ -57,6 +57,7 @@ class GpuModelServerSettings:
     replicas: int | None
     """Their fixed number; `None`: `scaling` sets it."""
     scaling: ScalingRange | None
+    rollout: Rollout
     requests: Mapping[str, str]
     limits: Mapping[str, str]
     shm_gib: int
@@ -90,8 +91,12 @@ class GpuModelServerSettings:
     @property
     def rollout_seconds(self) -> int:
         """Longest that a rollout may take: one server after the other is stopped, scheduled and started."""
-        one = self.server.drain.grace_seconds + IMAGE_AND_NODE_SECONDS + self.loading_seconds + self.startup_seconds
-        return max(1, self.most_replicas) * one
+        return max(1, self.most_replicas) * self.server_seconds
+
+    @property
+    def server_seconds(self) -> int:
+        """Longest that one server may take to be stopped, scheduled and started."""
+        return self.server.drain.grace_seconds + IMAGE_AND_NODE_SECONDS + self.loading_seconds + self.startup_seconds
 
     @classmethod
     def of(cls, name: str, args: GpuModelServerArgs) -> "GpuModelServerSettings":
@@ -171,6 +176,7 @@ class GpuModelServerSettings:
             tolerations=tuple(given.get("tolerations", ())),
             replicas=None if scaling else given.get("replicas", 1),
             scaling=scaling,
+            rollout=given.get("rollout", Rollout.RESOURCE_AWARE),
             requests=requests,
             limits=limits,
             shm_gib=shm,

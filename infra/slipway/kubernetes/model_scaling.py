@@ -64,6 +64,24 @@ class ModelScaling(TypedDict):
 
 
 @dataclass(frozen=True)
+class ScaleTarget:
+    """What KEDA scales."""
+
+    kind: str
+    """'StatefulSet' or 'Deployment'."""
+    name: str
+
+    @property
+    def pods(self) -> str:
+        """Its pods' names, as a regular expression that those of no other workload match."""
+        if self.kind == "StatefulSet":
+            return f"{self.name}-[0-9]+"
+        # Kubernetes' alphabet for generated names, which has no vowels.
+        letters = "[bcdfghjklmnpqrstvwxz2456789]"
+        return f"{self.name}-{letters}{{1,10}}-{letters}{{5}}"
+
+
+@dataclass(frozen=True)
 class ScalingRange:
     """What was asked for, checked, with every default filled in."""
 
@@ -146,11 +164,11 @@ class ScalingRange:
             _check_window(f"scaling.schedule[{i}]", window, self, faults)
 
     def scaled_object(
-        self, stateful_set: str, namespace: pulumi.Input[str], metrics: EngineMetrics
+        self, target: ScaleTarget, namespace: pulumi.Input[str], metrics: EngineMetrics
     ) -> Mapping[str, pulumi.Input[Any]]:
         """Specification of KEDA's ScaledObject. Source of its fields: KEDA, "ScaledObject specification"."""
         return {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": stateful_set},
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": target.kind, "name": target.name},
             "minReplicaCount": self.minimum,
             "maxReplicaCount": self.maximum,
             "pollingInterval": POLLING_SECONDS,
@@ -160,7 +178,7 @@ class ScalingRange:
                 "behavior": "currentReplicasIfHigher",
             },
             "advanced": {"horizontalPodAutoscalerConfig": {"behavior": self._behavior()}},
-            "triggers": [*self._loads(stateful_set, namespace, metrics), *(_cron(w) for w in self.schedule)],
+            "triggers": [*self._loads(target, namespace, metrics), *(_cron(w) for w in self.schedule)],
         }
 
     def _behavior(self) -> Mapping[str, Any]:
@@ -178,24 +196,22 @@ class ScalingRange:
         }
 
     def _loads(
-        self, stateful_set: str, namespace: pulumi.Input[str], metrics: EngineMetrics
+        self, target: ScaleTarget, namespace: pulumi.Input[str], metrics: EngineMetrics
     ) -> list[Mapping[str, pulumi.Input[Any]]]:
         # The sum over all servers and a target for each: the number wanted follows from the load alone. A mean would ask for
         # more and more while new servers load and take nothing off the old ones.
-        targets = {
+        wanted = {
             "waiting-requests": (metrics.waiting_requests, self.waiting_requests),
             "kv-cache-usage": (metrics.kv_cache_usage, self.kv_cache_percent / 100),
         }
         return [
-            self._prometheus(role, str(metric), f"{target:g}", stateful_set, namespace)
-            for role, (metric, target) in targets.items()
-            if target
+            self._prometheus(role, str(metric), f"{each:g}", target, namespace) for role, (metric, each) in wanted.items() if each
         ]
 
     def _prometheus(
-        self, role: str, metric: str, threshold: str, stateful_set: str, namespace: pulumi.Input[str]
+        self, role: str, metric: str, threshold: str, target: ScaleTarget, namespace: pulumi.Input[str]
     ) -> Mapping[str, pulumi.Input[Any]]:
-        pods = f'",pod=~"{stateful_set}-[0-9]+"}})'
+        pods = f'",pod=~"{target.pods}"}})'
         trigger: dict[str, pulumi.Input[Any]] = {
             "type": "prometheus",
             "name": role,
