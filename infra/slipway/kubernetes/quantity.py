@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 import pulumi_kubernetes as k8s
 
@@ -87,6 +87,7 @@ def check(path: str, kind: str, text: str, faults: Faults) -> None:
         faults.add(path, f"is {text!r}, which is {amount:f} bytes; for MiB write 'Mi', for GiB 'Gi'")
 
 
-def _texts(quantities: ComputeQuantities | None) -> dict[str, str]:
-    plain: Mapping[str, object] = quantities or {}
+def _texts(quantities: object) -> dict[str, str]:
+    """What is text of them; `check_shape` told of the rest."""
+    plain: Mapping[str, object] = cast("Mapping[str, object]", quantities) if isinstance(quantities, Mapping) else {}
     return {kind: value for kind, value in plain.items() if isinstance(value, str)}
