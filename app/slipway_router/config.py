@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from slipway_router.policies import NamedPolicy, Route
-from slipway_router.protocol import Protocol, protocol_faults, with_default_tasks
+from slipway_router.protocol import Protocol, aws_region, protocol_faults, with_default_tasks
 from slipway_router.route_checks import route_faults
 from slipway_router.schema import Quality, Strict, Task, Tier
 from slipway_router.steadiness import Admission, BreakerSettings, Hedging, Retries, Timeouts, health_check_faults, retry_faults
@@ -55,13 +55,17 @@ class Backend(Strict):
     protocol: Protocol = "openai"
     """What it speaks. `openai`: vLLM, SGLang, llama.cpp, Ollama, OpenAI and whatever else has its API. `azure`: Azure OpenAI,
     where `url` is the resource's endpoint, such as `https://NAME.openai.azure.com`, and `model` the deployment's name.
-    `anthropic`: Anthropic's Messages API, for the task `chat`."""
+    `anthropic`: Anthropic's Messages API, for the task `chat`. `vertex`: Vertex AI's OpenAI-compatible endpoint, for the task
+    `chat`, by the pod's identity; `url` ends in `/endpoints/openapi` or an endpoint's id. `sagemaker`: a SageMaker endpoint whose
+    container has OpenAI's API, by the pod's role; `url` is `https://runtime.sagemaker.REGION.amazonaws.com/endpoints/NAME`."""
     api_version: str | None = None
     """Version of the vendor's API. With `azure` (default '2024-10-21') and `anthropic` (default '2023-06-01') only."""
     default_max_tokens: int = Field(default=4096, ge=1)
     """Most tokens of an answer where the client does not say. With `anthropic` only, whose API wants a number."""
+    region: str | None = None
+    """AWS region that requests are signed for. With `sagemaker` only. Default: that of the address."""
     tasks: tuple[Task, ...] = ("chat", "completions")
-    """What it can be asked for. With `anthropic` only, and by default, `chat`."""
+    """What it can be asked for. With `anthropic` and `vertex` only, and by default, `chat`."""
     self_hosted: bool = False
     """Whether it runs on hardware of one's own: the latency rule prefers it."""
     quality: Quality = "medium"
@@ -93,6 +97,11 @@ class Backend(Strict):
     model, which also notices a server whose engine is stuck, keeps one from scaling to zero, and costs a vendor's tokens. Needs
     the task 'chat' or 'completions'."""
 
+    @property
+    def resolved_region(self) -> str | None:
+        """The AWS region that requests are signed for."""
+        return self.region or aws_region(self.url)
+
     @model_validator(mode="before")
     @classmethod
     def _tasks(cls, given: object) -> object:
@@ -123,6 +132,11 @@ class Backend(Strict):
             if value is None
             else _matching(re.compile(r"[\w.:/-]{1,128}"), value, "letters, digits and '._:/-', at most 128")
         )
+
+    @field_validator("region")
+    @classmethod
+    def _region(cls, value: str | None) -> str | None:
+        return value if value is None else _matching(re.compile("[a-z0-9-]+"), value, "an AWS region, such as 'eu-central-1'")
 
     @field_validator("api_version")
     @classmethod

@@ -84,7 +84,7 @@ async def _ask(target: Target, admitted: int | None) -> None:
             await provider.prepare()
         if admitted is None:
             answer = await target.pool.request(provider.probe(), b"", now + LIMIT_SECONDS)
-            if answer.status != 404:
+            if not provider.alive(answer.status):
                 target.check(answer)
         else:
             asked = _one_token(target.backend)

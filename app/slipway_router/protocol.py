@@ -1,14 +1,28 @@
 """The protocols that a backend can speak, and what each rules out."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
-Protocol = Literal["openai", "azure", "anthropic"]
+Protocol = Literal["openai", "azure", "anthropic", "vertex", "sagemaker"]
 
-CHAT_ONLY: frozenset[str] = frozenset({"anthropic"})
+CHAT_ONLY: frozenset[str] = frozenset({"anthropic", "vertex"})
 """Protocols that know conversations only."""
 VERSIONED: tuple[str, ...] = ("azure", "anthropic")
 """Protocols that name the version of their API in each request."""
+
+
+KEYLESS: frozenset[str] = frozenset({"vertex", "sagemaker"})
+"""Protocols that ask by an identity, not by a key."""
+_AWS_HOST = re.compile(
+    r"https?://(?:[a-z0-9-]+\.)?runtime(?:-fips)?\.sagemaker\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?(?:[:/]|$)"
+)
+
+
+def aws_region(url: str) -> str | None:
+    """The AWS region that an address of SageMaker's runtime is in. None where it does not tell."""
+    found = _AWS_HOST.match(url)
+    return found[1] if found else None
 
 
 def with_default_tasks(backend: object) -> object:
@@ -27,6 +41,15 @@ def protocol_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, st
         faults.append((f"{path}.api_version", f"goes with the protocols {', '.join(VERSIONED)} only; leave it out"))
     if backend.get("default_max_tokens") is not None and protocol != "anthropic":
         faults.append((f"{path}.default_max_tokens", "goes with the protocol anthropic only; leave it out"))
+    if backend.get("region") is not None and protocol != "sagemaker":
+        faults.append((f"{path}.region", "goes with the protocol sagemaker only; leave it out"))
+    if protocol in KEYLESS and backend.get("api_key_env") is not None:
+        faults.append(
+            (f"{path}.api_key_env", f"is not for the protocol {protocol}, which asks by the pod's identity; leave it out")
+        )
+    url = backend.get("url")
+    if protocol == "sagemaker" and backend.get("region") is None and isinstance(url, str) and aws_region(url) is None:
+        faults.append((f"{path}.region", "is required: the address does not tell the AWS region"))
     tasks = backend.get("tasks")
     if protocol in CHAT_ONLY and isinstance(tasks, list | tuple):
         for i, task in enumerate(cast("Sequence[object]", tasks)):

@@ -32,4 +32,32 @@ def test_what_goes_with_one_protocol_is_refused_with_another() -> None:
 
 
 def test_an_unknown_protocol_is_told_with_those_there_are() -> None:
-    assert faults(protocol="cohere") == [("backends[0].protocol", "is 'cohere'; give 'openai', 'azure' or 'anthropic'")]
+    assert faults(protocol="cohere") == [
+        ("backends[0].protocol", "is 'cohere'; give 'openai', 'azure', 'anthropic', 'vertex' or 'sagemaker'")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "region"),
+    [
+        ("https://runtime.sagemaker.eu-central-1.amazonaws.com/endpoints/a", "eu-central-1"),
+        ("https://runtime-fips.sagemaker.us-east-1.amazonaws.com/endpoints/a", "us-east-1"),
+        ("https://runtime.sagemaker.cn-north-1.amazonaws.com.cn/endpoints/a", "cn-north-1"),
+        ("https://vpce-1.runtime.sagemaker.eu-west-1.vpce.amazonaws.com/endpoints/a", "eu-west-1"),
+    ],
+)
+def test_the_address_tells_the_aws_region(url: str, region: str) -> None:
+    assert Config.parse({"backends": [backend(protocol="sagemaker", url=url)]}).backends[0].resolved_region == region
+
+
+def test_an_address_without_a_region_wants_one() -> None:
+    assert faults(protocol="sagemaker") == [("backends[0].region", "is required: the address does not tell the AWS region")]
+    assert (
+        Config.parse({"backends": [backend(protocol="sagemaker", region="eu-west-1")]}).backends[0].resolved_region == "eu-west-1"
+    )
+    assert [p for p, _ in faults(region="eu-west-1")] == ["backends[0].region"]
+
+
+def test_an_identity_takes_no_key() -> None:
+    assert [p for p, _ in faults(protocol="vertex", api_key_env="KEY")] == ["backends[0].api_key_env"]
+    assert [p for p, _ in faults(protocol="sagemaker", region="r", api_key_env="KEY")] == ["backends[0].api_key_env"]

@@ -92,6 +92,10 @@ class Provider:
         """
         return answer
 
+    def alive(self, status: int) -> bool:
+        """Whether this answer to `probe` shows a server that works, whatever it says of the question."""
+        return status == 404
+
     def probe(self) -> bytes:
         """A cheap request that a well backend answers with anything but 401, 403, 408, 429 or 5xx: its list of models."""
         return f"GET {self._base}/models HTTP/1.1\r\n{self._common}\r\n".encode()

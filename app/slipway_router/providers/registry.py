@@ -1,6 +1,6 @@
 """Which provider speaks to a backend."""
 
-from slipway_router.config import Backend
+from slipway_router.config import Backend, ConfigError
 from slipway_router.providers.provider import Provider
 
 
@@ -10,7 +10,17 @@ def provider_for(backend: Backend, key: str | None) -> Provider:
     Args:
         backend: What the configuration says of it.
         key: The key that it wants, if any.
+
+    Raises:
+        ConfigError: The package that this protocol needs is not installed.
     """
+    try:
+        return _provider(backend, key)
+    except ImportError as error:
+        raise ConfigError([(f"backends.{backend.name}.protocol", str(error))]) from None
+
+
+def _provider(backend: Backend, key: str | None) -> Provider:
     match backend.protocol:
         case "openai":
             return Provider(backend, key)
@@ -22,3 +32,11 @@ def provider_for(backend: Backend, key: str | None) -> Provider:
             from slipway_router.providers.anthropic import Anthropic
 
             return Anthropic(backend, key)
+        case "vertex":
+            from slipway_router.providers.vertex import Vertex
+
+            return Vertex(backend, key)
+        case "sagemaker":
+            from slipway_router.providers.sagemaker import SageMaker
+
+            return SageMaker(backend, key)
