@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.cluster.cases import Manifests, Object, pods_of, prepare, program, roll_out
+from tests.cluster.cases import Manifests, Object, mounted, pods_of, prepare, program, roll_out
 from tests.cluster.cluster import Cluster, ClusterError, eventually
 from tests.cluster.components import OPENAI, VLLM
 
@@ -141,7 +141,3 @@ def test_a_server_on_gpus_changes_without_a_gpu_too_many(cluster: Cluster) -> No
     (pod,) = pods(cluster, manifests)
     assert pod["spec"]["nodeName"] == "gpu-l40s"
     assert pod["status"]["phase"] == "Running"
-
-
-def mounted(found: list[Object]) -> set[str]:
-    return {v["configMap"]["name"] for pod in found for v in pod["spec"]["volumes"] if "configMap" in v}
