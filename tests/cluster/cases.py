@@ -25,8 +25,6 @@ EXAMPLES = sorted(
 )
 """Examples with objects of Kubernetes."""
 WORKLOADS = ("Deployment", "StatefulSet")
-_BUILT_IN = {f"{group}.k8s.io" for group in ("networking", "rbac.authorization", "scheduling", "storage", "discovery")}
-
 Object = dict[str, Any]
 
 
@@ -51,12 +49,6 @@ class Manifests:
     @property
     def namespaces(self) -> set[str]:
         return {o["metadata"]["namespace"] for o in self.objects if "namespace" in o["metadata"]}
-
-    @property
-    def custom_groups(self) -> set[str]:
-        """API groups that are not Kubernetes' own: those have no dot in them, or end in `.k8s.io` and are listed here."""
-        groups = {o["apiVersion"].rpartition("/")[0] for o in self.objects}
-        return {group for group in groups if "." in group and group not in _BUILT_IN}
 
     def secrets(self) -> dict[tuple[str, str], set[str]]:
         """Secrets that the pods refer to, by namespace and name, with the keys that they need."""

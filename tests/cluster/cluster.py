@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 from tests.cluster import certificates, contents
-from tests.cluster.tools import CRDS, STAGES
+from tests.cluster.tools import STAGES
 
 METRICS_SECONDS = 10
 _USERS = {
@@ -120,19 +120,6 @@ class Cluster:
         # Pods are refused until the controller has made it.
         eventually(lambda: self.run("get", "--namespace", name, "serviceaccount/default").returncode == 0)
         return name
-
-    def define(self, *groups: str) -> None:
-        """Have the custom resources of some API groups, where they are not Kubernetes' own.
-
-        Raises:
-            ClusterError: `make cluster` brings no definitions of such a group.
-        """
-        for group in groups:
-            file = self.tools / CRDS / f"{group}.yaml"
-            if not file.exists():
-                raise ClusterError(f"there are no definitions of the API group {group}; tools/crds has {_listed(file.parent)}")
-            self.kubectl("apply", "--server-side", "--filename", str(file))
-            self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--filename", str(file))
 
     def resident_mib(self) -> dict[str, int]:
         """Memory of each process, in MiB."""
@@ -291,10 +278,6 @@ def _free_ports(count: int) -> list[int]:
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [int(probe.getsockname()[1]) for probe in probes]
-
-
-def _listed(folder: Path) -> str:
-    return ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
 
 
 def _resident(pid: int) -> int:

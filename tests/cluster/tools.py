@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -20,8 +19,6 @@ ROOT = Path(__file__).parents[2] / "tools"
 # Three modules, because they do not agree on the versions of what they share: metrics-server needs a newer cel-go than the
 # API server, kubeconform a newer yaml than actionlint.
 KUBERNETES, EXTRA, LINT = ROOT, ROOT / "extra", ROOT / "lint"
-DEFINITIONS = ROOT / "crds"
-"""A module of which nothing is built: it pins those that carry custom resource definitions among their files."""
 KUBERNETES_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 EXTRA_PROGRAMS = {
     "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform",
@@ -40,17 +37,6 @@ _STAGE_FILES = (
     "metrics/usage/usage-from-annotation.yaml",
     "metrics/resource/metrics-resource.yaml",
 )
-CRDS = "crds"
-"""Folder with a file of custom resource definitions for every API group, such as `keda.sh.yaml`."""
-_DEFINITION_FILES = {
-    "github.com/cert-manager/cert-manager": "deploy/crds/*.yaml",
-    "github.com/kedacore/keda/v2": "config/crd/bases/*.yaml",
-    "github.com/prometheus-operator/prometheus-operator": "example/prometheus-operator-crd/*.yaml",
-    "istio.io/api": "kubernetes/customresourcedefinitions.gen.yaml",
-    "k8s.io/autoscaler/vertical-pod-autoscaler": "deploy/vpa-v1-crd-gen.yaml",
-    "sigs.k8s.io/gateway-api": "config/crd/standard/*.yaml",
-}
-_GROUP = re.compile(r"^  group: (\S+)$", re.MULTILINE)
 _SMALL = "-s -w"
 
 
@@ -63,7 +49,7 @@ def folder() -> Path:
     if given := os.environ.get("SLIPWAY_TOOLS"):
         return Path(given)
     pinned = hashlib.sha256(Path(__file__).read_bytes())
-    for module in (KUBERNETES, EXTRA, LINT, DEFINITIONS):
+    for module in (KUBERNETES, EXTRA, LINT):
         for name in ("go.mod", "go.sum"):
             pinned.update((module / name).read_bytes())
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -101,32 +87,14 @@ def build() -> Path:
         packages = [f"k8s.io/kubernetes/cmd/{program}" for program in KUBERNETES_PROGRAMS]
         _timed(" ".join(KUBERNETES_PROGRAMS), KUBERNETES, partial, _stamp(version), *packages)
         _timed("etcd", KUBERNETES, partial / "etcd", _SMALL, "go.etcd.io/etcd/server/v3")
-        kwok = _downloaded(EXTRA, "sigs.k8s.io/kwok")
+        kwok = json.loads(_go(EXTRA, "mod", "download", "-json", "sigs.k8s.io/kwok"))
         named = f"{_SMALL} -X sigs.k8s.io/kwok/pkg/consts.Version={kwok['Version'].removeprefix('v')}"
         _timed(" ".join(EXTRA_PROGRAMS), EXTRA, partial, named, *EXTRA_PROGRAMS.values())
         _timed("actionlint", LINT, partial, _SMALL, "github.com/rhysd/actionlint/cmd/actionlint")
-        _definitions(partial / CRDS)
         stages = [(Path(kwok["Dir"]) / "kustomize" / name).read_text() for name in _STAGE_FILES]
         (partial / STAGES).write_text("---\n".join(stages))
         partial.rename(target)
     return target
-
-
-def _definitions(target: Path) -> None:
-    """Collect the custom resource definitions, by API group."""
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir()
-    for module, files in _DEFINITION_FILES.items():
-        for file in sorted(Path(_downloaded(DEFINITIONS, module)["Dir"]).glob(files)):
-            for document in re.split(r"^---.*$", file.read_text(), flags=re.MULTILINE):
-                # Gateway API keeps a policy beside them.
-                if "kind: CustomResourceDefinition" in document and (group := _GROUP.search(document)):
-                    with (target / f"{group[1]}.yaml").open("a") as collected:
-                        collected.write(f"---{document}")
-
-
-def _downloaded(module: Path, path: str) -> dict[str, str]:
-    return json.loads(_go(module, "mod", "download", "-json", path))
 
 
 def _stamp(version: str) -> str:
