@@ -33,6 +33,15 @@ class _ChatBody(_Body):
     messages: list[dict[str, Any]] = Field(min_length=1, description="The conversation so far. Every other field is passed on.")
 
 
+class _MessagesBody(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    model: str = "auto"
+    stream: bool = False
+    messages: list[dict[str, Any]] = Field(min_length=1, description="The conversation so far, in Anthropic's shape.")
+    max_tokens: int = Field(ge=1, description="Most tokens of the answer.")
+
+
 class _CompletionBody(_Body):
     prompt: str | list[str] | list[int] | list[list[int]]
 
@@ -110,6 +119,10 @@ def create(router: Router) -> FastAPI:
 
     @app.post("/v1/chat/completions", tags=["inference"], summary="Answer a conversation", responses=errors, dependencies=keyed)
     async def chat(body: _ChatBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
+        raise _not_here()
+
+    @app.post("/v1/messages", tags=["inference"], summary="Answer a conversation in Anthropic's Messages API", dependencies=keyed)
+    async def messages(body: _MessagesBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
         raise _not_here()
 
     @app.post("/v1/completions", tags=["inference"], summary="Go on with a text", responses=errors, dependencies=keyed)
