@@ -60,11 +60,35 @@ class Upstream(asyncio.Protocol):
         if len(body) < size:
             return
         self._got = b""
-        if b'"stream":true' in body or b'"stream": true' in body:
-            self._transport.write(_STREAM_HEAD)
+        self.answer(head, b'"stream":true' in body or b'"stream": true' in body)
+
+    def answer(self, head: bytes, stream: bool) -> None:  # noqa: ARG002 -- servers that misbehave look at it
+        """Answer one request, whose head is given in lower case."""
+        if stream:
+            self.write(_STREAM_HEAD)
             self._next(self._chunks)
         else:
-            self._transport.write(_WHOLE_HEAD % len(_WHOLE) + _WHOLE)
+            self.write(_WHOLE_HEAD % len(_WHOLE) + _WHOLE)
+
+    @property
+    def open(self) -> bool:
+        """Whether the connection is."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Send this."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def end(self) -> None:
+        """Close the connection once all is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def _next(self, left: int) -> None:
         if self._transport is None:
@@ -81,6 +105,13 @@ async def serve(chunks: int, seconds: float) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Upstream(chunks), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
+    await watch_stdin(seconds)
+    server.close()
+
+
+async def watch_stdin(seconds: float) -> None:
+    """Wait for so long, or until standard input closes."""
+    loop = asyncio.get_running_loop()
     over = asyncio.Event()
     loop.add_reader(sys.stdin, over.set)
     try:
@@ -89,7 +120,6 @@ async def serve(chunks: int, seconds: float) -> None:
     except TimeoutError:
         pass
     loop.remove_reader(sys.stdin)
-    server.close()
 
 
 def main() -> None:

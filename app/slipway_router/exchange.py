@@ -12,6 +12,7 @@ from time import perf_counter
 
 import orjson
 
+from slipway_router.alive import check_whole, stream_is_alive
 from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import CLOSE, ApiError, Header, Send
 from slipway_router.breaker import ORDINARY, REFUSED
@@ -238,7 +239,7 @@ class Exchange:
         self._worked = self._worked or error.cause not in _NOT_TAKEN_UP
 
     async def _open(self, attempt: "Attempt") -> None:
-        """Ask, and wait for the head of a good answer; of a stream, for its first chunk."""
+        """Ask, and wait for the head of a good answer; of a stream, until it proves alive."""
         target, asked = attempt.target, self.asked
         provider = target.provider
         if provider.prepares:
@@ -249,9 +250,13 @@ class Exchange:
             answer = attempt.answer = await provider.understand(asked, answer)
         target.check(answer)
         if _is_stream(answer):
-            attempt.chunk = await answer.read()
-            if not attempt.chunk:
-                raise UpstreamError("reset", "ended its stream before the first event")
+            chunk = b""
+            while not chunk or not stream_is_alive(chunk):
+                more = await answer.read()
+                if not more:
+                    raise UpstreamError("reset", "ended its stream before the first token")
+                chunk += more
+            attempt.chunk = chunk
 
     async def _open_or_hedge(self, first: "Attempt", late: float) -> "tuple[Attempt, UpstreamError | None]":
         """As `_open`, and once the answer is late, ask the next backend beside it.
@@ -314,6 +319,8 @@ class Exchange:
     async def _pass_whole(self, attempt: "Attempt") -> None:
         target, answer = attempt.target, attempt.got
         body = await answer.read_up_to(HOLD_BYTES)
+        if answer.status < 300:
+            check_whole(body, cut=answer.pending)
         headers = self._answer_headers(target, answer)
         if answer.pending:
             headers += [h for h in answer.headers if h[0] == b"content-length"]

@@ -216,7 +216,7 @@ async def test_a_broken_stream_is_an_error_and_not_a_short_answer(behaviour: Beh
 
 
 async def test_an_answer_that_is_no_completion_is_an_error_of_the_backend() -> None:
-    async with sdk(fake.whole(b"[1]")) as client:
+    async with sdk(fake.whole(b"{}")) as client:
         with pytest.raises(anthropic.InternalServerError, match="no chat completion"):
             await client.messages.create(model="auto", max_tokens=5, messages=HELLO)
 

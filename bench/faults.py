@@ -1,0 +1,213 @@
+"""Does a client notice that a backend is broken? Two backends, the preferred one of them at fault in every way there is.
+
+    python -m bench.faults [--requests 1000 | --full] [--connections 32] [--json]
+
+Every other connection asks for streams. A request has failed unless it ends with 200 and the healthy backend's whole answer, of a
+stream its last event included. For each fault the router starts anew. `--full` sends 20,000 requests for each.
+
+Where a stream is cut after its first token, no router could hide it: there, each stream must end with an error event and without
+`[DONE]`, or be whole.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import cast
+
+import httptools
+import httpx
+import uvloop
+from bench.faulty import MODES
+from bench.percentile import percentile
+from bench.router import MESSAGES, PATH, free_port, process, wait_healthy
+from rich.console import Console
+from rich.table import Table
+
+FULL = 20_000
+CUT = "cut after a token"
+FAULTS = ("none", "refuse", *MODES)
+TIMEOUTS = {"connect": 0.5, "first_byte": 0.5, "between_chunks": 0.5, "total": 1.5}
+"""Of the broken backend. Half a second is what the slowest of its failures costs a client."""
+CLIENT_SECONDS = 20.0
+"""After which a request that has no answer has failed."""
+
+
+@dataclass
+class Outcome:
+    """What clients saw of one fault."""
+
+    fault: str
+    requests: int = 0
+    failed: int = 0
+    told: int = 0
+    """Streams that ended with an error event."""
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list[float])
+    attempts: int = 0
+    """Requests that reached the broken backend."""
+
+
+class _Client(asyncio.Protocol):
+    """One connection: sends a request, judges the answer, sends the next, until there are no more to send."""
+
+    def __init__(self, outcome: Outcome, left: Iterator[int], message: bytes, stream: bool) -> None:
+        self._outcome = outcome
+        self._left = left
+        self._message = message
+        self._stream = stream
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._body: list[bytes] = []
+        self._sent = 0.0
+        self._waiting = False
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio gives it
+        if self._waiting:
+            self._outcome.requests += 1
+            self._outcome.failed += 1
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        self._waiting = False
+        outcome, body = self._outcome, b"".join(self._body)
+        self._body.clear()
+        outcome.requests += 1
+        outcome.latencies.append(perf_counter() - self._sent)
+        if not whole(self._parser.get_status_code(), body, self._stream):
+            if outcome.fault == CUT and self._stream and told(body):
+                outcome.told += 1
+            else:
+                outcome.failed += 1
+        self._next()
+
+    def _next(self) -> None:
+        assert self._transport is not None
+        if next(self._left, None) is None:
+            self._transport.close()
+            return
+        self._waiting = True
+        self._sent = perf_counter()
+        self._transport.write(self._message)
+
+
+def whole(status: int, body: bytes, stream: bool) -> bool:
+    """Whether this is the healthy backend's whole answer."""
+    if status != 200:
+        return False
+    if not stream:
+        return b'"usage"' in body and body.endswith(b"}")
+    return body.endswith(b"data: [DONE]\n\n") and body.count(b"data: ") == 65 and b'"error"' not in body
+
+
+def told(body: bytes) -> bool:
+    """Whether a stream says itself that it broke off."""
+    last = body.removesuffix(b"\n\n").rpartition(b"\n\n")[2]
+    return b"[DONE]" not in body and last.startswith(b"data: ") and "error" in json.loads(last.removeprefix(b"data: "))
+
+
+async def generate(port: int, fault: str, requests: int, connections: int) -> Outcome:
+    """Send so many requests over so many connections.
+
+    Raises:
+        TimeoutError: some answer does not come.
+    """
+    outcome, left = Outcome(fault), iter(range(requests))
+    loop = asyncio.get_running_loop()
+    clients: list[_Client] = []
+    begun = perf_counter()
+    for i in range(connections):
+        body = json.dumps({"model": "mock", "messages": MESSAGES, "stream": bool(i % 2)}).encode()
+        head = f"POST {PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        client = _Client(outcome, left, head + body, bool(i % 2))
+        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)
+        clients.append(client)
+    async with asyncio.timeout(requests / 200 + CLIENT_SECONDS):
+        await asyncio.gather(*(c.over for c in clients))
+    outcome.seconds = perf_counter() - begun
+    return outcome
+
+
+def run(fault: str, requests: int, connections: int) -> Outcome:
+    """One fault, with a router of its own."""
+    python = sys.executable
+    with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
+
+        def started(*module: str) -> int:
+            child = stack.enter_context(process([python, "-m", *module], None))
+            assert child.stdout is not None
+            return int(child.stdout.readline())
+
+        well = started("bench.upstream", "--seconds", "300")
+        broken = free_port() if fault == "refuse" else well
+        if fault in MODES:
+            broken = started("bench.faulty", fault, "--seconds", "300")
+        backends = [
+            {"name": name, "url": f"http://127.0.0.1:{port}/v1", "model": "mock", "self_hosted": True, **more}
+            for name, port, more in (("broken", broken, {"timeouts": TIMEOUTS}), ("well", well, {}))
+        ]
+        policy = {"cheap": "broken", "self_hosted": "broken", "preferences": ["broken", "well"]}
+        config = Path(folder) / "router.json"
+        config.write_text(json.dumps({"backends": backends, "policy": policy}))
+        port = free_port()
+        stack.enter_context(process([python, "-m", "slipway_router", "--config", str(config), "--port", str(port)], None))
+        wait_healthy(port)
+        outcome = uvloop.run(generate(port, fault, requests, connections))
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        found = next(
+            (line for line in metrics.splitlines() if line.startswith('slipway_router_attempts_total{backend="broken"}')), "0"
+        )
+        outcome.attempts = int(float(found.split()[-1]))
+        return outcome
+
+
+def table(outcomes: list[Outcome]) -> Table:
+    shown = Table("fault", "requests", "failed", "told", "reached it", "p50 ms", "p99 ms", "slowest ms", "per second")
+    for o in outcomes:
+        times = [f"{percentile(o.latencies or [0.0], share) * 1e3:,.1f}" for share in (0.5, 0.99, 1)]
+        shown.add_row(
+            o.fault, f"{o.requests:,}", str(o.failed), str(o.told), f"{o.attempts:,}", *times, f"{o.requests / o.seconds:,.0f}"
+        )
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__)
+    parser.add_argument("--requests", type=int, default=1000, help="requests for each fault (default 1000)")
+    parser.add_argument("--full", action="store_true", help=f"{FULL:,} requests for each fault")
+    parser.add_argument("--connections", type=int, default=32, help="connections at once (default 32)")
+    parser.add_argument("--fault", action="append", choices=FAULTS, help="only this one; may be repeated")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    asked = parser.parse_args()
+    if asked.requests < 1 or not 2 <= asked.connections <= 1000:
+        parser.error("give at least 1 request, and 2 to 1000 connections")
+    requests = FULL if asked.full else asked.requests
+    outcomes = [run(fault, requests, asked.connections) for fault in asked.fault or FAULTS]
+    if asked.json:
+        print(json.dumps([{k: v for k, v in asdict(o).items() if k != "latencies"} for o in outcomes], indent=2))
+    else:
+        Console().print(table(outcomes))
+    if any(o.failed or o.requests != requests for o in outcomes):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
