@@ -19,6 +19,7 @@ from slipway.kubernetes.model_engine import PORT
 from slipway.kubernetes.model_scaling import API_VERSION, ScaleTarget
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate
+from slipway.kubernetes.spot import groups_of
 
 COMPONENT = "model-server"
 """Value of the label `app.kubernetes.io/name` of its pods."""
@@ -120,30 +121,36 @@ class GpuModelServer(pulumi.ComponentResource):
                 spec=budget(self._pods),
                 opts=pulumi.ResourceOptions(parent=self),
             )
+        if settings.rollout is Rollout.RESOURCE_AWARE:
+            before.append(
+                k8s.core.v1.Service(
+                    f"{name}-headless",
+                    metadata=meta(f"{name}-headless", _NO_WAIT),
+                    spec={"cluster_ip": "None", "selector": self._pods, "ports": [_HTTP]},
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
+            )
         timeout, gone = f"{settings.rollout_seconds}s", f"{settings.server.drain.grace_seconds + 300}s"
-        # Nothing becomes ready where nothing runs.
-        metadata = meta(f"{name}-server", None if settings.most_replicas else _NO_WAIT)
         timeouts = pulumi.CustomTimeouts(create=timeout, update=timeout, delete=gone)
-        if settings.rollout is Rollout.AVAILABILITY:
-            server = k8s.apps.v1.Deployment(
-                f"{name}-server",
-                metadata=metadata,
-                spec=deployment(settings, name, self._pods, labels, token),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=before, custom_timeouts=timeouts),
-            )
-        else:
-            headless = k8s.core.v1.Service(
-                f"{name}-headless",
-                metadata=meta(f"{name}-headless", _NO_WAIT),
-                spec={"cluster_ip": "None", "selector": self._pods, "ports": [_HTTP]},
-                opts=pulumi.ResourceOptions(parent=self),
-            )
-            server = k8s.apps.v1.StatefulSet(
-                f"{name}-server",
-                metadata=metadata,
-                spec=stateful_set(settings, name, self._pods, labels, token),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[headless, *before], custom_timeouts=timeouts),
-            )
+        servers: list[pulumi.Resource] = []
+        for group in groups_of(settings.replicas, settings.spot):
+            # Nothing becomes ready where nothing runs.
+            metadata = meta(f"{name}-{group.role}", None if settings.most_replicas else _NO_WAIT)
+            if settings.rollout is Rollout.AVAILABILITY:
+                server = k8s.apps.v1.Deployment(
+                    f"{name}-{group.role}",
+                    metadata=metadata,
+                    spec=deployment(settings, name, group, self._pods, labels, token),
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=before, custom_timeouts=timeouts),
+                )
+            else:
+                server = k8s.apps.v1.StatefulSet(
+                    f"{name}-{group.role}",
+                    metadata=metadata,
+                    spec=stateful_set(settings, name, group, self._pods, labels, token),
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=before, custom_timeouts=timeouts),
+                )
+            servers.append(server)
 
         if settings.scaling:
             kind = "Deployment" if settings.rollout is Rollout.AVAILABILITY else "StatefulSet"
@@ -154,7 +161,7 @@ class GpuModelServer(pulumi.ComponentResource):
                 kind="ScaledObject",
                 metadata=meta(f"{name}-scaler"),
                 spec=settings.scaling.scaled_object(target, settings.namespace, settings.engine.metrics),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[server]),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=servers),
             )
 
         self.service_name = pulumi.Output.from_input(name)

@@ -14,6 +14,7 @@ from slipway.kubernetes.model_engine import ModelEngine
 from slipway.kubernetes.model_scaling import ModelScaling
 from slipway.kubernetes.network import Peer
 from slipway.kubernetes.quantity import ComputeResources
+from slipway.kubernetes.spot import SpotServers
 from slipway.kubernetes.weights_source import WeightsArgs
 from slipway.sizing import Dtype, KvCacheDtype
 
@@ -123,6 +124,9 @@ class GpuModelServerArgs(TypedDict):
     replica is away meanwhile. 'availability' starts one more before it stops one: the GPUs of one more server must be free, or
     the rollout waits for them until it fails. Each server then begins with an empty volume of its own, so that weights come
     best from a shared volume, an image or a claim (`weights`). Default 'resource-aware'."""
+    spot: NotRequired[SpotServers]
+    """Runs all but a floor of the `replicas` on spot nodes, as a workload of their own. What the cloud takes back ends within its
+    notice of 30 to 120 seconds, longer answers with it. Excludes `scaling`. Default: nodes as they come."""
     longest_stream_seconds: NotRequired[int]
     """Longest answer that is let finish when a server is stopped, in seconds. The grace period comes from it. Default 900."""
     resources: NotRequired[ComputeResources]

@@ -13,6 +13,7 @@ from slipway.kubernetes.gpu_model_server_args import Rollout
 from slipway.kubernetes.identity import check_identity
 from slipway.kubernetes.model_engine import Engine, ModelEngine
 from slipway.kubernetes.network import Peer, check_peer
+from slipway.kubernetes.spot import check_spot
 from slipway.kubernetes.weights_source import WeightsSource
 from slipway.sizing import Dtype
 
@@ -169,6 +170,7 @@ def check_keys(given: dict[str, Any], faults: Faults) -> None:
         faults.add("replicas", "cannot go with 'scaling', which sets the number itself; give one of the two")
     if given.get("rollout") is Rollout.AVAILABILITY and given.get("keep_cache") is True:
         faults.add("keep_cache", "cannot go with rollout 'availability', where each server's volume goes with it; leave it out")
+    check_spot(given, faults)
     if "identity" in given and not faults.at("identity"):
         check_identity("identity", given["identity"], faults)
     if given.get("hub_token") == "":

@@ -1,6 +1,7 @@
 """What was decided for a model server, in words."""
 
 from slipway.kubernetes.gpu_model_server_settings import IMAGE_AND_NODE_SECONDS, GpuModelServerSettings
+from slipway.kubernetes.spot import spot_words
 
 
 def explain(settings: GpuModelServerSettings) -> str:
@@ -20,6 +21,8 @@ def explain(settings: GpuModelServerSettings) -> str:
         how = "mounted" if not source.loads else "loaded once, for all" if source.shared_volume else "loaded by each server"
         pinned = f", pinned by {source.version}" if source.version else ""
         lines.append(f"weights: {source.scheme}://{source.place}{pinned}, {how}, at {source.target}")
+    if settings.spot and settings.replicas:
+        lines.append(spot_words(settings.replicas, settings.spot))
     lines += [
         f"start: {settings.startup_words}, beside {IMAGE_AND_NODE_SECONDS} s for a node and the image",
         (

@@ -12,6 +12,7 @@ from slipway.kubernetes.gpu_model_server_args import GpuToleration, Rollout
 from slipway.kubernetes.gpu_model_server_settings import STARTUP_PERIOD_SECONDS, GpuModelServerSettings
 from slipway.kubernetes.loaders import script
 from slipway.kubernetes.model_engine import CACHE, PORT, EngineContainer
+from slipway.kubernetes.spot import ServerGroup
 from slipway.kubernetes.weights_source import BUCKET_IMAGE, MOUNT, SharedVolume
 
 CACHE_VOLUME = "model-cache"
@@ -22,6 +23,7 @@ TMP_GIB = 4
 
 def pod(
     settings: GpuModelServerSettings,
+    group: ServerGroup,
     pods: Mapping[str, str],
     account: str,
     claim_name: str,
@@ -31,6 +33,7 @@ def pod(
 
     Args:
         settings: What was decided.
+        group: Which of its servers.
         pods: Labels that select the pods of this server.
         account: Name of the ServiceAccount.
         claim_name: Name of the claim of the volume that all replicas share, where they do.
@@ -49,7 +52,7 @@ def pod(
         "termination_grace_period_seconds": settings.server.drain.grace_seconds,
         "security_context": restricted.pod_security(settings.engine.user),
         "node_selector": settings.node_selector,
-        "tolerations": _tolerations(settings),
+        "tolerations": [*_tolerations(settings), *group.tolerations],
         "topology_spread_constraints": _spread(settings, pods),
         "containers": [_server(settings, parts, server_token)],
         "volumes": [
@@ -59,6 +62,8 @@ def pod(
             *_weights_volume(settings, claim_name),
         ],
     }
+    if group.affinity:
+        spec["affinity"] = group.affinity
     if loaders:
         spec["init_containers"] = loaders
     return spec

@@ -25,6 +25,7 @@ from slipway.kubernetes.model_engine import Engine, ModelEngine, ServerSettings,
 from slipway.kubernetes.model_scaling import ScalingRange
 from slipway.kubernetes.network import PROMETHEUS, Peer, anywhere
 from slipway.kubernetes.quantity import ComputeResources
+from slipway.kubernetes.spot import SpotServers
 from slipway.kubernetes.weights_source import WeightsSource
 from slipway.model_shapes import ModelShape
 from slipway.sizing import Dtype, KvCacheDtype, Weights
@@ -58,6 +59,7 @@ class GpuModelServerSettings:
     """Their fixed number; `None`: `scaling` sets it."""
     scaling: ScalingRange | None
     rollout: Rollout
+    spot: SpotServers | None
     requests: Mapping[str, str]
     limits: Mapping[str, str]
     shm_gib: int
@@ -176,6 +178,7 @@ class GpuModelServerSettings:
             tolerations=tuple(given.get("tolerations", ())),
             replicas=None if scaling else given.get("replicas", 1),
             scaling=scaling,
+            spot=given.get("spot"),
             rollout=given.get("rollout", Rollout.RESOURCE_AWARE),
             requests=requests,
             limits=limits,
