@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from slipway.kubernetes.ai_api_service import AiApiService
     from slipway.kubernetes.ai_namespace import AiNamespace
     from slipway.kubernetes.gpu_model_server import GpuModelServer
+    from slipway.kubernetes.redis_cache import RedisCache
     from slipway.local.model_server import LocalModelServer
     from slipway.local.process import LocalProcess
     from slipway.local.router import LocalRouter
@@ -28,6 +29,7 @@ __all__ = [
     "LocalModelServer",
     "LocalProcess",
     "LocalRouter",
+    "RedisCache",
     "SageMakerEndpoint",
     "VertexEndpoint",
     "vendor",
@@ -41,6 +43,7 @@ _HOMES = {
     "LocalModelServer": "slipway.local.model_server",
     "LocalProcess": "slipway.local.process",
     "LocalRouter": "slipway.local.router",
+    "RedisCache": "slipway.kubernetes.redis_cache",
     "SageMakerEndpoint": "slipway.aws.sagemaker_endpoint",
     "VertexEndpoint": "slipway.gcp.vertex_endpoint",
 }

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pulumi
-from tests.cluster.cases import Manifests, program
+from tests.cluster.cases import Manifests
 
 import slipway
-from slipway import AiApiService, AiNamespace, GpuModelServer, vendor
+from slipway import AiApiService, AiNamespace, GpuModelServer, RedisCache, vendor
+from slipway.plan import plan_program
+from slipway.plan.render import render
 
 OPENAI = vendor("openai", name="gpt", model="gpt-4o-mini", api_key={"name": "api-keys", "key": "openai"})
 INSTANCES = ("first", "second")
@@ -54,18 +56,25 @@ def namespaces(namespace: str, changed: bool) -> None:
         AiApiService(name, _router(made.namespace, changed))
 
 
+def caches(namespace: str, changed: bool) -> None:
+    """Two Redis."""
+    for name in INSTANCES:
+        RedisCache(name, {"namespace": namespace, "max_memory_mib": 512 if changed else 256})
+
+
 PROGRAMS: Mapping[str, Callable[[str, bool], None]] = {
     "AiApiService": routers,
     "AiNamespace": namespaces,
     "GpuModelServer, vLLM": vllm,
     "GpuModelServer, llama.cpp": llama_cpp,
+    "RedisCache": caches,
 }
 """By the component's name in the guide: what declares two, given a namespace, and whether an argument is changed."""
 
 
 def two(component: str, namespace: str, changed: bool = False) -> Manifests:
-    """The manifests of two of a component."""
-    return program(lambda: PROGRAMS[component](namespace, changed))
+    """The manifests of two of a component. Secrets are made beforehand, as with `slipway render --skip-secrets`."""
+    return Manifests(render(plan_program(lambda: PROGRAMS[component](namespace, changed)), skip_secrets=True).files)
 
 
 def in_kubernetes() -> set[str]:
