@@ -144,7 +144,8 @@ def to_error(status: int, kind: str, body: bytes) -> tuple[int, bytes]:
     """
     given = _parsed(body)
     if kind == "ModelError":
-        status = count(given.get("OriginalStatusCode")) or 500
+        told = count(given.get("OriginalStatusCode"))
+        status = told if 400 <= told <= 599 else 500
         said = text(given.get("OriginalMessage"))
         if isinstance(_parsed(said.encode()).get("error"), dict):
             return status, said.encode()
@@ -156,13 +157,13 @@ def to_error(status: int, kind: str, body: bytes) -> tuple[int, bytes]:
         raise UpstreamError("not_found", f"answered {status} (ValidationError)")
     else:
         said = text(given.get("Message")) or text(given.get("message"))
-    told = {
+    error_body = {
         "message": said or f"SageMaker answered {status} without a reason.",
         "type": "invalid_request_error" if status < 500 else "server_error",
         "param": None,
         "code": kind or None,
     }
-    return status, orjson.dumps({"error": told})
+    return status, orjson.dumps({"error": error_body})
 
 
 def _error_type(answer: Answer, body: bytes) -> str:
