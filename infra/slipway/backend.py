@@ -73,6 +73,17 @@ class Backend(TypedDict):
     """Environment variable in which the router finds the key. Default: no key."""
     api_key: NotRequired[SecretKeyRef]
     """Where a router in a cluster gets that variable from. Goes with `api_key_env`."""
+    quota: NotRequired[str]
+    """Name of the rate limit that it shares with other backends, such as an account and a model: a 429 of one sets all aside.
+    Default: one of its own."""
+    domain: NotRequired[str]
+    """What fails together: a region, a cluster, a vendor. Fail-over prefers backends of another one."""
+    breaker: NotRequired[Mapping[str, float]]
+    """When it is left alone after failures: 'failures', 'window', 'open_seconds', 'most_open_seconds'."""
+    health_check: NotRequired[str]
+    """'models' (the default) asks for its list of models, 'completion' for one token of its model."""
+    max_in_flight: NotRequired[int]
+    """Most requests under way at it from one router. Default: no limit but `max_connections`."""
     max_connections: NotRequired[int]
     """Most connections to it at once. Default 1024."""
     ready_seconds: NotRequired[float]
