@@ -15,8 +15,9 @@ from slipway.kubernetes.gpu_model_server_pod import shared_claim
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
 from slipway.kubernetes.gpu_model_server_workload import deployment, stateful_set
 from slipway.kubernetes.identity import account_annotations, associate
+from slipway.kubernetes.keda import API_VERSION
 from slipway.kubernetes.model_engine import PORT
-from slipway.kubernetes.model_scaling import API_VERSION, ScaleTarget
+from slipway.kubernetes.model_scaling import ScaleTarget
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate
 from slipway.kubernetes.spot import groups_of

@@ -10,12 +10,8 @@ from urllib.parse import urlsplit
 import pulumi
 
 from slipway.args import Faults
+from slipway.kubernetes.keda import FAILURES, POLLING_SECONDS
 from slipway.kubernetes.model_engine import EngineMetrics
-
-API_VERSION = "keda.sh/v1alpha1"
-POLLING_SECONDS = 15
-FALLBACK_FAILURES = 3
-"""Failed readings in a row, at one every 15 seconds, after which the number falls back."""
 
 _BY = "keda"
 _TIMES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
@@ -76,9 +72,9 @@ class ScaleTarget:
         """Its pods' names, as a regular expression that those of no other workload match."""
         if self.kind == "StatefulSet":
             return f"{self.name}-[0-9]+"
-        # Kubernetes' alphabet for generated names, which has no vowels.
+        # Kubernetes' alphabet for generated names, which has no vowels. Of long names it cuts off the middle, with the last '-'.
         letters = "[bcdfghjklmnpqrstvwxz2456789]"
-        return f"{self.name}-{letters}{{1,10}}-{letters}{{5}}"
+        return f"{self.name}-{letters}+(-{letters}{{5}})?"
 
 
 @dataclass(frozen=True)
@@ -173,7 +169,7 @@ class ScalingRange:
             "maxReplicaCount": self.maximum,
             "pollingInterval": POLLING_SECONDS,
             "fallback": {
-                "failureThreshold": FALLBACK_FAILURES,
+                "failureThreshold": FAILURES,
                 "replicas": self.fallback_replicas,
                 "behavior": "currentReplicasIfHigher",
             },

@@ -112,8 +112,8 @@ def spot_words(replicas: int, spot: SpotServers) -> str:
     """What it means, for whoever reads the plan."""
     nodes = _NODES[spot["nodes"]]
     return (
-        f"spot: {spot['on_demand']} of {replicas} servers stay; the others end {nodes.notice_seconds} s after the cloud's warning,"
-        " and longer answers with them"
+        f"spot: {spot['on_demand']} of {replicas} servers stay; the others end {nodes.notice_seconds} s after the cloud's"
+        " warning, and longer answers with them"
     )
 
 
