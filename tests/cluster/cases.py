@@ -67,10 +67,15 @@ def shipped(stack: str, folder: Path) -> Manifests:
 
 def example(name: str, folder: Path) -> Manifests:
     """What `slipway render` writes for an example, with the defaults of its Pulumi.yaml."""
+    return _rendered(project_of(name, folder), "test", folder / "rendered")
+
+
+def project_of(name: str, folder: Path) -> Path:
+    """A copy of an example, with a stack `test` of nothing but defaults."""
     copy = folder / "project"
     shutil.copytree(ROOT / "examples" / name, copy, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "Pulumi.test.yaml").write_text("config: {}\n")
-    return _rendered(copy, "test", folder / "rendered")
+    return copy
 
 
 def program(declare: Callable[[], object]) -> Manifests:

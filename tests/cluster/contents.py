@@ -9,7 +9,7 @@ CPU_NODES = 3
 GPUS = 8
 """GPUs of each node that has some. There is one for every accelerator of the catalogue."""
 STORAGE_CLASSES = ("standard", "fast-ssd")
-VOLUMES = 40
+VOLUMES = 80
 """Volumes of each class. They are made beforehand and hold nothing, so that nothing is written to this machine."""
 _METRICS = {"name": "metrics-server", "namespace": "kube-system"}
 

@@ -1,0 +1,80 @@
+"""From the last release to today: nothing that holds data is renamed or replaced, and the API server takes every change."""
+
+import json
+from pathlib import Path
+
+import pulumi
+import pytest
+from tests.cluster.cases import Manifests, prepare, program, roll_out
+from tests.cluster.cluster import Cluster, ClusterError
+from tests.cluster.components import VLLM
+from tests.cluster.release import CASES, KEPT, RECORDED, lost, recorded, today
+
+from slipway import GpuModelServer
+from slipway.plan import plan_program
+from slipway.plan.diff import compare
+from slipway.plan.render import render
+
+pytestmark = pytest.mark.xdist_group("cluster")
+
+
+@pytest.mark.parametrize("case", [p.stem for p in sorted(RECORDED.glob("*.json"))])
+def test_nothing_that_is_kept_is_deleted_or_replaced(case: str, tmp_path: Path) -> None:
+    assert case in CASES, "a stack or an example of the last release is gone; delete its record once nobody can have it"
+    assert list(lost(compare(recorded(case), today(case, tmp_path)))) == []
+
+
+@pytest.mark.parametrize("case", [p.stem for p in sorted(RECORDED.glob("*.json"))])
+def test_today_is_applied_over_the_last_release(cluster: Cluster, case: str, tmp_path: Path) -> None:
+    old, new = Manifests(render(recorded(case)).files), Manifests(render(today(case, tmp_path)).files)
+    for namespace in old.namespaces:
+        # Of another test, perhaps, as it is today.
+        cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s", timeout=100)
+    prepare(cluster, old)
+    cluster.apply(old.text)
+    roll_out(cluster, old)
+    before = identities(cluster, old)
+    assert before
+    prepare(cluster, new)
+    cluster.apply(new.text)
+    roll_out(cluster, new)
+    after = identities(cluster, new)
+    assert {name: after.get(name) for name in before} == before
+
+
+def server(name: str = "llama", aliases: list[str] | None = None, **more: object) -> None:
+    args = {**VLLM, "namespace": "upgrade", **more}
+    opts = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=alias) for alias in aliases or []])
+    GpuModelServer(name, args, opts)  # pyright: ignore[reportArgumentType] -- a mapping made of parts
+
+
+def test_a_renamed_server_is_a_loss_told_by_name() -> None:
+    told = list(lost(compare(plan_program(server), plan_program(lambda: server("llama-2")))))
+    assert "llama-server (StatefulSet) is deleted" in told
+    assert "llama-service (Service) is deleted" in told
+
+
+def test_another_size_of_the_volume_is_a_loss_and_the_api_server_refuses_it(cluster: Cluster) -> None:
+    told = list(lost(compare(plan_program(server), plan_program(lambda: server(cache_gib=300)))))
+    assert told == ["llama-server (StatefulSet) is replaced"]
+    manifests = program(server)
+    prepare(cluster, manifests)
+    cluster.apply(manifests.text)
+    with pytest.raises(ClusterError, match=r"updates to statefulset spec for fields other than .+ are forbidden"):
+        cluster.apply(program(lambda: server(cache_gib=300)).text)
+
+
+def identities(cluster: Cluster, manifests: Manifests) -> dict[str, str]:
+    """The identity of every object that must be kept, volumes' claims too. A new object of the same name has another."""
+    found: dict[str, str] = {}
+    for namespace in manifests.namespaces:
+        kinds = ",".join(kind.lower() for kind in KEPT if kind != "Namespace")
+        objects = [*cluster.items(kinds, "--namespace", namespace), cluster.get("namespace", namespace)]
+        found |= {f"{o['kind']} {o['metadata']['name']}": o["metadata"]["uid"] for o in objects}
+    return found
+
+
+def test_records_are_plans() -> None:
+    assert sorted(RECORDED.glob("*.json"))
+    for file in RECORDED.glob("*.json"):
+        assert json.loads(file.read_text())["resources"]
