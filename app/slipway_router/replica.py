@@ -1,0 +1,167 @@
+"""What is known of one replica of a backend: what was sent to it, what it must still have cached, and how fast it computes.
+
+The cache is taken to be as vLLM documents its automatic prefix caching: full blocks under a chained hash, the least recently used
+goes first, and of one prompt its end before its beginning.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+ASSUMED_SECONDS_PER_TOKEN = 1e-4
+"""Until prompts have been measured: 10,000 tokens a second."""
+LEAST_MEASURED_TOKENS = 256
+"""Computed tokens from which a prompt is measured: the time of a shorter one is mostly not its computation."""
+_ASSUMED_TOKENS = 10_000.0
+_KEPT = 0.98
+
+
+class Replica:
+    """What is known of one replica. A restart replaces it, and what is still under way ends on the old one without effect."""
+
+    __slots__ = (
+        "_cached",
+        "_measured",
+        "_measured_seconds",
+        "_pending",
+        "_since",
+        "_speed",
+        "_used",
+        "_waiting",
+        "assigned",
+        "bit",
+        "capacity",
+        "held",
+        "name",
+    )
+
+    def __init__(self, name: str, capacity: int, bit: int, speed: float | None, cached: dict[int, int]) -> None:
+        self.name = name
+        self.capacity = capacity
+        self.bit = bit
+        self.held = 0
+        """Prompt tokens of all requests under way."""
+        self.assigned = 0
+        """Number of the newest request."""
+        self._speed = speed
+        self._cached = cached
+        self._used: OrderedDict[int, float] = OrderedDict()
+        """Cached blocks with when each was last used, the next to go first."""
+        self._waiting: dict[Assignment, None] = {}
+        """Prompts not yet computed, in the order in which they were sent."""
+        self._pending = 0.0
+        """Tokens of theirs to compute."""
+        self._since = 0.0
+        """When the prompt at the head could begin."""
+        self._measured = _ASSUMED_TOKENS
+        self._measured_seconds = _ASSUMED_TOKENS * ASSUMED_SECONDS_PER_TOKEN
+
+    @property
+    def seconds_per_token(self) -> float:
+        return self._speed or self._measured_seconds / self._measured
+
+    @property
+    def room(self) -> int:
+        """Blocks that fit without pushing others out."""
+        return self.capacity - len(self._used)
+
+    def idle(self, now: float) -> float:
+        """Seconds for which the block that goes next was not used. There must be one."""
+        return now - next(iter(self._used.values()))
+
+    def wait(self, now: float) -> float:
+        """Seconds until a prompt sent now would begin."""
+        if not self._waiting:
+            return 0.0
+        head = next(iter(self._waiting))
+        per_token = self.seconds_per_token
+        # A head that takes longer than estimated has no more than its own time deducted: a stuck replica never looks free.
+        return max(0.0, self._pending * per_token - min(now - self._since, head.computed_tokens * per_token))
+
+    def send(self, assignment: "Assignment", blocks: Sequence[int], now: float) -> None:
+        """Put a prompt into the queue and its blocks into the cache, the first of them as the last to go."""
+        if not self._waiting:
+            self._since = now
+        self._waiting[assignment] = None
+        self._pending += assignment.computed_tokens
+        self.held += assignment.tokens
+        used, cached, bit = self._used, self._cached, self.bit
+        for block in reversed(blocks[: self.capacity]):
+            if block not in used:
+                cached[block] = cached.get(block, 0) | bit
+            used[block] = now
+            used.move_to_end(block)
+        while len(used) > self.capacity:
+            self._uncached(used.popitem(last=False)[0])
+
+    def computed(self, assignment: "Assignment", now: float, *, measure: bool) -> bool:
+        """Take a prompt out of the queue; False if it is not in it any more."""
+        if assignment not in self._waiting:
+            return False
+        del self._waiting[assignment]
+        self._pending = self._pending - assignment.computed_tokens if self._waiting else 0.0
+        if measure and assignment.computed_tokens >= LEAST_MEASURED_TOKENS:
+            self._measured = self._measured * _KEPT + assignment.computed_tokens
+            self._measured_seconds = self._measured_seconds * _KEPT + (now - self._since)
+        self._since = now
+        return True
+
+    def drop(self, blocks: Sequence[int]) -> None:
+        """Take blocks out of the cache."""
+        for block in blocks:
+            if self._used.pop(block, None) is not None:
+                self._uncached(block)
+
+    def clear(self) -> None:
+        """Empty the cache."""
+        self.drop(list(self._used))
+
+    def _uncached(self, block: int) -> None:
+        have = self._cached[block] & ~self.bit
+        if have:
+            self._cached[block] = have
+        else:
+            del self._cached[block]
+
+
+class Assignment:
+    """One request at the replica that was chosen for it. `end` must be called, whatever becomes of it."""
+
+    __slots__ = ("_clock", "_fresh", "_over", "_replica", "computed_tokens", "tokens", "wait_seconds")
+
+    def __init__(
+        self, replica: Replica, fresh: Sequence[int], tokens: int, missing: float, wait: float, clock: Callable[[], float]
+    ) -> None:
+        self.tokens = tokens
+        """Tokens of the prompt."""
+        self.computed_tokens = missing
+        """Those that the replica is believed to have to compute, the rest being cached."""
+        self.wait_seconds = wait
+        """Estimated time until it begins."""
+        self._replica = replica
+        self._fresh = fresh
+        self._clock = clock
+        self._over = False
+
+    @property
+    def replica(self) -> str:
+        """The replica's name."""
+        return self._replica.name
+
+    def first_token(self) -> None:
+        """The first token of the answer came (not merely its head): the prompt is computed, and the replica's speed measured."""
+        self._replica.computed(self, self._clock(), measure=True)
+
+    def end(self, *, failed: bool = False) -> None:
+        """The answer is complete, or broke off. A second call does nothing.
+
+        Args:
+            failed: It ended in a failure. If no token had come, what it would have computed is taken not to be cached.
+        """
+        if self._over:
+            return
+        self._over = True
+        # The time of an answer that came whole is mostly that of its tokens: it says nothing of the prompt's.
+        unseen = self._replica.computed(self, self._clock(), measure=False)
+        if failed and unseen:
+            self._replica.drop(self._fresh)
+        self._replica.held -= self.tokens

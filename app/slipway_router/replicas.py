@@ -1,0 +1,194 @@
+"""The replica of a backend that will be done first with a prompt, given its queue and the prefixes that it still has.
+
+Nothing here waits, calls anyone or reads an engine: it is bookkeeping about what was sent where. For every replica that may take
+a request the choice works out, in seconds,
+
+    finish = pending tokens x time per token, less what the prompt at the head has had   (the queue)
+           + tokens of the prompt that are not cached there x time per token            (its own computation)
+    cost   = finish
+           + EVICTION_WEIGHT x tokens that push cached blocks out x time per token x mean idle time / idle time there
+           + STREAM_SHARE x prompt tokens of its requests under way x time per token
+
+and takes the least cost among those whose finish is within the guard: `GUARD` times the computation of the whole prompt after the
+earliest finish of all. Of equals it is the one with the fewest tokens under way, then the one that was not asked for longest.
+
+Queue and own computation are the "load cost" of Srivatsa et al., "Preble: Efficient Distributed Prompt Scheduling for LLM
+Serving" (ICLR 2025), here for each request alone and without its sliding window. The price of eviction has the same purpose as
+theirs, but needs no model of reuse: a block that has been idle for t is used again within the next s with a probability near
+s/(s+t), so room is cheapest where the blocks that would go have been idle the longest. It makes the replicas' caches age alike,
+as one large cache would.
+"""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from time import monotonic
+
+from slipway_router.replica import Assignment, Replica
+
+EVICTION_WEIGHT = 4.0
+"""What a cached token is worth beside the time to compute it once: a prefix that is used again is mostly used more than once."""
+STREAM_SHARE = 0.1
+"""What a prompt token under way costs others beside computing one: each step of decoding reads all of them, which slows the rest.
+So those who share a system prompt spread over replicas once the streams on one have ten times as many tokens as it would save."""
+GUARD = 2.0
+"""Computations of the whole prompt by which its estimated finish may come after the earliest there is."""
+_MOST_STALE = 10.0
+
+
+def prefix_blocks(prompt: bytes, block_bytes: int, salt: str = "") -> list[int]:
+    """Name each full block of a prompt by a hash of everything up to its end, so that equal names are equal prefixes.
+
+    The hash is Python's own, which is keyed by process: names mean nothing outside it, and nobody can make two prompts collide
+    without the key. (With `PYTHONHASHSEED` set they can; they gain a badly chosen replica.) What is left at the end is no block.
+
+    Args:
+        prompt: The prompt in a form that is the same whenever the model would see the same.
+        block_bytes: Size of a block. A token is about four bytes of English.
+        salt: What keeps equal prompts apart, such as the model or a tenant.
+
+    Raises:
+        ValueError: the block size is less than 1.
+    """
+    if block_bytes < 1:
+        raise ValueError(f"block_bytes is {block_bytes}; give 1 or more")
+    name = hash(salt)
+    names: list[int] = []
+    for at in range(0, len(prompt) - block_bytes + 1, block_bytes):
+        name = hash((name, prompt[at : at + block_bytes]))
+        names.append(name)
+    return names
+
+
+class Replicas:
+    """The replicas of one backend, and what is cached and under way at each.
+
+    A choice costs O(replicas + blocks of the prompt), memory is O(sum of the replicas' capacities). All calls are made on one
+    thread: there is no lock.
+    """
+
+    __slots__ = ("_block_tokens", "_cached", "_clock", "_count", "_everyone", "_replicas", "_speed")
+
+    def __init__(
+        self, block_tokens: float, *, seconds_per_token: float | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
+        """
+        Args:
+            block_tokens: Tokens of a block, which need not be whole.
+            seconds_per_token: Time to compute a token of a prompt. Default: measured at each replica.
+            clock: Seconds that only go forward.
+
+        Raises:
+            ValueError: a number is not more than 0.
+        """
+        _positive("block_tokens", block_tokens)
+        if seconds_per_token is not None:
+            _positive("seconds_per_token", seconds_per_token)
+        self._block_tokens = block_tokens
+        self._speed = seconds_per_token
+        self._clock = clock
+        self._replicas: dict[str, Replica] = {}
+        self._cached: dict[int, int] = {}
+        """For each block the replicas that have it, one bit each: one walk along a prompt finds what all of them have."""
+        self._everyone = 0
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._replicas)
+
+    @property
+    def blocks(self) -> int:
+        """How many different blocks are known to be cached anywhere."""
+        return len(self._cached)
+
+    def join(self, name: str, capacity_blocks: int) -> None:
+        """A replica is there, its cache empty. One that was there already has restarted: what is known of it is dropped.
+
+        Args:
+            name: Its name.
+            capacity_blocks: Blocks that its KV cache holds: its size in tokens over `block_tokens`.
+
+        Raises:
+            ValueError: the capacity is less than 1.
+        """
+        _positive("capacity_blocks", capacity_blocks)
+        self.leave(name)
+        free = ~self._everyone
+        bit = free & -free
+        self._everyone |= bit
+        self._replicas[name] = Replica(name, capacity_blocks, bit, self._speed, self._cached)
+
+    def leave(self, name: str) -> None:
+        """A replica is gone, with all that it had cached. An unknown name is none."""
+        replica = self._replicas.pop(name, None)
+        if replica is not None:
+            replica.clear()
+            self._everyone &= ~replica.bit
+
+    def choose(self, blocks: Sequence[int], tokens: int, among: Collection[str] | None = None) -> Assignment | None:
+        """Send a request to the replica of least cost.
+
+        Args:
+            blocks: The prompt's, of `prefix_blocks`.
+            tokens: The prompt's length, estimated if need be.
+            among: Replicas that may be asked, such as those whose breaker is closed. Default: all.
+
+        Returns:
+            The assignment; None where no replica may be asked.
+        """
+        asked = [r for r in self._replicas.values() if among is None or r.name in among]
+        if not asked:
+            return None
+        now = self._clock()
+        matched = self._matched(blocks)
+        idle = {r.bit: r.idle(now) for r in asked if not r.room}
+        # Where there is room, only what does not fit pushes anything out: what is then taken as idle for the mean of the others.
+        mean = sum(idle.values()) / len(idle) if idle else 0.0
+        finishes: list[tuple[Replica, float, float, float]] = []
+        for r in asked:
+            wait, missing = r.wait(now), max(0.0, tokens - matched[r.bit] * self._block_tokens)
+            finishes.append((r, wait, missing, wait + missing * r.seconds_per_token))
+        latest = min(finish + GUARD * tokens * r.seconds_per_token for r, _, _, finish in finishes)
+        best = (math.inf, 0, 0)
+        replica, wait, missing, _ = finishes[0]
+        for candidate in finishes:
+            r, _, lacks, finish = candidate
+            if finish > latest:
+                continue
+            age = idle.get(r.bit, mean)
+            staleness = min(mean / age, _MOST_STALE) if age > 0 else 1.0
+            displaced = max(0.0, lacks - r.room * self._block_tokens)
+            extra = EVICTION_WEIGHT * staleness * displaced + STREAM_SHARE * r.held
+            rank = (finish + extra * r.seconds_per_token, r.held, r.assigned)
+            if rank < best:
+                best = rank
+                replica, wait, missing, _ = candidate
+        self._count += 1
+        replica.assigned = self._count
+        assignment = Assignment(replica, blocks[matched[replica.bit] :], tokens, missing, wait, self._clock)
+        replica.send(assignment, blocks, now)
+        return assignment
+
+    def _matched(self, blocks: Sequence[int]) -> dict[int, int]:
+        """How many of the first blocks each replica has, by its bit."""
+        matched: dict[int, int] = {}
+        left = self._everyone
+        for depth, block in enumerate(blocks):
+            have = self._cached.get(block, 0) & left
+            out = left ^ have
+            while out:
+                bit = out & -out
+                matched[bit] = depth
+                out ^= bit
+            left = have
+            if not left:
+                break
+        while left:
+            bit = left & -left
+            matched[bit] = len(blocks)
+            left ^= bit
+        return matched
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{name} is {value:g}; give more than 0")
