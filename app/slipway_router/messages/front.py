@@ -24,6 +24,7 @@ class Front:
         if key is not None and b"authorization" not in found:
             given.append((b"authorization", b"Bearer " + key))
         self.scope: Scope = {**scope, "headers": given}
+        self._version = found.get(b"anthropic-version")
         self._beta = found.get(b"anthropic-beta")
         self._send = send
         self._start: Message = {}
@@ -35,7 +36,7 @@ class Front:
     def parse(self, task: Task, raw: bytes) -> AskedInMessages:
         """Understand a body. See `slipway_router.request.parse`."""
         assert task == "chat"
-        return understood(raw, self._beta)
+        return understood(raw, self._version, self._beta)
 
     async def send(self, message: Message) -> None:
         """Take in a part of the data path's answer."""

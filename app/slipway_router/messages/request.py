@@ -25,8 +25,10 @@ class AskedInMessages(Asked):
 
     messages: Object
     """The body as it came."""
+    version: bytes | None
+    """The header `anthropic-version`: what the body's shape goes by, for a backend that has this API itself."""
     beta: bytes | None
-    """The header `anthropic-beta`, for a backend that has this API itself."""
+    """The header `anthropic-beta`, likewise."""
     unsayable: Faults
     """What no chat completion can say."""
 
@@ -42,8 +44,13 @@ class AskedInMessages(Asked):
         return Asked.body_for(self, model)
 
 
-def understood(raw: bytes, beta: bytes | None = None) -> AskedInMessages:
+def understood(raw: bytes, version: bytes | None = None, beta: bytes | None = None) -> AskedInMessages:
     """Understand a body.
+
+    Args:
+        raw: As it came.
+        version: The header `anthropic-version`.
+        beta: The header `anthropic-beta`.
 
     Raises:
         ApiError: 400 with every fault there is.
@@ -66,7 +73,7 @@ def understood(raw: bytes, beta: bytes | None = None) -> AskedInMessages:
         raise ApiError(400, "The body is nested too deeply.", code="invalid_body") from None
     asked = parse("chat", said)
     told = {f.name: getattr(asked, f.name) for f in fields(asked)}
-    return AskedInMessages(**told, messages=body, beta=beta, unsayable=unsayable)
+    return AskedInMessages(**told, messages=body, version=version, beta=beta, unsayable=unsayable)
 
 
 def _shape_faults(body: Object) -> Faults:

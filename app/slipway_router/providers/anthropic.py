@@ -4,7 +4,7 @@ import orjson
 
 from slipway_router.answer import Answer, UpstreamError
 from slipway_router.asgi import Header
-from slipway_router.config import Task
+from slipway_router.config import Backend, Task
 from slipway_router.messages.request import NATIVE, AskedInMessages
 from slipway_router.providers.anthropic_answer import CompletionStream, NativeStream, a_message, to_completion, to_error
 from slipway_router.providers.anthropic_request import to_messages
@@ -30,6 +30,10 @@ class Anthropic(Provider):
 
     translates = True
 
+    def __init__(self, backend: Backend, key: str | None) -> None:
+        super().__init__(backend, key)
+        self._version_line = f"anthropic-version: {backend.api_version or API_VERSION}\r\n".encode()
+
     def headers(self, key: str | None) -> dict[str, str]:
         version = {"anthropic-version": self.backend.api_version or API_VERSION}
         return version if key is None else {"x-api-key": key, **version}
@@ -39,9 +43,14 @@ class Anthropic(Provider):
 
     def request(self, asked: Asked, request_id: bytes, tracing: bytes) -> tuple[bytes, bytes]:
         """See `Provider`. A request that came in this API goes on in it, with all that no chat completion can say."""
-        if isinstance(asked, AskedInMessages) and asked.beta is not None:
+        if not isinstance(asked, AskedInMessages):
+            return super().request(asked, request_id, tracing)
+        if asked.beta is not None:
             tracing += b"anthropic-beta: %b\r\n" % asked.beta
-        return super().request(asked, request_id, tracing)
+        head, body = super().request(asked, request_id, tracing)
+        if asked.version is not None:
+            head = head.replace(self._version_line, b"anthropic-version: %b\r\n" % asked.version, 1)
+        return head, body
 
     def body(self, asked: Asked) -> bytes:
         if isinstance(asked, AskedInMessages):

@@ -171,6 +171,19 @@ async def test_the_sdks_key_is_the_routers() -> None:
     assert "wrong" not in str(refused.value)
 
 
+async def test_a_key_may_come_in_either_header() -> None:
+    keys = [{"name": "app", "env": "APP_KEY"}]
+    body = json.dumps({"max_tokens": 5, "messages": HELLO})
+    async with upstream(TEXT) as up, serving(backend(up), keys=keys, environ={"APP_KEY": "right"}) as served:
+        for headers, status in (
+            ({"x-api-key": "right"}, 200),
+            ({"authorization": "Bearer right"}, 200),
+            ({"x-api-key": "wrong"}, 401),
+            ({}, 401),
+        ):
+            assert (await served.client.post("/v1/messages", content=body, headers=headers)).status_code == status
+
+
 async def test_errors_are_the_sdks_own() -> None:
     async with sdk(fake.failing()) as client:
         with pytest.raises(anthropic.NotFoundError, match="The model 'claude' does not exist here") as unknown:

@@ -2,7 +2,7 @@
 
 import copy
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 import orjson
@@ -75,14 +75,14 @@ def mutated(document: Any, dice: random.Random) -> Any:
 
 
 def _collect(node: Any, places: list[tuple[Any, Any]]) -> None:
-    keys: Sequence[Any] = ()
+    keys: list[Any] | range = []
     if isinstance(node, dict):
         keys = list(cast("dict[str, Any]", node))
     elif isinstance(node, list):
         keys = range(len(cast("list[Any]", node)))
     for key in keys:
         places.append((node, key))
-        _collect(node[key], places)
+        _collect(cast("Any", node)[key], places)
 
 
 def streamed(make: Callable[[], Any], events: list[Any]) -> None:

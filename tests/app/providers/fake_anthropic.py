@@ -13,6 +13,8 @@ from tests.app.fake_upstream import Behaviour, Exit, Got
 
 KEY = "anthropic-key"
 MODEL = "claude-test"
+SDK_VERSION = "2026-10-21"
+"""The `anthropic-version` of the SDK that these tests use."""
 USAGE: Mapping[str, Any] = {
     "input_tokens": 10,
     "output_tokens": 7,
@@ -143,7 +145,7 @@ def _refusal(got: Got) -> tuple[str, str, str] | None:
         return "401 Unauthorized", "authentication_error", "invalid x-api-key"
     if got.path != "/v1/messages":
         return "404 Not Found", "not_found_error", "Not found"
-    if got.headers.get("anthropic-version") != "2023-06-01":
+    if got.headers.get("anthropic-version") not in ("2023-06-01", SDK_VERSION):
         return "400 Bad Request", "invalid_request_error", "anthropic-version: header is required"
     body = got.json
     try:

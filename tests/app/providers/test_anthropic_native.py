@@ -1,7 +1,7 @@
 """Anthropic's own SDK over Anthropic: what no chat completion can say arrives all the same."""
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,10 @@ from tests.app.fake_upstream import Behaviour
 from tests.app.messages import fake_openai as gpt
 from tests.app.providers import fake_anthropic as claude
 from tests.app.serving import backend, serving, upstream
+
+from slipway_router.answer import UpstreamError
+from slipway_router.providers.anthropic_answer import CompletionStream, NativeStream
+from slipway_router.providers.translated import StreamTranslator
 
 HELLO: Any = [{"role": "user", "content": [{"type": "text", "text": "hello", "cache_control": {"type": "ephemeral"}}]}]
 SEARCH: Any = {"type": "web_search_20250305", "name": "web_search"}
@@ -57,10 +61,25 @@ async def test_the_beta_header_goes_on_and_no_mark_of_ours_comes_back() -> None:
     async with upstream(claude.api()) as up, serving(at(up.url), environ=ENVIRON) as served:
         body = json.dumps({"max_tokens": 5, "messages": HELLO})
         answer = await served.client.post("/v1/messages", content=body, headers={"anthropic-beta": "context-1m-2025-08-07"})
+        async with anthropic.AsyncAnthropic(base_url=served.url, api_key="unused", max_retries=0) as client:
+            await client.messages.create(model="auto", max_tokens=5, messages=HELLO)
+    assert [g.headers["anthropic-version"] for g in up.posts] == ["2023-06-01", claude.SDK_VERSION]
     assert up.posts[0].headers["anthropic-beta"] == "context-1m-2025-08-07"
     assert "x-slipway-native" not in answer.headers
     assert answer.headers["x-slipway-backend"] == "claude"
     assert answer.json()["content"][0]["text"] == "hello there"
+
+
+@pytest.mark.parametrize("make", [NativeStream, lambda: CompletionStream(include_usage=False)], ids=["native", "completion"])
+def test_nothing_is_said_before_the_first_content(make: Callable[[], StreamTranslator]) -> None:
+    start, ping, *rest = claude.events(claude.message(claude.text("ab")))
+    stream = make()
+    assert (stream.feed(start), stream.feed(ping)) == (b"", b"")
+    assert b'"a"' in b"".join(stream.feed(e) for e in rest[:2])
+    failing = make()
+    failing.feed(start)
+    with pytest.raises(UpstreamError, match="broke off with overloaded_error"):
+        failing.feed(claude.error_event("overloaded_error"))
 
 
 async def test_a_vendors_error_is_its_own() -> None:
