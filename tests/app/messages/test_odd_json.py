@@ -80,9 +80,10 @@ def _collect(node: Any, places: list[tuple[Any, Any]]) -> None:
         keys = list(cast("dict[str, Any]", node))
     elif isinstance(node, list):
         keys = range(len(cast("list[Any]", node)))
+    inside = cast("Any", node)
     for key in keys:
-        places.append((node, key))
-        _collect(cast("Any", node)[key], places)
+        places.append((inside, key))
+        _collect(inside[key], places)
 
 
 def streamed(make: Callable[[], Any], events: list[Any]) -> None:
