@@ -17,7 +17,7 @@ from slipway.kubernetes.external_secrets import ExternalSecrets, check_external_
 from slipway.kubernetes.http_route import HttpRouteExposure, check_http_route, peers
 from slipway.kubernetes.identity import WorkloadIdentity, check_identity, identity_egress
 from slipway.kubernetes.ingress import IngressExposure, check_ingress
-from slipway.kubernetes.names import check_image, check_name, check_namespace
+from slipway.kubernetes.names import check_annotations, check_image, check_labels, check_name, check_namespace, check_object_name
 from slipway.kubernetes.network import PROMETHEUS, SAME_NAMESPACE, Peer, check_peer
 from slipway.kubernetes.quantity import ComputeResources, fill
 from slipway.kubernetes.router_backends import default_rollout, egress, longest_stream
@@ -195,6 +195,12 @@ class Resolved:
         )
         if not 60 <= resolved.rollout_seconds <= 86400:
             faults.add("rollout_seconds", f"is {resolved.rollout_seconds}; give 60 to 86400 seconds")
+        for key in ("annotations", "service_annotations"):
+            check_annotations(key, given.get(key), faults)
+        check_labels("node_selector", given.get("node_selector"), faults)
+        known(fit.get("priority_class"), lambda plain: check_object_name("priority_class", plain, faults))
+        for i, secret in enumerate(fit.get("image_pull_secrets", [])):
+            known(secret, lambda plain, i=i: check_object_name(f"image_pull_secrets[{i}]", plain, faults))
         for i, peer in enumerate(fit.get("allow_from", [])):
             check_peer(f"allow_from[{i}]", peer, faults)
         if "prometheus" in fit:

@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 
 from slipway.args import Faults, check_shape, known
 from slipway.kubernetes import quantity
-from slipway.kubernetes.names import check_namespace
+from slipway.kubernetes.names import check_annotations, check_labels, check_namespace
 from slipway.kubernetes.quantity import ComputeQuantities, ComputeResources, fill
 
 GPU = "nvidia.com/gpu"
@@ -121,6 +121,8 @@ class NamespaceSettings:
         for key in _plain_mapping(given, "labels"):
             if key.startswith(_POD_SECURITY):
                 faults.add(f"labels.{key}", "is set here; give 'pod_security' instead")
+        check_labels("labels", given.get("labels"), faults)
+        check_annotations("annotations", given.get("annotations"), faults)
         settings = cls(
             namespace=given.get("namespace", name),
             pod_security=given.get("pod_security", PodSecurityLevel.RESTRICTED),

@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 
 from slipway.args import Faults, known
 from slipway.kubernetes.hosts import check_hosts, check_paths
-from slipway.kubernetes.names import check_object_name
+from slipway.kubernetes.names import check_annotations, check_object_name
 from slipway.kubernetes.network import Peer, check_peer
 
 PATHS = ("/v1",)
@@ -43,6 +43,7 @@ def check_ingress(path: str, ingress: Mapping[str, Any], faults: Faults) -> None
     out."""
     check_ways_in(path, ingress, faults)
     check_tls(path, ingress, "with a certificate for the hosts", faults)
+    check_annotations(f"{path}.annotations", ingress.get("annotations"), faults)
     if not faults.at(f"{path}.ingress_class"):
         known(ingress.get("ingress_class"), lambda name: check_object_name(f"{path}.ingress_class", name, faults))
 

@@ -1,12 +1,16 @@
 """What Kubernetes lets objects, namespaces and images be called."""
 
 import re
+from collections.abc import Mapping
+from typing import cast
 
 from slipway.args import Faults
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}$){_DNS_NAME}")
+_QUALIFIED = re.compile(rf"((?=[^/]{{1,253}}/){_DNS_NAME}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
@@ -30,6 +34,30 @@ def check_object_name(path: str, name: str, faults: Faults) -> None:
     """Refuse what is no RFC 1123 subdomain, as the names of most objects must be."""
     if not _SUBDOMAIN.fullmatch(name):
         faults.add(path, f"is {name!r}; give lower case letters, digits, '-' and '.', at most 253")
+
+
+def check_annotations(path: str, annotations: object, faults: Faults) -> None:
+    """Refuse keys that are no qualified names; of what is no plain mapping, nothing is looked at."""
+    for key, _ in _pairs(annotations):
+        if not faults.at(f"{path}.{key}") and not _QUALIFIED.fullmatch(key):
+            faults.add(f"{path}.{key}", "is no key; give a name of letters, digits, '-', '_' and '.', at most 63, or DOMAIN/NAME")
+
+
+def check_labels(path: str, labels: object, faults: Faults) -> None:
+    """Refuse keys and plain values that Kubernetes would not take for labels."""
+    check_annotations(path, labels, faults)
+    for key, value in _pairs(labels):
+        if isinstance(value, str) and not faults.at(f"{path}.{key}") and value and not _LABEL_VALUE.fullmatch(value):
+            faults.add(
+                f"{path}.{key}",
+                f"is {value!r}; give letters, digits, '-', '_' and '.', at most 63, none of the signs at the ends",
+            )
+
+
+def _pairs(mapping: object) -> list[tuple[str, object]]:
+    if not isinstance(mapping, Mapping):
+        return []
+    return [(key, value) for key, value in cast("Mapping[object, object]", mapping).items() if isinstance(key, str)]
 
 
 def check_image(path: str, image: str, faults: Faults) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 from slipway.args import Faults
+from slipway.kubernetes.names import check_labels
 
 API_VERSION = "monitoring.coreos.com/v1"
 INTERVAL_SECONDS = 15
@@ -20,7 +21,8 @@ class ServiceMonitorSettings(TypedDict):
 
 
 def check_service_monitor(path: str, monitor: ServiceMonitorSettings, faults: Faults) -> None:
-    """Refuse an interval that is too short to be read in, or too long to scale by."""
+    """Refuse labels that are none, and an interval that is too short to be read in, or too long to scale by."""
+    check_labels(f"{path}.labels", monitor.get("labels"), faults)
     seconds = monitor.get("interval_seconds", INTERVAL_SECONDS)
     if not 5 <= seconds <= 60:
         faults.add(f"{path}.interval_seconds", f"is {seconds}; give 5 to 60 seconds")

@@ -77,8 +77,24 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"service_type": "LoadBalancer"}, {"allow_from": "is required with service_type 'LoadBalancer'"}),
     ({"pre_stop_seconds": -5}, {"pre_stop_seconds": "is -5; give 0 to 300"}),
     ({"rollout_seconds": 59}, {"rollout_seconds": "is 59; give 60 to 86400 seconds"}),
+    ({"create_namespace": "yes"}, {"create_namespace": "give true or false"}),
+    ({"env_from_secrets": {"A B": {"name": "a", "key": "b"}}}, {"env_from_secrets.A B": "is no name of an environment variable"}),
+    ({"env_from_secrets": {"A": {"name": "A", "key": "b"}}}, {"env_from_secrets.A.name": "give a Secret's name"}),
+    ({"annotations": {"a b": "c"}}, {"annotations.a b": "is no key; give a name of letters"}),
+    ({"annotations": {"a": 3}}, {"annotations.a": "give text"}),
+    ({"service_annotations": {"EXAMPLE.com/a": "b"}}, {"service_annotations.EXAMPLE.com/a": "or DOMAIN/NAME"}),
+    ({"priority_class": "High Priority"}, {"priority_class": "give lower case letters"}),
+    ({"node_selector": {"zone": "a zone"}}, {"node_selector.zone": "is 'a zone'; give letters, digits"}),
+    ({"node_selector": {"-zone": "a"}}, {"node_selector.-zone": "is no key"}),
+    ({"image_pull_secrets": ["ok", "Not_ok"]}, {"image_pull_secrets[1]": "is 'Not_ok'; give lower case letters"}),
     ({"replica": 3}, {"replica": "did you mean 'replicas'?"}),
 ]
+
+
+def test_every_argument_has_a_wrong_value_here_or_in_a_test_of_its_own() -> None:
+    elsewhere = {"ingress", "http_route", "canary", "identity", "external_secrets", "service_monitor", "recommend_resources"}
+    here = {key for wrong, _ in WRONG for key in wrong}
+    assert here | elsewhere >= AiApiServiceArgs.__annotations__.keys()
 
 
 @pytest.mark.parametrize(("wrong", "told"), WRONG)

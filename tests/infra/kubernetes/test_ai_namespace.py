@@ -186,6 +186,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
         {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}},
         {"labels.pod-security.kubernetes.io/enforce": "give 'pod_security' instead"},
     ),
+    ({"labels": {"mesh": "on/off"}}, {"labels.mesh": "is 'on/off'; give letters"}),
+    ({"annotations": {"a/b/c": "d"}}, {"annotations.a/b/c": "is no key"}),
     ({"labels": ["mesh"]}, {"labels": "give a mapping"}),
     ({"annotations": {"a": 1}}, {"annotations.a": "give text"}),
     ({"name": "ai"}, {"name": "is not an argument; did you mean"}),

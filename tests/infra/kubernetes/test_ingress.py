@@ -94,6 +94,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"plain_http": True}, {"plain_http": "cannot go with 'tls_secret'; give one of the two"}),
     ({"plain_http": "yes"}, {"plain_http": "give true or false"}),
     ({"paths": ["v1"]}, {"paths[0]": "give a prefix such as '/v1'"}),
+    ({"annotations": {"/a": "1"}}, {"annotations./a": "is no key"}),
     ({"annotations": {"a": 1}}, {"annotations.a": "give text"}),
     ({"host": "a"}, {"host": "did you mean 'hosts'?"}),
 ]

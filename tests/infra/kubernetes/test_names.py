@@ -3,7 +3,16 @@
 import pytest
 
 from slipway.args import Faults
-from slipway.kubernetes.names import check_image, check_name, check_namespace, split_image, version_label
+from slipway.kubernetes.names import (
+    check_annotations,
+    check_image,
+    check_labels,
+    check_name,
+    check_namespace,
+    check_object_name,
+    split_image,
+    version_label,
+)
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -74,3 +83,35 @@ def test_a_registrys_port_is_no_tag() -> None:
 def test_the_version_label_is_left_out_where_a_label_cannot_hold_it() -> None:
     assert version_label("a:v1.2.3") == {"app.kubernetes.io/version": "v1.2.3"}
     assert version_label("a:" + "x" * 64) == version_label("a:v1_") == version_label(f"a@{DIGEST}") == version_label(None) == {}
+
+
+@pytest.mark.parametrize(
+    "key", ["a", "app.kubernetes.io/name", "A_b.C-d", "nginx.ingress.kubernetes.io/proxy-read-timeout", "1" * 63]
+)
+def test_keys_and_values_that_labels_may_have(key: str) -> None:
+    faults = Faults("Thing")
+    check_labels("labels", {key: "", f"{key[:62]}x": "V1.2_3-x"}, faults)
+    assert not faults
+
+
+@pytest.mark.parametrize("key", ["", "a b", "-a", "a-", "a/b/c", "/a", "a/", "Example.com/a", "a" * 64, "a" * 254 + "/b"])
+def test_keys_that_no_label_may_have(key: str) -> None:
+    faults = Faults("Thing")
+    check_annotations("labels", {key: "v"}, faults)
+    assert faults.at("labels")
+
+
+@pytest.mark.parametrize("value", ["a b", "-a", "a.", "a/b", "ä", "a" * 64])
+def test_values_that_no_label_may_have(value: str) -> None:
+    faults = Faults("Thing")
+    check_labels("labels", {"a": value}, faults)
+    assert faults.at("labels.a")
+
+
+@pytest.mark.parametrize(
+    ("name", "right"), [("a.b-c", True), ("a" * 253, True), ("a" * 254, False), ("A", False), ("a..b", False)]
+)
+def test_names_of_most_objects(name: str, right: bool) -> None:
+    faults = Faults("Thing")
+    check_object_name("here", name, faults)
+    assert faults.at("here") != right

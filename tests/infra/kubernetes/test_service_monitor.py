@@ -47,6 +47,7 @@ def test_a_vertical_autoscaler_recommends_for_the_one_container_and_changes_noth
         ({"service_monitor": {"interval_seconds": 61}}, {"service_monitor.interval_seconds": "give 5 to 60 seconds"}),
         ({"service_monitor": {"interval_seconds": "15s"}}, {"service_monitor.interval_seconds": "give a whole number"}),
         ({"service_monitor": {"labels": {"release": 1}}}, {"service_monitor.labels.release": "give text"}),
+        ({"service_monitor": {"labels": {"release": "a b"}}}, {"service_monitor.labels.release": "is 'a b'; give letters"}),
         ({"service_monitor": {"interval": 5}}, {"service_monitor.interval": "did you mean 'interval_seconds'?"}),
         ({"recommend_resources": "yes"}, {"recommend_resources": "give true or false"}),
     ],
