@@ -10,7 +10,7 @@ from tests.cluster.components import OPENAI, VLLM
 
 from slipway import AiApiService, AiNamespace, GpuModelServer
 
-pytestmark = pytest.mark.xdist_group("cluster")
+pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(900)]
 
 
 def router(namespace: str, **more: Any) -> Manifests:

@@ -6,7 +6,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.components import PROGRAMS, in_kubernetes
 from tests.cluster.tested import COLUMNS, PAGE, Results
 
-pytestmark = pytest.mark.xdist_group("cluster")
+pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

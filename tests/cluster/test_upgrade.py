@@ -15,7 +15,7 @@ from slipway.plan import plan_program
 from slipway.plan.diff import compare
 from slipway.plan.render import render
 
-pytestmark = pytest.mark.xdist_group("cluster")
+pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("case", [p.stem for p in sorted(RECORDED.glob("*.json"))])
