@@ -4,11 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from slipway_router.answer import Cause
 from slipway_router.config import Backend, Config, Task, Tier
+from slipway_router.counting import Count, Counters, Histograms, Times
 from slipway_router.policy import ProviderStatus
 
 NO_BACKEND = ("none", "none")
@@ -25,17 +26,17 @@ class Metrics:
 
     def __init__(self, config: Config) -> None:
         self._registry = CollectorRegistry()
-        self._codes: dict[tuple[str, str, str, int], Counter] = {}
-        self._requests = Counter(
+        self._codes: dict[tuple[str, str, str, int], Count] = {}
+        self._requests = Counters(
             "slipway_router_requests",
             "Requests answered, by the backend that answered ('none': no backend did). Code 499: the client went away.",
             ["backend", "model", "task", "code"],
             registry=self._registry,
         )
-        self._by_key = Counter(
+        self._by_key = Counters(
             "slipway_router_key_requests", "Requests by the name of the key.", ["key"], registry=self._registry
         )
-        retries = Counter(
+        retries = Counters(
             "slipway_router_retries",
             "Retries, and those that the retry budget refused, by outcome.",
             ["outcome"],
@@ -43,7 +44,7 @@ class Metrics:
         )
         self.retried = retries.labels("made")
         self.retry_refused = retries.labels("refused")
-        hedges = Counter(
+        hedges = Counters(
             "slipway_router_hedges",
             "Second requests beside a slow one, by outcome: 'won' if they answered first.",
             ["outcome"],
@@ -51,29 +52,29 @@ class Metrics:
         )
         self.hedge_won = hedges.labels("won")
         self.hedge_lost = hedges.labels("lost")
-        shed = Counter("slipway_router_shed", "Requests refused for load, by tier.", ["tier"], registry=self._registry)
+        shed = Counters("slipway_router_shed", "Requests refused for load, by tier.", ["tier"], registry=self._registry)
         self.shed = {t: shed.labels(t) for t in get_args(Tier)}
-        self._attempts_of = Counter(
+        self._attempts_of = Counters(
             "slipway_router_attempts", "Requests sent to a backend.", ["backend"], registry=self._registry
         )
-        self._failures_of = Counter(
+        self._failures_of = Counters(
             "slipway_router_attempt_failures", "Those that failed, by cause.", ["backend", "cause"], registry=self._registry
         )
-        self._first_of = Histogram(
+        self._first_of = Histograms(
             "slipway_router_time_to_first_byte_seconds",
             "From the client's request to the first byte of the answer's body.",
             ["backend", "task"],
             registry=self._registry,
-            buckets=_SECONDS,
+            bounds=_SECONDS,
         )
-        self._total_of = Histogram(
+        self._total_of = Histograms(
             "slipway_router_request_duration_seconds",
             "From the client's request to the last byte of its answer.",
             ["backend", "task"],
             registry=self._registry,
-            buckets=_SECONDS,
+            bounds=_SECONDS,
         )
-        self._tokens_of = Counter(
+        self._tokens_of = Counters(
             "slipway_router_tokens",
             "Tokens that whole answers reported in 'usage'; streams are not counted.",
             ["backend", "kind"],
@@ -165,12 +166,12 @@ class BackendMetrics:
 
     def __init__(
         self,
-        attempts: Counter,
-        failures: dict[Cause, Counter],
-        first_byte: dict[Task, Histogram],
-        duration: dict[Task, Histogram],
-        prompt_tokens: Counter,
-        answer_tokens: Counter,
+        attempts: Count,
+        failures: dict[Cause, Count],
+        first_byte: dict[Task, Times],
+        duration: dict[Task, Times],
+        prompt_tokens: Count,
+        answer_tokens: Count,
     ) -> None:
         self.attempts = attempts
         self.failures = failures

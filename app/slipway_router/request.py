@@ -17,6 +17,8 @@ CHARACTERS_PER_TOKEN = 4
 DEFAULT_LATENCY_BUDGET_MS = 60_000
 
 _CONTENT: dict[Task, str] = {"chat": "messages", "completions": "prompt", "embeddings": "input"}
+_TIERS: tuple[str, ...] = get_args(Tier)
+_QUALITIES: tuple[str, ...] = get_args(Quality)
 _TASK_TYPES = ("chat", "analysis", "code", "summarization")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _STEERING = frozenset(
@@ -199,18 +201,18 @@ def routing_context(headers: Mapping[bytes, bytes], key_tier: str | None, estima
     """
     faults: list[tuple[str, str]] = []
 
-    def choice(header: str, choices: tuple[str, ...], default: str) -> str:
-        value = headers.get(header.encode())
+    def choice(name: bytes, choices: tuple[str, ...], default: str) -> str:
+        value = headers.get(name)
         if value is None:
             return default
         told = value.decode("latin-1").strip().lower()
         if told not in choices:
-            faults.append((header, f"is {told[:64]!r}; give {', '.join(repr(c) for c in choices)}"))
+            faults.append((name.decode(), f"is {told[:64]!r}; give {', '.join(repr(c) for c in choices)}"))
         return told
 
-    tier = key_tier if key_tier is not None else choice("x-user-tier", get_args(Tier), "free")
-    task_type = choice("x-task-type", _TASK_TYPES, "chat")
-    quality = choice("x-quality", get_args(Quality), "medium")
+    tier = key_tier if key_tier is not None else choice(b"x-user-tier", _TIERS, "free")
+    task_type = choice(b"x-task-type", _TASK_TYPES, "chat")
+    quality = choice(b"x-quality", _QUALITIES, "medium")
     budget = DEFAULT_LATENCY_BUDGET_MS
     given = headers.get(b"x-latency-budget-ms")
     if given is not None:
