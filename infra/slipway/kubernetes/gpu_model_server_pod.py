@@ -1,7 +1,7 @@
 """The pod of a model server and the volume that goes with it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -9,15 +9,12 @@ import pulumi_kubernetes as k8s
 from slipway.kubernetes import restricted
 from slipway.kubernetes.disruption import spread
 from slipway.kubernetes.gpu_model_server_args import GpuToleration, Rollout
+from slipway.kubernetes.gpu_model_server_loaders import CACHE_VOLUME, WEIGHTS_VOLUME, environment, loaders, weights_mount
 from slipway.kubernetes.gpu_model_server_settings import STARTUP_PERIOD_SECONDS, GpuModelServerSettings
-from slipway.kubernetes.loaders import script
 from slipway.kubernetes.model_engine import CACHE, PORT, EngineContainer
 from slipway.kubernetes.spot import ServerGroup
-from slipway.kubernetes.weights_source import BUCKET_IMAGE, MOUNT, SharedVolume
+from slipway.kubernetes.weights_source import SharedVolume
 
-CACHE_VOLUME = "model-cache"
-WEIGHTS_VOLUME = "weights"
-TOKEN_ENV = "HF_TOKEN"  # noqa: S105 -- the name of a variable
 TMP_GIB = 4
 
 
@@ -40,10 +37,8 @@ def pod(
         token: Name of the Secret with the hub's token, and the key within it.
     """
     parts = settings.engine.container(settings.server)
-    loader = _loader(settings, parts, token) or _source_loader(settings, token)
-    loaders = [*loader, *_adapter_loaders(settings, token)]
-    # Only who downloads gets the token.
-    server_token = None if loader or settings.source else token
+    # Only who downloads from the hub gets the token.
+    server_token = None if parts.loader or settings.source else token
     spec: k8s.core.v1.PodSpecArgsDict = {
         "service_account_name": account,
         "automount_service_account_token": False,
@@ -64,8 +59,8 @@ def pod(
     }
     if group.affinity:
         spec["affinity"] = group.affinity
-    if loaders:
-        spec["init_containers"] = loaders
+    if first := loaders(settings, parts, token):
+        spec["init_containers"] = first
     return spec
 
 
@@ -103,7 +98,7 @@ def _server(
         "image": settings.image,
         "command": parts.command,
         "args": parts.args,
-        "env": _env(parts.env, token),
+        "env": environment(parts.env, token),
         "ports": [{"name": "http", "container_port": PORT}],
         "resources": {
             "requests": {**settings.requests, **gpus},
@@ -123,7 +118,7 @@ def _server(
             {"name": CACHE_VOLUME, "mount_path": CACHE},
             {"name": "shm", "mount_path": "/dev/shm"},  # noqa: S108 -- a mount
             {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108 -- a mount
-            *_weights_mount(settings, read_only=True),
+            *weights_mount(settings, read_only=True),
         ],
     }
 
@@ -147,92 +142,6 @@ def _weights_volume(settings: GpuModelServerSettings, claim_name: str) -> list[k
     if source.scheme == "pvc":
         return [{"name": WEIGHTS_VOLUME, "persistent_volume_claim": {"claim_name": source.place, "read_only": True}}]
     return []
-
-
-def _weights_mount(settings: GpuModelServerSettings, *, read_only: bool) -> list[k8s.core.v1.VolumeMountArgsDict]:
-    source = settings.source
-    if source is None or (source.loads and not source.shared_volume):
-        return []
-    return [{"name": WEIGHTS_VOLUME, "mount_path": MOUNT, "read_only": read_only}]
-
-
-def _source_loader(
-    settings: GpuModelServerSettings, token: tuple[pulumi.Input[str], str] | None
-) -> list[k8s.core.v1.ContainerArgsDict]:
-    """The container that brings the weights from where they are, before the server starts."""
-    source = settings.source
-    if source is None or not source.loads:
-        return []
-    # The engine's image has the hub's library.
-    hub = source.scheme == "hf"
-    container = _load(
-        settings,
-        "loader",
-        settings.image if hub else BUCKET_IMAGE,
-        ["python3", "-c", script("hub.py")] if hub else ["/bin/sh", "-c", script("bucket.sh")],
-        _env(source.loader_env(settings.server.hub_endpoint), token),
-    )
-    if source.credentials_secret:
-        container["env_from"] = [{"secret_ref": {"name": source.credentials_secret}}]
-    return [container]
-
-
-def _adapter_loaders(
-    settings: GpuModelServerSettings, token: tuple[pulumi.Input[str], str] | None
-) -> list[k8s.core.v1.ContainerArgsDict]:
-    command = ["python3", "-c", script("hub.py")]
-    told = [_env(source.loader_env(settings.server.hub_endpoint), token) for source in settings.adapters]
-    return [_load(settings, f"adapter-{i}", settings.image, command, env) for i, env in enumerate(told)]
-
-
-def _load(
-    settings: GpuModelServerSettings,
-    name: str,
-    image: pulumi.Input[str],
-    command: Sequence[str],
-    env: Sequence[k8s.core.v1.EnvVarArgsDict],
-) -> k8s.core.v1.ContainerArgsDict:
-    return {
-        "name": name,
-        "image": image,
-        "command": command,
-        "env": env,
-        "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}},
-        "security_context": restricted.container_security(),
-        "volume_mounts": [
-            {"name": CACHE_VOLUME, "mount_path": CACHE},
-            {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108 -- a mount
-            *_weights_mount(settings, read_only=False),
-        ],
-    }
-
-
-def _loader(
-    settings: GpuModelServerSettings, parts: EngineContainer, token: tuple[pulumi.Input[str], str] | None
-) -> list[k8s.core.v1.ContainerArgsDict]:
-    if not parts.loader:
-        return []
-    return [
-        {
-            "name": "loader",
-            "image": settings.image,
-            "command": parts.loader,
-            "env": _env(parts.loader_env, token),
-            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
-            "security_context": restricted.container_security(),
-            "volume_mounts": [
-                {"name": CACHE_VOLUME, "mount_path": CACHE},
-                {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108 -- a mount
-            ],
-        }
-    ]
-
-
-def _env(plain: Mapping[str, str], token: tuple[pulumi.Input[str], str] | None) -> Sequence[k8s.core.v1.EnvVarArgsDict]:
-    env: list[k8s.core.v1.EnvVarArgsDict] = [{"name": name, "value": value} for name, value in plain.items()]
-    if token:
-        env.append({"name": TOKEN_ENV, "value_from": {"secret_key_ref": {"name": token[0], "key": token[1]}}})
-    return env
 
 
 def _tolerations(settings: GpuModelServerSettings) -> list[k8s.core.v1.TolerationArgsDict]:

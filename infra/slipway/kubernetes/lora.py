@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from slipway.args import Faults
 from slipway.kubernetes.model_engine import CACHE, Adapter
+from slipway.kubernetes.weights_source import HUB_LOADER_ENV
 
 RANKS = (8, 16, 32, 64, 128, 256)
 """Ranks that vLLM makes room for (vLLM, "LoRA Adapters", `max_lora_rank`)."""
@@ -38,8 +39,7 @@ class AdapterSource:
             "COMMIT": self.commit,
             "TARGET": self.adapter.path,
             "HF_ENDPOINT": hub_endpoint,
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            **HUB_LOADER_ENV,
             "HOME": "/tmp",  # noqa: S108 -- a mount
         }
 

@@ -17,6 +17,12 @@ MOUNT = "/weights"
 """Where weights that are on no volume of the server's own are mounted."""
 BUCKET_IMAGE = "rclone/rclone:1.76.0"
 """rclone's official image: one client for every kind of bucket, with credentials from the pod's identity."""
+HUB_LOADER_ENV: Mapping[str, str] = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    # Its cache of chunks would fill /tmp.
+    "HF_XET_CHUNK_CACHE_SIZE_BYTES": "0",
+}
 
 _SHAPES = {
     "hf": (r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*@[0-9a-f]{40}", "hf://OWNER/NAME@COMMIT, with the whole commit of 40 digits"),
@@ -159,7 +165,7 @@ class WeightsSource:
             env["MAKE_ROOM"] = "1"
         if self.scheme == "hf":
             told = {"SOURCE": self.place, "COMMIT": self.version, "HF_ENDPOINT": hub_endpoint}
-            return {**env, **told, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+            return {**env, **told, **HUB_LOADER_ENV}
         env |= {"SOURCE": self.place, "SHA256": self.version, "RCLONE_CONFIG_SOURCE_ENV_AUTH": "true"}
         if self.scheme == "gs":
             return {**env, "RCLONE_CONFIG_SOURCE_TYPE": "google cloud storage"}

@@ -51,6 +51,10 @@ def test_they_come_from_the_hub_wherever_the_model_is_from() -> None:
     assert ways == ["0.0.0.0/0", "::/0"]
     assert env(pod(plan)["initContainers"][0])["HF_TOKEN"] == {"secretKeyRef": {"name": "llama-hub-token", "key": "token"}}
     assert "HF_TOKEN" not in env(server(plan))
+    # A volume that is mounted to read only is the server's alone.
+    assert {m["mountPath"] for m in pod(plan)["initContainers"][0]["volumeMounts"]} == {"/model-cache", "/tmp"}
+    bucket = planned(adapters=[SQL], weights={"uri": "s3://acme/llama", "sha256": "ab" * 32}, hub_token="hush")
+    assert ["HF_TOKEN" in env(c) for c in pod(bucket)["initContainers"]] == [False, True]
 
 
 @pytest.mark.parametrize(("engine", "model"), [("vllm", "sql"), ("sglang", "meta-llama/Llama-3.3-70B-Instruct:sql")])
