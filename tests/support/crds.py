@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 _PROMETHEUS = ("github.com/prometheus-operator/prometheus-operator@v0.85.0", "example/prometheus-operator-crd")
 _KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases")
 _GATEWAY = ("sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard")
-_AUTOSCALER = ("k8s.io/autoscaler/vertical-pod-autoscaler@v1.5.1", "deploy")
+_AUTOSCALER = ("k8s.io/autoscaler/vertical-pod-autoscaler@v1.8.1", "deploy")
 _SECRETS = ("github.com/external-secrets/external-secrets@v0.18.2", "config/crds/bases")
 SOURCES = {
     "ServiceMonitor": (*_PROMETHEUS, "monitoring.coreos.com_servicemonitors.yaml"),
