@@ -6,17 +6,18 @@ a request the choice works out, in seconds,
     finish = pending tokens x time per token, less what the prompt at the head has had   (the queue)
            + tokens of the prompt that are not cached there x time per token            (its own computation)
     cost   = finish
-           + EVICTION_WEIGHT x tokens that push cached blocks out x time per token x mean idle time / idle time there
-           + STREAM_SHARE x prompt tokens of its requests under way x time per token
+           + EVICTION_WEIGHT x time per token x tokens for which there is no room there
+             (those that no replica has count times the mean idle time of what goes next / the idle time there, at most 2)
+           + STREAM_SHARE x time per token x prompt tokens of its requests under way
 
 and takes the least cost among those whose finish is within the guard: `GUARD` times the computation of the whole prompt after the
 earliest finish of all. Of equals it is the one with the fewest tokens under way, then the one that was not asked for longest.
 
 Queue and own computation are the "load cost" of Srivatsa et al., "Preble: Efficient Distributed Prompt Scheduling for LLM
 Serving" (ICLR 2025), here for each request alone and without its sliding window. The price of eviction has the same purpose as
-theirs, but needs no model of reuse: a block that has been idle for t is used again within the next s with a probability near
-s/(s+t), so room is cheapest where the blocks that would go have been idle the longest. It makes the replicas' caches age alike,
-as one large cache would.
+theirs, but needs no model of reuse. A copy of what another replica has takes room that need not be taken. What no replica has
+takes it somewhere in any case: a block that has been idle for t is used again within the next s with a probability near s/(s+t),
+so room is cheapest where the blocks that would go have been idle the longest. So the caches age alike, as one large cache would.
 """
 
 import math
@@ -25,14 +26,14 @@ from time import monotonic
 
 from slipway_router.replica import Assignment, Replica
 
-EVICTION_WEIGHT = 4.0
+EVICTION_WEIGHT = 3.0
 """What a cached token is worth beside the time to compute it once: a prefix that is used again is mostly used more than once."""
 STREAM_SHARE = 0.1
 """What a prompt token under way costs others beside computing one: each step of decoding reads all of them, which slows the rest.
 So those who share a system prompt spread over replicas once the streams on one have ten times as many tokens as it would save."""
 GUARD = 2.0
 """Computations of the whole prompt by which its estimated finish may come after the earliest there is."""
-_MOST_STALE = 10.0
+_MOST_DEAR = 2.0
 
 
 def prefix_blocks(prompt: bytes, block_bytes: int, salt: str = "") -> list[int]:
@@ -141,13 +142,13 @@ class Replicas:
         now = self._clock()
         matched = self._matched(blocks)
         idle = {r.bit: r.idle(now) for r in asked if not r.room}
-        # Where there is room, only what does not fit pushes anything out: what is then taken as idle for the mean of the others.
         mean = sum(idle.values()) / len(idle) if idle else 0.0
         finishes: list[tuple[Replica, float, float, float]] = []
         for r in asked:
             wait, missing = r.wait(now), max(0.0, tokens - matched[r.bit] * self._block_tokens)
             finishes.append((r, wait, missing, wait + missing * r.seconds_per_token))
         latest = min(finish + GUARD * tokens * r.seconds_per_token for r, _, _, finish in finishes)
+        new = min(missing for _, _, missing, _ in finishes)
         best = (math.inf, 0, 0)
         replica, wait, missing, _ = finishes[0]
         for candidate in finishes:
@@ -155,9 +156,11 @@ class Replicas:
             if finish > latest:
                 continue
             age = idle.get(r.bit, mean)
-            staleness = min(mean / age, _MOST_STALE) if age > 0 else 1.0
-            displaced = max(0.0, lacks - r.room * self._block_tokens)
-            extra = EVICTION_WEIGHT * staleness * displaced + STREAM_SHARE * r.held
+            dear = min(mean / age, _MOST_DEAR) if age > 0 else 1.0
+            room = r.room * self._block_tokens
+            pushing = max(0.0, new - room)
+            copying = max(0.0, lacks - room) - pushing
+            extra = EVICTION_WEIGHT * (copying + dear * pushing) + STREAM_SHARE * r.held
             rank = (finish + extra * r.seconds_per_token, r.held, r.assigned)
             if rank < best:
                 best = rank

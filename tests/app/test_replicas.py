@@ -125,6 +125,20 @@ def test_tokens_are_released_at_the_end_and_not_at_the_first_token() -> None:
     assert {done(send(replicas, [2000 + n])) for n in range(4)} == {"a", "b"}
 
 
+def test_no_copy_pushes_other_blocks_out_for_a_short_wait() -> None:
+    clock = Clock()
+    prompt = [1, 2, 3, 4, 5]
+    for full, elsewhere in ((False, True), (True, False)):
+        replicas = fleet("ab", clock, capacity=20)
+        done(send(replicas, [1, 2, 3, 4], among="a"))
+        if full:
+            done(send(replicas, range(50, 66), among="a"))
+            done(send(replicas, range(30, 50), among="b"))
+        # 0.6 s of waiting against 0.4 s of computing anew.
+        send(replicas, [], 600, among="a")
+        assert (send(replicas, prompt).replica == "b") is elsewhere
+
+
 def test_room_is_made_where_blocks_have_been_idle_longest() -> None:
     clock = Clock()
     replicas = fleet("ab", clock, capacity=10)
