@@ -1,5 +1,6 @@
 """Anthropic behind OpenAI's own SDK: chat completions come out right, whole and streamed."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator
@@ -13,6 +14,8 @@ from tests.app import fake_upstream as fake
 from tests.app.fake_upstream import Behaviour
 from tests.app.providers import fake_anthropic as claude
 from tests.app.serving import backend, serving, upstream
+
+from slipway_router.probe import probe
 
 HELLO: Any = [{"role": "user", "content": "hello"}]
 WEATHER: Any = {
@@ -245,3 +248,49 @@ async def test_an_image_and_a_tools_result_arrive_as_they_were() -> None:
     ]
     assert body["messages"][0]["content"][0]["source"] == {"type": "base64", "media_type": "image/png", "data": pixel}
     assert body["max_tokens"] == 4096
+
+
+async def test_a_rate_limit_keeps_the_vendors_wish() -> None:
+    limited = fake.whole(claude.error("rate_limit_error", "slow down"), "429 Too Many Requests", "retry-after: 9")
+    async with upstream(limited) as up, serving(at(up.url), environ=ENVIRON) as served:
+        answer = await served.chat()
+        assert served.router.targets["claude"].status.error_rate == 0
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "9")
+
+
+async def test_a_client_that_goes_away_ends_the_vendors_work() -> None:
+    async def slow(out: fake.Exit) -> None:
+        await out.write(fake.head("200 OK", "text/event-stream", "Transfer-Encoding: chunked"))
+        for sent in claude.events(claude.message(claude.text("ab")))[:4]:
+            await out.write(fake.chunk(sent))
+        await asyncio.sleep(3600)
+
+    async with upstream(slow) as up, serving(at(up.url), environ=ENVIRON) as served:
+        body = {"messages": HELLO, "stream": True}
+        async with served.client.stream("POST", "/v1/chat/completions", json=body) as answer:
+            assert b'"a"' in await anext(answer.aiter_raw())
+        await asyncio.wait_for(up.gone.wait(), 5)
+
+
+async def test_a_health_check_by_a_token_is_asked_in_the_vendors_api() -> None:
+    seen: list[Any] = []
+    async with (
+        upstream(claude.api(check=seen.append)) as up,
+        serving(at(up.url, health_check="completion"), environ=ENVIRON) as served,
+    ):
+        target = served.router.targets["claude"]
+        await probe(target)
+        assert target.status.reachable
+        up.behaviour = fake.whole(claude.error("overloaded_error", "Overloaded"), "529 Overloaded")
+        for _ in range(2):  # one that has just answered is not asked the first time
+            await probe(target)
+        assert target.status.error_rate > 0
+    assert (seen[0]["model"], seen[0]["max_tokens"]) == (claude.MODEL, 1)
+
+
+async def test_the_usual_health_check_asks_for_the_models() -> None:
+    async with upstream(claude.api()) as up, serving(at(up.url), environ=ENVIRON) as served:
+        await probe(served.router.targets["claude"])
+    told = up.got[0]
+    assert (told.method, told.path, told.headers["x-api-key"]) == ("GET", "/v1/models", claude.KEY)
+    assert told.headers["anthropic-version"] == "2023-06-01"
