@@ -75,6 +75,13 @@ def test_the_least_recently_used_goes_first_and_of_one_prompt_its_end() -> None:
     assert send(replicas, [1, 2, 3]).computed_tokens == 100
 
 
+def test_what_is_used_again_stays_longer() -> None:
+    replicas = alone(Clock(), capacity=4)
+    for blocks in ([1, 2], [10], [1], [11], [12], [13]):
+        send(replicas, blocks).end()
+    assert send(replicas, [1, 2]).computed_tokens == 100
+
+
 def test_a_prompt_larger_than_the_cache_leaves_its_beginning() -> None:
     replicas = alone(Clock(), capacity=3)
     send(replicas, [1, 2, 3, 4, 5])

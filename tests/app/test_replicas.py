@@ -106,7 +106,8 @@ def test_streams_that_share_a_system_prompt_spread_over_all_replicas() -> None:
         assignment.first_token()
         under_way[assignment.replica] += 1
     # One that has STREAM_SHARE x tokens under way more than another costs more than the shared prefix saves.
-    assert max(under_way.values()) - min(under_way.values()) <= 1 / STREAM_SHARE + 1
+    counts = [under_way[name] for name in "abcd"]
+    assert max(counts) - min(counts) <= 1 / STREAM_SHARE + 1
 
 
 def test_prompts_that_share_a_system_prompt_and_come_at_once_spread_over_all_replicas() -> None:
@@ -121,8 +122,9 @@ def test_tokens_are_released_at_the_end_and_not_at_the_first_token() -> None:
     long = send(replicas, range(100), among="a")
     long.first_token()
     assert {done(send(replicas, [1000 + n])) for n in range(4)} == {"b"}
-    long.end()
-    assert {done(send(replicas, [2000 + n])) for n in range(4)} == {"a", "b"}
+    for _ in range(3):
+        long.end()
+    assert Counter(done(send(replicas, [2000 + n])) for n in range(4)) == {"a": 2, "b": 2}
 
 
 def test_no_copy_pushes_other_blocks_out_for_a_short_wait() -> None:
