@@ -123,11 +123,6 @@ class Match(Strict):
             raise ValueError(f"takes no request: 'min_tokens' {self.min_tokens} is above 'max_tokens' {self.max_tokens}")
         return self
 
-    @property
-    def everything(self) -> bool:
-        """Whether it takes every request."""
-        return self == Match(timezone=self.timezone)
-
     def minutes(self) -> tuple[int, int] | None:
         """`hours` in minutes of the day."""
         found = _HOURS.fullmatch(self.hours or "")

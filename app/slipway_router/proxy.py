@@ -14,6 +14,7 @@ import orjson
 from slipway_router.asgi import CLOSE, ApiError, App, Message, Receive, Scope, Send, respond, unexpected
 from slipway_router.config import Task
 from slipway_router.exchange import Exchange
+from slipway_router.lean import body_at_hand
 from slipway_router.messages.front import PATH as MESSAGES
 from slipway_router.messages.front import Front
 from slipway_router.metrics import CLIENT_GONE, NO_BACKEND
@@ -102,7 +103,11 @@ class Proxy:
             caller = router.keys.caller(headers.get(b"authorization"))
             router.metrics.asked_by(caller.name)
             router.admit(caller.tier or headers.get(b"x-user-tier", b"free").decode("latin-1"), len(self.watches))
-            raw = await read_body(headers.get(b"content-length"), router.max_body, receive)
+            raw = body_at_hand(scope)
+            if raw is None:
+                raw = await read_body(headers.get(b"content-length"), router.max_body, receive)
+            elif len(raw) > router.max_body:
+                raise _too_large(router.max_body)
             if raw is None:
                 router.metrics.answered(*NO_BACKEND, task, CLIENT_GONE)
                 return

@@ -13,6 +13,7 @@ import uvicorn
 import uvloop
 
 from slipway_router.asgi import App
+from slipway_router.lean import LeanProtocol
 from slipway_router.probe import probe_all
 from slipway_router.proxy import Proxy
 from slipway_router.reload import Reloader
@@ -55,7 +56,7 @@ def http_server(app: App) -> uvicorn.Server:
     return _Server(
         uvicorn.Config(
             cast("Any", app),
-            http="httptools",
+            http=LeanProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
