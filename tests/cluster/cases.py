@@ -21,10 +21,13 @@ SHIPPED = sorted(p.name.split(".")[1] for p in (ROOT / "stacks").glob("Pulumi.*.
 EXAMPLES = sorted(
     p.parent.name
     for p in (ROOT / "examples").glob("*/__main__.py")
-    if any(component in p.read_text() for component in ("AiApiService", "GpuModelServer", "pulumi_kubernetes"))
+    if any(
+        component in p.read_text()
+        for component in ("AiApiService", "GpuModelServer", "RedisCache", "TrainingJob", "pulumi_kubernetes")
+    )
 )
 """Examples with objects of Kubernetes."""
-WORKLOADS = ("Deployment", "StatefulSet")
+WORKLOADS = ("Deployment", "StatefulSet", "Job")
 Object = dict[str, Any]
 
 
@@ -116,10 +119,11 @@ def prepare(cluster: Cluster, manifests: Manifests) -> None:
 
 
 def roll_out(cluster: Cluster, manifests: Manifests, seconds: int = 60) -> None:
-    """Wait until every workload runs what was applied, and nothing else."""
+    """Wait until every workload runs what was applied, and nothing else. Jobs are waited for: kwok has their pods succeed."""
     for workload in manifests.of(*WORKLOADS):
         kind, meta = workload["kind"].lower(), workload["metadata"]
-        wait = ("rollout", "status", f"{kind}/{meta['name']}", "--namespace", meta["namespace"], f"--timeout={seconds}s")
+        how = ("wait", "--for=condition=Complete") if kind == "job" else ("rollout", "status")
+        wait = (*how, f"{kind}/{meta['name']}", "--namespace", meta["namespace"], f"--timeout={seconds}s")
         cluster.kubectl(*wait, timeout=seconds + 10)
     for scaler in manifests.of("HorizontalPodAutoscaler"):
         # A Deployment that leaves its number to an autoscaler begins with one pod.
@@ -133,8 +137,10 @@ def roll_out(cluster: Cluster, manifests: Manifests, seconds: int = 60) -> None:
 
 
 def pods_of(cluster: Cluster, workload: Object) -> list[Object]:
-    """The pods that a workload's selector finds."""
-    labels = ",".join(f"{key}={value}" for key, value in workload["spec"]["selector"]["matchLabels"].items())
+    """The pods that a workload's selector finds; Kubernetes itself makes that of a Job."""
+    one_job = {"batch.kubernetes.io/job-name": workload["metadata"]["name"]}
+    selected = one_job if workload["kind"] == "Job" else workload["spec"]["selector"]["matchLabels"]
+    labels = ",".join(f"{key}={value}" for key, value in selected.items())
     return cluster.items("pods", "--namespace", workload["metadata"]["namespace"], f"--selector={labels}")
 
 
@@ -156,6 +162,8 @@ def missing_references(cluster: Cluster, workload: Object) -> list[str]:
                 needs.add(("configmap", value["name"]))
             case "secret" if "secretName" in value:
                 needs.add(("secret", value["secretName"]))
+            case "persistentVolumeClaim":
+                needs.add(("persistentvolumeclaim", value["claimName"]))
             case "imagePullSecrets":
                 needs |= {("secret", entry["name"]) for entry in value}
             case _:

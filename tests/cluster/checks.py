@@ -9,11 +9,12 @@ from tests.cluster.cluster import Cluster, ClusterError
 
 
 def complete(cluster: Cluster, manifests: Manifests) -> None:
-    """Every workload runs as many ready pods as it asks for, and all that they refer to is there."""
+    """Every workload runs as many ready pods as it asks for, a Job has run them, and all that they refer to is there."""
     assert manifests.of(*WORKLOADS)
     for workload in manifests.of(*WORKLOADS):
         live = cluster.get(workload["kind"], workload["metadata"]["name"], "--namespace", workload["metadata"]["namespace"])
-        asked, ready, pods = live["spec"]["replicas"], live["status"].get("readyReplicas", 0), pods_of(cluster, workload)
+        asked_by, ready_by = ("completions", "succeeded") if live["kind"] == "Job" else ("replicas", "readyReplicas")
+        asked, ready, pods = live["spec"][asked_by], live["status"].get(ready_by, 0), pods_of(cluster, workload)
         assert ready == len(pods) == asked >= 1, f"{live['metadata']['name']} asks for {asked}, has {len(pods)}, ready {ready}"
         assert missing_references(cluster, workload) == [], f"missing: {missing_references(cluster, workload)}"
 
@@ -47,16 +48,23 @@ def separate(cluster: Cluster, manifests: Manifests) -> None:
         own = [w for w in manifests.of(*WORKLOADS) if service["spec"]["selector"].items() <= _labels(w).items()]
         assert len(own) == 1, f"Service {name} selects the pods of {len(own)} workloads"
         pods = {pod["metadata"]["name"] for pod in pods_of(cluster, own[0])}
-        assert behind == pods != set(), f"behind Service {name} are {sorted(behind)}, and the pods are {sorted(pods)}"
+        assert pods, f"{own[0]['metadata']['name']} has no pod"
+        # Pods of a Job that have ended are behind no Service.
+        expected: set[str] = set() if own[0]["kind"] == "Job" else pods
+        assert behind == expected, f"behind Service {name} are {sorted(behind)}, and the pods are {sorted(pods)}"
 
 
 def revisions(cluster: Cluster, manifests: Manifests) -> dict[str, set[str]]:
-    """Of every workload the revisions that its pods run."""
+    """Of every workload the revisions that its pods run. A Job is a revision itself, of what its pods are labelled as."""
     keys = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
-    return {
-        workload["metadata"]["name"]: {pod["metadata"]["labels"][keys[workload["kind"]]] for pod in pods_of(cluster, workload)}
-        for workload in manifests.of(*WORKLOADS)
-    }
+    found: dict[str, set[str]] = {}
+    for workload in manifests.of(*WORKLOADS):
+        name = workload["metadata"]["name"]
+        if workload["kind"] == "Job":
+            found[_labels(workload)["app.kubernetes.io/instance"]] = {name}
+        else:
+            found[name] = {pod["metadata"]["labels"][keys[workload["kind"]]] for pod in pods_of(cluster, workload)}
+    return found
 
 
 def _applied(cluster: Cluster, manifests: Manifests) -> list[Object]:

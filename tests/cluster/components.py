@@ -7,7 +7,7 @@ import pulumi
 from tests.cluster.cases import Manifests
 
 import slipway
-from slipway import AiApiService, AiNamespace, GpuModelServer, RedisCache, vendor
+from slipway import AiApiService, AiNamespace, GpuModelServer, RedisCache, TrainingJob, vendor
 from slipway.plan import plan_program
 from slipway.plan.render import render
 
@@ -62,12 +62,30 @@ def caches(namespace: str, changed: bool) -> None:
         RedisCache(name, {"namespace": namespace, "max_memory_mib": 512 if changed else 256})
 
 
+def training(namespace: str, changed: bool) -> None:
+    """Two training runs, each on two nodes."""
+    given: Any = {
+        "namespace": namespace,
+        "image": "my-training-image:v1",
+        "command": ["torchrun", "train.py"],
+        "accelerator": "l4:1",
+        "nodes": 2,
+        "checkpoints": {"gib": 100, "storage_class": "standard"},
+        "env_from_secrets": {"HF_TOKEN": {"name": "huggingface", "key": "token"}},
+        "restart_policy": "Never",
+        "run": "second" if changed else "first",
+    }
+    for name in INSTANCES:
+        TrainingJob(name, given)
+
+
 PROGRAMS: Mapping[str, Callable[[str, bool], None]] = {
     "AiApiService": routers,
     "AiNamespace": namespaces,
     "GpuModelServer, vLLM": vllm,
     "GpuModelServer, llama.cpp": llama_cpp,
     "RedisCache": caches,
+    "TrainingJob": training,
 }
 """By the component's name in the guide: what declares two, given a namespace, and whether an argument is changed."""
 

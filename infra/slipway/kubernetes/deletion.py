@@ -9,7 +9,7 @@ class DeletionPolicy(StrEnum):
     DELETE = "delete"
     """It goes with the component, and the data with it."""
     RETAIN = "retain"
-    """It stays in the cluster under its name; a component of the same name and namespace finds it again."""
+    """It stays in the cluster under its name, for somebody to use again or delete."""
     PROTECT = "protect"
     """As 'retain', and Pulumi refuses to delete what holds it until `pulumi state unprotect`, or this argument, allows it."""
 

@@ -1,0 +1,349 @@
+"""What can be said about a TrainingJob, and what it becomes once checked."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NotRequired, TypedDict, cast
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from slipway import accelerators, sizing
+from slipway.accelerators import Accelerator, AcceleratorError, GpuNodeLabels
+from slipway.args import Faults, check_shape, known
+from slipway.backend import Egress, SecretKeyRef
+from slipway.kubernetes import quantity, secret_env
+from slipway.kubernetes.deletion import DeletionPolicy
+from slipway.kubernetes.gpu_model_server_args import GpuToleration
+from slipway.kubernetes.identity import WorkloadIdentity, check_identity, identity_egress
+from slipway.kubernetes.names import check_image, check_name, check_namespace, check_object_name
+from slipway.kubernetes.network import check_egress
+from slipway.kubernetes.quantity import ComputeResources
+from slipway_router.config import ENV_NAME
+
+NAME_LENGTH = 46
+"""A pod's host name, 63 characters at most, is the Job's name, here with 11 more characters, and its index, up to 999."""
+MOST_NODES = 1000
+CPUS_PER_GPU = 4
+MEMORY_GIB_PER_GPU = 16
+OWN_ENV = frozenset(
+    {
+        "HOME",
+        "CHECKPOINT_DIR",
+        "JOB_NAME",
+        "JOB_COMPLETION_INDEX",
+        "MASTER_ADDR",
+        "MASTER_PORT",
+        "PET_MASTER_ADDR",
+        "PET_MASTER_PORT",
+        "PET_NNODES",
+        "PET_NODE_RANK",
+        "PET_NPROC_PER_NODE",
+    }
+)
+"""Variables that the component sets."""
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_MOUNT = re.compile(r"(/[A-Za-z0-9._-]+)+")
+_TAKEN = ("/dev", "/tmp", "/proc", "/sys")  # noqa: S108 -- mounts
+
+
+class TrainingRestartPolicy(StrEnum):
+    """What happens when training fails."""
+
+    ON_FAILURE = "OnFailure"
+    """It starts again in its pod, on the same node."""
+    NEVER = "Never"
+    """It starts again in a new pod; the failed one stays with its log. A pod that its node lost is not counted as a failure."""
+
+
+class TrainingCheckpoints(TypedDict):
+    """A volume that outlives pods and runs. Give `gib` for a new one, or `claim`."""
+
+    gib: NotRequired[int]
+    """Size of a new volume, in GiB."""
+    claim: NotRequired[pulumi.Input[str]]
+    """A PersistentVolumeClaim that exists in the namespace, in place of a new one."""
+    storage_class: NotRequired[pulumi.Input[str]]
+    """Storage class of a new volume. Default: the cluster's. Required with several nodes, which all write to it at once: one with
+    ReadWriteMany."""
+    mount_path: NotRequired[str]
+    """Where it is in the container, which also has it as CHECKPOINT_DIR. Default `/checkpoints`."""
+    deletion_policy: NotRequired[DeletionPolicy]
+    """What becomes of a new volume when the job is deleted: 'delete', 'retain' or 'protect'. Default 'retain'."""
+
+
+class TrainingJobArgs(TypedDict):
+    """What a TrainingJob is made of. What is no Input must be plain: the plan is checked with it."""
+
+    namespace: pulumi.Input[str]
+    """Namespace to run in. It must exist."""
+    image: pulumi.Input[str]
+    """Image with the training program, with a version as tag, or a digest."""
+    command: Sequence[str]
+    """Program and arguments, such as `["torchrun", "train.py", "--epochs", "100"]`. torchrun finds nodes, rank and processes in
+    its variables, PET_NNODES and so on."""
+    accelerator: NotRequired[str]
+    """GPUs of each node, such as `a100-80gb:4`; see `slipway.accelerators`. Default: none, it trains on CPUs."""
+    node_labels: NotRequired[GpuNodeLabels]
+    """By which label GPU nodes are chosen: 'gpu-feature-discovery', 'gke' or 'karpenter'. Default: the first. Goes with
+    `accelerator`."""
+    nodes: NotRequired[int]
+    """Pods that train together, each with its own GPUs: an indexed Job. Default 1, at most 1000."""
+    resources: NotRequired[ComputeResources]
+    """CPU and memory of each pod. Default: 4 cores and 16 GiB for each GPU (or for a pod without any), and `shm_gib`."""
+    shm_gib: NotRequired[int]
+    """Size of /dev/shm in GiB, for data loaders and NCCL; it counts as the pod's memory. Default: 2 with one GPU or none, 16 with
+    more."""
+    scratch_gib: NotRequired[int]
+    """Size of /tmp in GiB, the one other place that can be written to, and HOME; it is gone with the pod. Default 20."""
+    checkpoints: NotRequired[TrainingCheckpoints]
+    """Where training writes what it must find again. Default: no volume, and a failure starts from the beginning."""
+    env: NotRequired[Mapping[str, pulumi.Input[str]]]
+    """Environment variables. Not for secrets: they stand in the cluster in clear. Default: none."""
+    env_from_secrets: NotRequired[Mapping[str, SecretKeyRef]]
+    """Environment variables from Secrets in the same namespace, such as HF_TOKEN, by name. Default: none."""
+    run: NotRequired[str]
+    """A word for this run. A change starts another of the same. Default: none."""
+    deadline_seconds: NotRequired[int]
+    """When it is stopped whatever it does, in seconds from its start, time in the queue included. Can be changed while it runs.
+    Default 86,400: a day."""
+    backoff_limit: NotRequired[int]
+    """How often it may fail before it counts as failed. Can be changed while it runs. Default 3."""
+    restart_policy: NotRequired[TrainingRestartPolicy]
+    """Where it starts again after a failure: 'OnFailure', in its pod, or 'Never', in a new one. Default 'OnFailure'."""
+    ttl_seconds: NotRequired[int]
+    """How long the finished Job stays in the cluster, with its logs, in seconds. Once it is gone, `pulumi up --refresh` and
+    `kubectl apply` run it again. Default: it stays until it is deleted here."""
+    grace_seconds: NotRequired[int]
+    """Between SIGTERM and SIGKILL, for a last checkpoint, in seconds. Default 120."""
+    wait: NotRequired[bool]
+    """Whether `up` waits until training has succeeded, and fails with it. Default false."""
+    egress: NotRequired[Sequence[Egress]]
+    """Where the pods may connect, such as a model hub or a bucket. Default: nowhere, but to each other."""
+    identity: NotRequired[WorkloadIdentity]
+    """Who the pods are to their cloud, for data in a bucket. Default: nobody."""
+    user: NotRequired[int]
+    """User and group that it runs as. Default 10001. Not 0."""
+    node_selector: NotRequired[Mapping[str, str]]
+    """More labels that a node must have."""
+    tolerations: NotRequired[Sequence[GpuToleration]]
+    """More taints to tolerate, beside `nvidia.com/gpu`."""
+    priority_class: NotRequired[pulumi.Input[str]]
+    """PriorityClass of the pods. Default: the cluster's."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """A TrainingJob's arguments, checked, with every default filled in."""
+
+    args: TrainingJobArgs
+    accelerator: Accelerator | None
+    gpus: int
+    """GPUs of each node."""
+    nodes: int
+    gpu_resource: Mapping[str, str]
+    """What a pod asks Kubernetes for to get its GPUs, and how many."""
+    node_selector: Mapping[str, str]
+    resources: k8s.core.v1.ResourceRequirementsArgsDict
+    """Of the host, without the GPUs."""
+    shm_gib: int
+    deadline_seconds: int
+    grace_seconds: int
+    egress: Sequence[Egress]
+    secrets: Mapping[str, SecretKeyRef]
+
+    @property
+    def checkpoints(self) -> TrainingCheckpoints | None:
+        """The volume asked for."""
+        return self.args.get("checkpoints")
+
+    @classmethod
+    def of(cls, name: str, args: TrainingJobArgs) -> "TrainingSettings":
+        """Check and decide.
+
+        Raises:
+            pulumi.InputPropertiesError: with every fault there is.
+        """
+        faults = Faults("TrainingJob")
+        given = check_shape(args, TrainingJobArgs, faults)
+        _check_texts(name, given, faults)
+        _check_numbers(given, faults)
+        accelerator, gpus = _accelerator(given, faults)
+        nodes = given.get("nodes", 1)
+        _check_checkpoints(given, nodes, faults)
+        secrets = _env(given, faults)
+        _check_places(given, faults)
+        shm = given.get("shm_gib", sizing.shm_gib(gpus))
+        resources = _resources(gpus, shm, given, faults)
+        faults.refuse(name)
+        labels = given.get("node_labels", GpuNodeLabels.GPU_FEATURE_DISCOVERY)
+        identity = given.get("identity")
+        return cls(
+            args=cast("TrainingJobArgs", given),
+            accelerator=accelerator,
+            gpus=gpus,
+            nodes=nodes,
+            gpu_resource={accelerator.resource(labels): str(gpus)} if accelerator else {},
+            node_selector={**(accelerator.labels[labels] if accelerator else {}), **given.get("node_selector", {})},
+            resources=resources,
+            shm_gib=shm,
+            deadline_seconds=given.get("deadline_seconds", 86_400),
+            grace_seconds=given.get("grace_seconds", 120),
+            egress=[*given.get("egress", ()), *identity_egress(identity)],
+            secrets=secrets,
+        )
+
+
+def _check_texts(name: str, given: dict[str, Any], faults: Faults) -> None:
+    if len(name) > NAME_LENGTH:
+        faults.add("name", f"is {name!r} ({len(name)} characters); give at most {NAME_LENGTH}, since the pods' names are longer")
+    else:
+        check_name(name, faults)
+    for key, check in (("namespace", check_namespace), ("image", check_image), ("priority_class", check_object_name)):
+        if not faults.at(key):
+            known(given.get(key), lambda plain, key=key, check=check: check(key, plain, faults))
+    if not faults.at("command") and given.get("command") == []:
+        faults.add("command", 'is empty; give the program and its arguments, such as ["torchrun", "train.py"]')
+    if given.get("run") == "":
+        faults.add("run", "is empty; give a word, or leave it out")
+
+
+def _check_numbers(given: dict[str, Any], faults: Faults) -> None:
+    least = {
+        "nodes": 1,
+        "shm_gib": 1,
+        "scratch_gib": 1,
+        "deadline_seconds": 1,
+        "backoff_limit": 0,
+        "ttl_seconds": 0,
+        "grace_seconds": 1,
+        "user": 1,
+    }
+    for key, floor in least.items():
+        value = given.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and value < floor:
+            reason = ", since pods under the restricted level do not run as root" if key == "user" else ""
+            faults.add(key, f"is {value}; give {floor} or more{reason}")
+    nodes = given.get("nodes")
+    if isinstance(nodes, int) and nodes > MOST_NODES:
+        faults.add("nodes", f"is {nodes}; give at most {MOST_NODES}")
+
+
+def _accelerator(given: dict[str, Any], faults: Faults) -> tuple[Accelerator | None, int]:
+    text = given.get("accelerator")
+    if text is None and "node_labels" in given:
+        faults.add("node_labels", "goes with 'accelerator', which it chooses nodes for; give both or neither")
+    if not isinstance(text, str):
+        return None, 0
+    try:
+        accelerator, gpus = accelerators.parse(text)
+    except AcceleratorError as error:
+        faults.add("accelerator", str(error))
+        return None, 0
+    labels = given.get("node_labels", GpuNodeLabels.GPU_FEATURE_DISCOVERY)
+    if isinstance(labels, GpuNodeLabels) and labels not in accelerator.labels:
+        choice = " or ".join(f"'{other.value}'" for other in accelerator.labels)
+        faults.add("node_labels", f"is '{labels.value}', which has no label for {accelerator.name}; give {choice}")
+    most = max((count for machines in accelerator.instances.values() for count in machines.values()), default=gpus)
+    if gpus > most:
+        faults.add(
+            "accelerator",
+            f"is '{text}', and no machine of the catalogue has more than {most} of them; "
+            f"give '{accelerator.name}:{most}' and as many 'nodes' as it takes",
+        )
+    return accelerator, gpus
+
+
+def _check_checkpoints(given: dict[str, Any], nodes: object, faults: Faults) -> None:
+    if "checkpoints" not in given:
+        return
+    asked = _mapping(given, "checkpoints")
+    if "gib" in asked and "claim" in asked:
+        faults.add("checkpoints.gib", "excludes 'claim'; give the size of a new volume, or the claim of one that exists")
+    elif not ("gib" in asked or "claim" in asked) and not faults.at("checkpoints"):
+        faults.add("checkpoints", "says of no volume; give 'gib' for a new one, or 'claim' for one that exists")
+    size, path = asked.get("gib"), asked.get("mount_path")
+    if isinstance(size, int) and size < 1:
+        faults.add("checkpoints.gib", f"is {size}; give 1 or more")
+    if "claim" in asked:
+        for key in ("storage_class", "deletion_policy"):
+            if key in asked:
+                faults.add(f"checkpoints.{key}", "is of a new volume, and does nothing with 'claim'; leave it out")
+        if not faults.at("checkpoints.claim"):
+            known(asked["claim"], lambda plain: check_object_name("checkpoints.claim", plain, faults))
+    elif isinstance(nodes, int) and nodes > 1 and "storage_class" not in asked:
+        faults.add(
+            "checkpoints.storage_class",
+            f"is required with {nodes} nodes, which all write to the volume at once; give a class with ReadWriteMany",
+        )
+    if isinstance(path, str) and (not _MOUNT.fullmatch(path) or ".." in path.split("/") or _within_taken(path)):
+        faults.add("checkpoints.mount_path", f"is {path!r}; give an absolute path such as '/checkpoints', not below {_TAKEN}")
+
+
+def _within_taken(path: str) -> bool:
+    return any(path == taken or path.startswith(f"{taken}/") for taken in _TAKEN)
+
+
+def _env(given: dict[str, Any], faults: Faults) -> Mapping[str, SecretKeyRef]:
+    """The variables that come from Secrets. What is wrong with any variable is told."""
+    plain, referred = _mapping(given, "env"), _mapping(given, "env_from_secrets")
+    for key, found in (("env", plain), ("env_from_secrets", referred)):
+        for variable in found:
+            if variable in OWN_ENV:
+                faults.add(f"{key}.{variable}", "is set by the component; leave it out")
+    for variable in plain:
+        if not ENV_NAME.fullmatch(variable):
+            faults.add(f"env.{variable}", "is no name of an environment variable; give letters, digits and '_', first no digit")
+        if variable in referred:
+            faults.add(f"env.{variable}", "is in 'env_from_secrets' too; give it once")
+    whole = {variable: reference for variable, reference in referred.items() if not faults.at(f"env_from_secrets.{variable}")}
+    return secret_env.collect((), whole, {}, faults)
+
+
+def _check_places(given: dict[str, Any], faults: Faults) -> None:
+    for i, way in enumerate(_listed(given, "egress")):
+        if isinstance(way, Mapping) and not faults.at(f"egress[{i}]"):
+            check_egress(f"egress[{i}]", cast("Egress", way), faults)
+    for i, toleration in enumerate(_listed(given, "tolerations")):
+        effect = cast("Mapping[str, object]", toleration).get("effect") if isinstance(toleration, Mapping) else None
+        if isinstance(effect, str) and effect not in _EFFECTS:
+            faults.add(f"tolerations[{i}].effect", f"is {effect!r}; give {', '.join(repr(e) for e in _EFFECTS)}")
+    if "identity" in given and not faults.at("identity"):
+        check_identity("identity", given["identity"], faults)
+
+
+def _resources(gpus: int, shm: object, given: dict[str, Any], faults: Faults) -> k8s.core.v1.ResourceRequirementsArgsDict:
+    if faults.at("resources") or faults.at("shm_gib") or not isinstance(shm, int):
+        return {}
+    share = max(1, gpus)
+    cpu, memory = str(CPUS_PER_GPU * share), f"{MEMORY_GIB_PER_GPU * share + shm}Gi"
+    asked: ComputeResources = given.get("resources", {})
+    requests: dict[str, str] = {"cpu": cpu, "memory": memory}
+    limits: dict[str, str] = {"memory": memory}
+    for kind in ("cpu", "memory"):
+        # A default belongs to the other default: with a limit alone, Kubernetes requests as much.
+        if kind in asked.get("limits", {}) and kind not in asked.get("requests", {}):
+            requests.pop(kind)
+        if kind in asked.get("requests", {}) and kind not in asked.get("limits", {}):
+            limits.pop(kind, None)
+    defaults = cast("ComputeResources", {"requests": requests, "limits": limits})
+    filled = quantity.fill("resources", asked, defaults, faults)
+    limit = cast("Mapping[str, str]", filled.get("limits", {})).get("memory")
+    if limit and not faults.at("resources.limits.memory") and quantity.parse(limit) <= shm * 1024**3:
+        faults.add(
+            "shm_gib",
+            f"is {shm}, and counts as the pod's memory, of which there is '{limit}'; give less, or raise resources.limits.memory",
+        )
+    return filled
+
+
+def _listed(given: Mapping[str, Any], key: str) -> Sequence[object]:
+    value: object = given.get(key)
+    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()
+
+
+def _mapping(given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """What is there under a key, or nothing where `check_shape` told already that it is no mapping."""
+    value: object = given.get(key)
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
