@@ -7,6 +7,7 @@ import pytest
 
 from slipway.args import Faults
 from slipway.backend import Backend, check_router, router_backend, vendor
+from slipway.plan import plan_program
 
 LLAMA: Backend = {"name": "llama", "url": "http://llama.ai.svc:8000/v1", "model": "llama-70b", "self_hosted": True}
 
@@ -45,6 +46,13 @@ def test_the_router_is_not_told_what_only_infrastructure_needs() -> None:
         ({}, [{**LLAMA, "api_key": {"name": "keys", "key": "k"}}], ["args.backends[0].api_key"]),
         ({"policy": {"best": "gpt"}}, [LLAMA], ["args.policy.best"]),
         ({"listen": {"port": 0}}, [LLAMA], ["args.listen.port"]),
+        ({}, [vendor("anthropic", name="a", model="m", api_version="2023-06-01", default_max_tokens=9)], []),
+        ({}, [vendor("anthropic", name="a", model="m", tasks=["embeddings"])], ["args.backends[0].tasks[0]"]),
+        ({}, [vendor("azure", name="a", model="m", url="https://a.openai.azure.com")], []),
+        ({}, [vendor("azure", name="a", model="m")], ["args.backends[0].url"]),
+        ({}, [{**LLAMA, "protocol": "sagemaker", "region": "eu-west-1"}], []),
+        ({}, [{**LLAMA, "protocol": "sagemaker"}], ["args.backends[0].region"]),
+        ({}, [{**LLAMA, "protocol": "vertex", "api_key_env": "KEY"}], ["args.backends[0].api_key_env"]),
     ],
 )
 def test_the_routers_own_schema_decides_at_plan_time(settings: dict[str, Any], backends: list[Any], paths: list[str]) -> None:
