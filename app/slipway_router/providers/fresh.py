@@ -61,7 +61,7 @@ class Fresh(Generic[T]):
             # The first request that gives up must not take the others' token along.
             await asyncio.wait({self._loading}, timeout=LIMIT_SECONDS)
         if self._expires - time.time() <= LAST_SECONDS:
-            raise UpstreamError("auth", f"was not asked: there is no {self._what}; the log has the reason")
+            raise UpstreamError("auth", f"was not asked: no {self._what} could be had; the log has the reason")
 
     def expire(self) -> None:
         """It was refused: the next request gets a new one."""

@@ -155,7 +155,7 @@ async def test_without_credentials_the_reason_is_told(monkeypatch: pytest.Monkey
     async with upstream(aws.api()) as up, serving(at(up.port)) as served:
         answer = await served.chat()
     assert answer.status_code == 502
-    assert "there is no AWS credentials" in answer.json()["error"]["message"]
+    assert "no AWS credentials could be had" in answer.json()["error"]["message"]
     assert "found neither a role nor keys" in caplog.text
     assert up.posts == []
 

@@ -103,7 +103,7 @@ async def test_without_a_token_another_backend_answers(tmp_path: Path, monkeypat
             alone = await served.chat(model="gemini")
     assert answer.headers["x-slipway-backend"] == "two"
     assert chats(up) == []
-    assert "there is no token of Google" in alone.json()["error"]["message"]
+    assert "no token of Google could be had" in alone.json()["error"]["message"]
 
 
 async def test_googles_error_in_openais_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
