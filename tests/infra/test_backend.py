@@ -65,7 +65,7 @@ def test_an_address_that_is_known_after_up_is_taken_for_a_right_one() -> None:
     def program() -> None:
         found.append(faults_of({}, {**LLAMA, "url": pulumi.Output.from_input("http://x")}, {**LLAMA, "name": "B"}))
 
-    pulumi.runtime.test(program)()  # pyright: ignore[reportUnknownMemberType] -- untyped in the SDK
+    plan_program(program)
     assert [sorted(f) for f in found] == [["args.backends[1].name"]]
 
 
