@@ -27,7 +27,6 @@ class LeanCycle(RequestResponseCycle):
         """The request's body if all of it is there; None if it is still to be received."""
         if self.more_body or self.disconnected or self.waiting_for_100_continue:
             return None
-        self.flow.resume_reading()
         self.message_event.clear()
         body, self.body = bytes(self.body), bytearray()
         return body

@@ -184,3 +184,33 @@ async def test_a_changed_file_is_taken_once_it_stays_the_same(tmp_path: Path, mo
         with contextlib.suppress(asyncio.CancelledError):
             await watching
         assert list(served.router.targets) == ["linked"]
+
+
+async def test_a_file_that_is_still_being_written_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slipway_router.reload.POLL_SECONDS", 0.1)
+    path = tmp_path / "router.json"
+    path.write_text("{}")
+    async with upstream() as one:
+        router = Router(config(backend(one)), {})
+        reloader, seen = Reloader(router, path, {}), 0
+
+        async def count() -> bool:
+            nonlocal seen
+            seen += 1
+            return True
+
+        monkeypatch.setattr(reloader, "reload", count)
+        watching = asyncio.create_task(reloader.watch())
+        for i in range(50):
+            path.write_text("x" * (i + 1))
+            await asyncio.sleep(0.01)
+        during = seen
+        for _ in range(100):
+            if seen:
+                break
+            await asyncio.sleep(0.05)
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        router.close()
+    assert (during, seen) == (0, 1)
