@@ -11,8 +11,42 @@ ASSUMED_SECONDS_PER_TOKEN = 1e-4
 """Until prompts have been measured: 10,000 tokens a second."""
 LEAST_MEASURED_TOKENS = 256
 """Computed tokens from which a prompt is measured: the time of a shorter one is mostly not its computation."""
-_ASSUMED_TOKENS = 10_000.0
+ALIKE = 1.25
+"""Replicas whose measured speed differs by less than this factor from that of all together count as equally fast: what is left is
+chance, and would send every prompt of a quiet service to the one that came out ahead."""
+MEASURED_SECONDS = 60.0
+"""For how long a measurement of one replica counts: one that was slow for a while and so is asked no more, is asked again."""
+_LEAST_TOKENS = 10_000.0
 _KEPT = 0.98
+
+
+class Speed:
+    """How long prompts take to compute: measured, newer ones counting more, or known."""
+
+    __slots__ = ("_seconds", "known", "tokens")
+
+    def __init__(self, tokens: float = 0.0, seconds: float = 0.0, *, known: bool = False) -> None:
+        self.known = known
+        """Whether it is not measured."""
+        self.tokens = tokens
+        """On how many it rests."""
+        self._seconds = seconds
+
+    @classmethod
+    def of_all(cls, known: float | None) -> "Speed":
+        """The speed of all replicas together, known or else assumed until they have been measured."""
+        per_token = known or ASSUMED_SECONDS_PER_TOKEN
+        return cls(_LEAST_TOKENS, _LEAST_TOKENS * per_token, known=known is not None)
+
+    @property
+    def seconds_per_token(self) -> float:
+        """Of a prompt."""
+        return self._seconds / self.tokens
+
+    def add(self, tokens: float, seconds: float) -> None:
+        """Take in a prompt."""
+        self.tokens = self.tokens * _KEPT + tokens
+        self._seconds = self._seconds * _KEPT + seconds
 
 
 class Replica:
@@ -20,11 +54,11 @@ class Replica:
 
     __slots__ = (
         "_cached",
-        "_measured",
-        "_measured_seconds",
+        "_common",
+        "_own",
+        "_own_until",
         "_pending",
         "_since",
-        "_speed",
         "_used",
         "_waiting",
         "assigned",
@@ -34,7 +68,15 @@ class Replica:
         "name",
     )
 
-    def __init__(self, name: str, capacity: int, bit: int, speed: float | None, cached: dict[int, int]) -> None:
+    def __init__(self, name: str, capacity: int, bit: int, cached: dict[int, int], common: Speed) -> None:
+        """
+        Args:
+            name: Its name.
+            capacity: Blocks that it caches.
+            bit: Its own among all replicas of the backend.
+            cached: For each block the bits of the replicas that have it, shared by all of them.
+            common: The speed of all of them together.
+        """
         self.name = name
         self.capacity = capacity
         self.bit = bit
@@ -42,7 +84,9 @@ class Replica:
         """Prompt tokens of all requests under way."""
         self.assigned = 0
         """Number of the newest request."""
-        self._speed = speed
+        self._common = common
+        self._own = Speed()
+        self._own_until = 0.0
         self._cached = cached
         self._used: OrderedDict[int, float] = OrderedDict()
         """Cached blocks with when each was last used, the next to go first."""
@@ -52,12 +96,14 @@ class Replica:
         """Tokens of theirs to compute."""
         self._since = 0.0
         """When the prompt at the head could begin."""
-        self._measured = _ASSUMED_TOKENS
-        self._measured_seconds = _ASSUMED_TOKENS * ASSUMED_SECONDS_PER_TOKEN
 
-    @property
-    def seconds_per_token(self) -> float:
-        return self._speed or self._measured_seconds / self._measured
+    def seconds_per_token(self, now: float) -> float:
+        """Time to compute a token of a prompt."""
+        common = self._common.seconds_per_token
+        if self._own.tokens < _LEAST_TOKENS or now > self._own_until:
+            return common
+        own = self._own.seconds_per_token
+        return common if common < own * ALIKE and own < common * ALIKE else own
 
     @property
     def room(self) -> int:
@@ -73,7 +119,7 @@ class Replica:
         if not self._waiting:
             return 0.0
         head = next(iter(self._waiting))
-        per_token = self.seconds_per_token
+        per_token = self.seconds_per_token(now)
         # A head that takes longer than estimated has no more than its own time deducted: a stuck replica never looks free.
         return max(0.0, self._pending * per_token - min(now - self._since, head.computed_tokens * per_token))
 
@@ -99,9 +145,12 @@ class Replica:
             return False
         del self._waiting[assignment]
         self._pending = self._pending - assignment.computed_tokens if self._waiting else 0.0
-        if measure and assignment.computed_tokens >= LEAST_MEASURED_TOKENS:
-            self._measured = self._measured * _KEPT + assignment.computed_tokens
-            self._measured_seconds = self._measured_seconds * _KEPT + (now - self._since)
+        if measure and not self._common.known and assignment.computed_tokens >= LEAST_MEASURED_TOKENS:
+            if now > self._own_until:
+                self._own = Speed()
+            self._own_until = now + MEASURED_SECONDS
+            for speed in (self._own, self._common):
+                speed.add(assignment.computed_tokens, now - self._since)
         self._since = now
         return True
 

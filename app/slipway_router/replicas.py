@@ -24,7 +24,7 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from time import monotonic
 
-from slipway_router.replica import Assignment, Replica
+from slipway_router.replica import Assignment, Replica, Speed
 
 EVICTION_WEIGHT = 3.0
 """What a cached token is worth beside the time to compute it once: a prefix that is used again is mostly used more than once."""
@@ -75,7 +75,7 @@ class Replicas:
         """
         Args:
             block_tokens: Tokens of a block, which need not be whole.
-            seconds_per_token: Time to compute a token of a prompt. Default: measured at each replica.
+            seconds_per_token: Time to compute a token of a prompt. Default: measured; 1/10,000 s at first.
             clock: Seconds that only go forward.
 
         Raises:
@@ -85,7 +85,7 @@ class Replicas:
         if seconds_per_token is not None:
             _positive("seconds_per_token", seconds_per_token)
         self._block_tokens = block_tokens
-        self._speed = seconds_per_token
+        self._speed = Speed.of_all(seconds_per_token)
         self._clock = clock
         self._replicas: dict[str, Replica] = {}
         self._cached: dict[int, int] = {}
@@ -116,7 +116,7 @@ class Replicas:
         free = ~self._everyone
         bit = free & -free
         self._everyone |= bit
-        self._replicas[name] = Replica(name, capacity_blocks, bit, self._speed, self._cached)
+        self._replicas[name] = Replica(name, capacity_blocks, bit, self._cached, self._speed)
 
     def leave(self, name: str) -> None:
         """A replica is gone, with all that it had cached. An unknown name is none."""
@@ -143,16 +143,17 @@ class Replicas:
         matched = self._matched(blocks)
         idle = {r.bit: r.idle(now) for r in asked if not r.room}
         mean = sum(idle.values()) / len(idle) if idle else 0.0
-        finishes: list[tuple[Replica, float, float, float]] = []
+        finishes: list[tuple[Replica, float, float, float, float]] = []
         for r in asked:
-            wait, missing = r.wait(now), max(0.0, tokens - matched[r.bit] * self._block_tokens)
-            finishes.append((r, wait, missing, wait + missing * r.seconds_per_token))
-        latest = min(finish + GUARD * tokens * r.seconds_per_token for r, _, _, finish in finishes)
-        new = min(missing for _, _, missing, _ in finishes)
+            wait, per_token = r.wait(now), r.seconds_per_token(now)
+            missing = max(0.0, tokens - matched[r.bit] * self._block_tokens)
+            finishes.append((r, wait, missing, per_token, wait + missing * per_token))
+        latest = min(finish + GUARD * tokens * per_token for _, _, _, per_token, finish in finishes)
+        new = min(missing for _, _, missing, _, _ in finishes)
         best = (math.inf, 0, 0)
-        replica, wait, missing, _ = finishes[0]
+        replica, wait, missing, _, _ = finishes[0]
         for candidate in finishes:
-            r, _, lacks, finish = candidate
+            r, _, lacks, per_token, finish = candidate
             if finish > latest:
                 continue
             age = idle.get(r.bit, mean)
@@ -161,10 +162,10 @@ class Replicas:
             pushing = max(0.0, new - room)
             copying = max(0.0, lacks - room) - pushing
             extra = EVICTION_WEIGHT * (copying + dear * pushing) + STREAM_SHARE * r.held
-            rank = (finish + extra * r.seconds_per_token, r.held, r.assigned)
+            rank = (finish + extra * per_token, r.held, r.assigned)
             if rank < best:
                 best = rank
-                replica, wait, missing, _ = candidate
+                replica, wait, missing, _, _ = candidate
         self._count += 1
         replica.assigned = self._count
         assignment = Assignment(replica, blocks[matched[replica.bit] :], tokens, missing, wait, self._clock)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from slipway_router.replica import MEASURED_SECONDS
 from slipway_router.replicas import GUARD, STREAM_SHARE, Assignment, Replicas, prefix_blocks
 
 BLOCK = 100
@@ -81,6 +82,19 @@ def test_it_is_computed_anew_once_waiting_takes_longer() -> None:
     assert send(replicas, prompt).replica != home
 
 
+def test_replicas_that_are_about_equally_fast_are_asked_in_turn() -> None:
+    clock = Clock()
+    replicas = Replicas(BLOCK, clock=clock)
+    for name in "abcd":
+        replicas.join(name, 10_000)
+    chosen = Counter[str]()
+    for n in range(200):
+        assignment = send(replicas, range(n * 100, n * 100 + 10))
+        clock.now += {"a": 0.051, "b": 0.05, "c": 0.052, "d": 0.049}[assignment.replica]
+        chosen[done(assignment)] += 1
+    assert chosen == {"a": 50, "b": 50, "c": 50, "d": 50}
+
+
 def test_a_slower_replica_gets_less() -> None:
     clock = Clock()
     replicas = Replicas(BLOCK, clock=clock)
@@ -93,6 +107,10 @@ def test_a_slower_replica_gets_less() -> None:
             done(assignment)
     chosen = Counter(send(replicas, range(10**6 + n * 100, 10**6 + n * 100 + 10)).replica for n in range(50))
     assert chosen["quick"] == pytest.approx(40, abs=2)
+    # What was measured too long ago counts no more.
+    clock.now += MEASURED_SECONDS + 1
+    chosen = Counter(send(replicas, range(10**7 + n * 100, 10**7 + n * 100 + 10)).replica for n in range(100))
+    assert chosen["slow"] + 10 == pytest.approx(chosen["quick"] + 40, abs=4)
 
 
 def test_streams_that_share_a_system_prompt_spread_over_all_replicas() -> None:
