@@ -15,7 +15,7 @@ from slipway.kubernetes.deletion import DeletionPolicy
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate
 from slipway.kubernetes.redis_cache_args import RedisCacheArgs, RedisSettings, address_fault, password_fault
-from slipway.kubernetes.redis_cache_pod import PORT, claim, pod
+from slipway.kubernetes.redis_cache_pod import GRACE_SECONDS, PORT, STARTUP_SECONDS, claim, pod
 
 COMPONENT = "redis"
 """Value of the label `app.kubernetes.io/name` of its pods."""
@@ -23,6 +23,9 @@ PASSWORD_KEY = "password"  # noqa: S105 -- the name of a key
 URL_KEY = "url"
 PASSWORD_REVISION = "slipway/password-revision"  # noqa: S105 -- the name of an annotation
 """Annotation of a pod whose password was given."""
+
+IMAGE_SECONDS = 300
+"""For what comes before Redis starts: its image is pulled and its volume attached."""
 
 
 class RedisCache(pulumi.ComponentResource):
@@ -110,6 +113,7 @@ class RedisCache(pulumi.ComponentResource):
             kept = "Retain" if settings.deletion_policy.keeps else "Delete"
             spec["persistent_volume_claim_retention_policy"] = {"when_deleted": kept, "when_scaled": "Retain"}
             spec["volume_claim_templates"] = [claim(settings)]
+        patience = f"{GRACE_SECONDS + STARTUP_SECONDS + IMAGE_SECONDS}s"
         k8s.apps.v1.StatefulSet(
             f"{name}-redis",
             metadata=self._meta(f"{name}-redis", settings),
@@ -117,6 +121,7 @@ class RedisCache(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[secret, service, account, policy],
+                custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
                 protect=True if settings.deletion_policy is DeletionPolicy.PROTECT else None,
             ),
         )

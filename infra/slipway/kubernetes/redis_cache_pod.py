@@ -12,6 +12,9 @@ DATA = "/data"
 GRACE_SECONDS = 60
 """For the last writes to reach the volume; Redis itself waits 10 s at most for replicas, and here are none."""
 
+STARTUP_SECONDS = 600
+"""How long Redis may read its file back, while it answers LOADING, before it counts as dead."""
+
 
 def command(settings: RedisSettings) -> list[str]:
     """How Redis is started: with its whole configuration by standard input, so that the password, which it takes from the
@@ -56,8 +59,7 @@ def pod(settings: RedisSettings, account: str, secret: str, key: str) -> k8s.cor
                 "env": [{"name": "REDISCLI_AUTH", "value_from": {"secret_key_ref": {"name": secret, "key": key}}}],
                 "ports": [{"name": "redis", "container_port": PORT, "protocol": "TCP"}],
                 "resources": settings.resources,
-                # While it reads its file back, Redis answers LOADING: 10 minutes for that, before it counts as dead.
-                "startup_probe": {**probe, "period_seconds": 5, "failure_threshold": 120},
+                "startup_probe": {**probe, "period_seconds": 5, "failure_threshold": STARTUP_SECONDS // 5},
                 "readiness_probe": {**probe, "period_seconds": 5, "failure_threshold": 3},
                 "liveness_probe": {**probe, "period_seconds": 10, "failure_threshold": 6},
                 "security_context": restricted.container_security(),

@@ -18,6 +18,7 @@ from typing import Any, cast
 import kubernetes_validate
 import pulumi
 import pytest
+from pulumi.provider.experimental.analyzer import Analyzer
 from tests.infra.kubernetes.model_server import revealed
 
 from slipway import RedisCache
@@ -298,6 +299,23 @@ def test_a_name_that_no_pod_can_have_is_refused() -> None:
     assert "at most 46" in refused("c" * 47)["name"]
     assert "give lower case letters" in refused("My_Cache")["name"]
     assert refused("c" * 46) == {}
+
+
+def test_other_languages_can_use_it() -> None:
+    component = Analyzer("slipway").analyze([RedisCache])["component_definitions"]["RedisCache"]
+    assert set(component.inputs_mapping.values()) == RedisCacheArgs.__annotations__.keys()
+    assert all(definition.description for definition in component.inputs.values())
+    assert set(component.outputs_mapping.values()) == planned().of_type("slipway:index:RedisCache")[0].outputs.keys()
+    # They give whole numbers as floats.
+    assert stateful_set(planned(storage_gib=2.0, max_memory_mib=64.0)) == stateful_set(planned(storage_gib=2, max_memory_mib=64))
+
+
+def test_up_waits_for_a_start_that_reads_a_long_file_back() -> None:
+    plan = planned()
+    probe = container(plan)["startupProbe"]
+    longest = probe["periodSeconds"] * probe["failureThreshold"]
+    timeouts = plan["cache-redis"].options["customTimeouts"]
+    assert all(int(timeouts[key].removesuffix("s")) > longest for key in ("create", "update"))
 
 
 needs_redis = pytest.mark.skipif(

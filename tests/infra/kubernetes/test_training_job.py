@@ -9,6 +9,7 @@ from typing import Any, cast
 import kubernetes_validate
 import pulumi
 import pytest
+from pulumi.provider.experimental.analyzer import Analyzer
 from tests.infra.kubernetes.model_server import env
 
 from slipway import TrainingJob
@@ -17,6 +18,7 @@ from slipway.kubernetes.training_job_args import OWN_ENV, TrainingJobArgs, Train
 from slipway.plan import Plan, plan_program
 from slipway.plan.render import render
 
+TOKEN = "slipway:index:TrainingJob"
 ARGS: Mapping[str, Any] = {
     "namespace": "ai",
     "image": "my-training-image:v1",
@@ -275,7 +277,7 @@ def test_on_cpus_it_asks_for_no_gpu_and_goes_anywhere() -> None:
 
 def test_its_outputs_are_the_names_of_job_and_claim() -> None:
     plan = planned(checkpoints={"gib": 10})
-    (component,) = plan.of_type("slipway:index:TrainingJob")
+    (component,) = plan.of_type(TOKEN)
     assert component.outputs == {"job_name": job(plan)["metadata"]["name"], "checkpoint_claim": "tune-checkpoints"}
     assert {r.parent for r in plan if r.custom} == {component.urn}
     waited = set(plan["tune-job"].options["dependsOn"])
@@ -290,6 +292,15 @@ def test_two_do_not_meet_and_render_the_same_each_time() -> None:
     first, second = render(plan_program(program)), render(plan_program(program))
     assert len(first.files) == 10
     assert first.files == second.files
+
+
+def test_other_languages_can_use_it() -> None:
+    component = Analyzer("slipway").analyze([TrainingJob])["component_definitions"]["TrainingJob"]
+    assert set(component.inputs_mapping.values()) == TrainingJobArgs.__annotations__.keys()
+    assert all(definition.description for definition in component.inputs.values())
+    assert set(component.outputs_mapping.values()) == planned(checkpoints={"gib": 1}).of_type(TOKEN)[0].outputs.keys()
+    # They give whole numbers as floats.
+    assert job(planned(nodes=2.0, backoff_limit=4.0)) == job(planned(nodes=2, backoff_limit=4))
 
 
 WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
