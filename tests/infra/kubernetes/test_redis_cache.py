@@ -230,9 +230,11 @@ def test_rendered_it_leaves_the_secrets_to_others_and_is_the_same_each_time() ->
     assert first.secrets == ("ai/cache-password with the keys password", "ai/cache-url with the keys url")
 
 
-def test_an_outputs_password_is_checked_when_it_is_known() -> None:
+def test_what_comes_from_another_resource_is_checked_when_it_is_known() -> None:
     with pytest.raises(Exception, match=r"args\.password has 3 characters"):
         planned(password=pulumi.Output.from_input("a b"))
+    with pytest.raises(Exception, match=r"args\.external_url is no address of a Redis"):
+        planned(external_url=pulumi.Output.from_input("http://redis"))
 
 
 WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [

@@ -173,6 +173,12 @@ def test_everything_that_can_be_asked_arrives() -> None:
     assert plan["tune-checkpoints"].options["retainOnDelete"] is True
 
 
+def test_one_node_reaches_dns_and_what_was_asked_for_and_is_reached_by_nobody() -> None:
+    network = planned(egress=[{"port": 443, "cidr": "10.0.0.0/8"}])["tune-network"].inputs["spec"]
+    assert "ingress" not in network
+    assert [{p["port"] for p in way["ports"]} for way in network["egress"]] == [{53}, {443}]
+
+
 def test_every_variable_that_it_sets_is_known_as_its_own() -> None:
     told = set(env(trainer(planned(**SEVERAL))))
     # Kubernetes itself sets the index.
