@@ -28,10 +28,10 @@ from slipway_router.replica import Assignment, Replica, Speed
 
 EVICTION_WEIGHT = 3.0
 """What a cached token is worth beside the time to compute it once: a prefix that is used again is mostly used more than once."""
-STREAM_SHARE = 0.1
+STREAM_SHARE = 0.05
 """What a prompt token under way costs others beside computing one: each step of decoding reads all of them, which slows the rest.
-So those who share a system prompt spread over replicas once the streams on one have ten times as many tokens as it would save."""
-GUARD = 2.0
+So those who share a system prompt spread over replicas once the streams on one have twenty times as many tokens as it saves."""
+GUARD = 3.0
 """Computations of the whole prompt by which its estimated finish may come after the earliest there is."""
 _MOST_DEAR = 2.0
 

@@ -113,6 +113,22 @@ def test_a_slower_replica_gets_less() -> None:
     assert chosen["slow"] + 10 == pytest.approx(chosen["quick"] + 40, abs=4)
 
 
+def test_a_replica_measured_again_after_a_while_is_what_it_is_now() -> None:
+    clock = Clock()
+    replicas = Replicas(BLOCK, clock=clock)
+    replicas.join("a", 10_000)
+    replicas.join("b", 10_000)
+    for after, seconds in ((0.0, 0.4), (MEASURED_SECONDS + 1, 0.1)):
+        clock.now += after
+        for n in range(40):
+            for name, took in (("a", seconds), ("b", 0.4)):
+                assignment = send(replicas, range(n * 10, n * 10 + 10), 2000, among=name)
+                clock.now += took * assignment.computed_tokens / 1000
+                done(assignment)
+    send(replicas, [], 1000, among="a")
+    assert send(replicas, [], 1000, among="a").wait_seconds == pytest.approx(0.1, rel=0.05)
+
+
 def test_streams_that_share_a_system_prompt_spread_over_all_replicas() -> None:
     clock = Clock()
     replicas = fleet("abcd", clock)
@@ -191,9 +207,9 @@ def test_old_blocks_do_not_keep_a_prompt_waiting_beyond_the_guard() -> None:
     clock.now = 1000
     prompt = range(200, 205)
     own = 5 * BLOCK * 0.001
-    replicas_wait = send(replicas, [], int((GUARD * own - 0.1) / 0.001), among="a")
-    assert replicas_wait.computed_tokens == 900
-    assert send(replicas, prompt).replica == "a"
+    queued = send(replicas, [], round((GUARD * own - 0.1) / 0.001), among="a")
+    following = send(replicas, prompt)
+    assert (following.replica, following.wait_seconds) == ("a", queued.computed_tokens * 0.001)
     # Now the first queue is beyond it.
     assert send(replicas, range(300, 305)).replica == "b"
 
