@@ -277,6 +277,20 @@ def test_memory_is_bounded_by_the_capacities() -> None:
     assert grown < 50_000
 
 
+def test_restarts_leave_nothing_behind() -> None:
+    replicas = fleet("ab", Clock())
+    for _ in range(3000):
+        send(replicas, [1, 2, 3], among="a")
+        replicas.join("a", 10)
+    tracemalloc.start()
+    try:
+        send(replicas, [1, 2, 3])
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 20_000
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
