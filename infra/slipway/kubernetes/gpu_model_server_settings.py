@@ -23,7 +23,7 @@ from slipway.kubernetes.identity import WorkloadIdentity
 from slipway.kubernetes.lora import AdapterSource, adapters_of
 from slipway.kubernetes.model_engine import Engine, ModelEngine, ServerSettings, hub_port
 from slipway.kubernetes.model_scaling import ScalingRange
-from slipway.kubernetes.network import PROMETHEUS, Peer, anywhere
+from slipway.kubernetes.network import OURS, PROMETHEUS, Peer, anywhere
 from slipway.kubernetes.quantity import ComputeResources
 from slipway.kubernetes.spot import SpotServers
 from slipway.kubernetes.weights_source import WeightsSource
@@ -34,8 +34,6 @@ STARTUP_PERIOD_SECONDS = 10
 IMAGE_AND_NODE_SECONDS = 1200
 """For what comes before the first instruction: a node with GPUs joins, and pulls an image of 10 GB and more."""
 CPU_ENGINE_CPUS = 4
-
-OURS: Peer = {"pod_labels": {"app.kubernetes.io/part-of": "slipway"}}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ ANYWHERE = ("0.0.0.0/0", "::/0")
 SAME_NAMESPACE: "Peer" = {"pod_labels": {}}
 PROMETHEUS: "Peer" = {"namespace": "monitoring", "pod_labels": {"app.kubernetes.io/name": "prometheus"}}
 """Where the charts kube-prometheus-stack and prometheus put it by custom, labelled as both label it."""
+OURS: "Peer" = {"pod_labels": {"app.kubernetes.io/part-of": "slipway"}}
+"""Every pod that this library runs in the same namespace."""
 
 
 class Peer(TypedDict):

@@ -14,7 +14,7 @@ from slipway.args import Faults, check_shape, known
 from slipway.kubernetes import quantity
 from slipway.kubernetes.deletion import DeletionPolicy
 from slipway.kubernetes.names import check_image, check_name, check_namespace
-from slipway.kubernetes.network import Peer, check_peer
+from slipway.kubernetes.network import OURS, Peer, check_peer
 from slipway.kubernetes.quantity import ComputeResources
 
 IMAGE = "redis:7.2.11"
@@ -27,7 +27,6 @@ NAME_LENGTH = 46
 PASSWORD = re.compile(r"[A-Za-z0-9._~-]{16,128}")
 """Characters that need no quotes in Redis' configuration and no escapes in an address (RFC 3986, unreserved)."""
 PASSWORD_RULE = "give 16 to 128 letters, digits, '-', '.', '_' and '~', since it stands in an address"  # noqa: S105 -- a rule
-_OURS: Peer = {"pod_labels": {"app.kubernetes.io/part-of": "slipway"}}
 _ADDRESS_RULE = "give an address such as 'rediss://:PASSWORD@redis.example.com:6379/0'"
 
 
@@ -135,7 +134,7 @@ class RedisSettings:
             storage_class=given.get("storage_class"),
             deletion_policy=given.get("deletion_policy", DeletionPolicy.DELETE),
             resources=resources,
-            allow_from=given.get("allow_from", [_OURS]),
+            allow_from=given.get("allow_from", [OURS]),
             node_selector=given.get("node_selector", {}),
         )
 
