@@ -34,8 +34,9 @@ format: .venv/.dev ## Format and mend what the linter can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: .venv/.dev ## Benchmarks of the router's hot path and of the plan, as ratios
+bench: .venv/.dev ## Benchmarks of the router's hot path, its fail-over and the plan, as ratios
 	$(BIN)/python -m bench.router
+	$(BIN)/python -m bench.faults
 	$(BIN)/python -m bench.plan
 
 lock: .venv/.dev ## Remake the lock files; versions stay unless tools/lock.sh --upgrade
