@@ -7,7 +7,11 @@ from slipway.accelerators import GpuNodeLabels, catalogue
 
 CPU_NODES = 3
 GPUS = 8
-"""GPUs of each node that has some. There is one for every accelerator of the catalogue."""
+"""GPUs of each node that has some."""
+GPU_NODES = 4
+"""Nodes for every accelerator of the catalogue: what one test leaves running must not keep the next one waiting."""
+FILLED = "l40s"
+"""The accelerator that has one node only, for the test that fills it."""
 STORAGE_CLASSES = ("standard", "fast-ssd")
 VOLUMES = 80
 """Volumes of each class. They are made beforehand and hold nothing, so that nothing is written to this machine."""
@@ -21,7 +25,9 @@ def nodes() -> Iterator[dict[str, Any]]:
     for i, accelerator in enumerate(catalogue().values()):
         labels = accelerator.labels.get(GpuNodeLabels.GPU_FEATURE_DISCOVERY)
         if labels:
-            yield _node(f"gpu-{accelerator.name}", i, {"nvidia.com/gpu.present": "true", **labels}, {"nvidia.com/gpu": str(GPUS)})
+            for n in range(1 if accelerator.name == FILLED else GPU_NODES):
+                name = f"gpu-{accelerator.name}" + (f"-{n}" if n else "")
+                yield _node(name, i + n, {"nvidia.com/gpu.present": "true", **labels}, {"nvidia.com/gpu": str(GPUS)})
 
 
 def _node(name: str, i: int, labels: dict[str, str], devices: dict[str, str]) -> dict[str, Any]:

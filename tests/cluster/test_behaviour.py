@@ -7,6 +7,7 @@ import pytest
 from tests.cluster.cases import Manifests, Object, mounted, pods_of, prepare, program, roll_out
 from tests.cluster.cluster import Cluster, ClusterError, eventually
 from tests.cluster.components import OPENAI, VLLM
+from tests.cluster.contents import FILLED, GPUS
 
 from slipway import AiApiService, AiNamespace, GpuModelServer
 
@@ -141,8 +142,8 @@ def test_a_changed_setting_makes_a_new_configmap_rolls_and_can_be_undone(cluster
 
 def test_a_server_on_gpus_changes_without_a_gpu_too_many(cluster: Cluster) -> None:
     """Eight GPUs of one product, all taken: a Deployment's new pod would wait for ever for a ninth."""
-    manifests = up(cluster, server("full", accelerator="l40s:8", replicas=1))
-    up(cluster, server("full", accelerator="l40s:8", replicas=1, longest_stream_seconds=120))
+    manifests = up(cluster, server("full", accelerator=f"{FILLED}:{GPUS}", replicas=1))
+    up(cluster, server("full", accelerator=f"{FILLED}:{GPUS}", replicas=1, longest_stream_seconds=120))
     (pod,) = pods(cluster, manifests)
-    assert pod["spec"]["nodeName"] == "gpu-l40s"
+    assert pod["spec"]["nodeName"] == f"gpu-{FILLED}"
     assert pod["status"]["phase"] == "Running"
