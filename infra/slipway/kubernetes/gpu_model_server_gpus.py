@@ -3,10 +3,11 @@
 from typing import Any
 
 from slipway import accelerators
-from slipway.accelerators import Accelerator, AcceleratorError, GpuNodeLabels
+from slipway.accelerators import Accelerator
 from slipway.args import Faults
 from slipway.gpu_memory import GpuMemory
 from slipway.kubernetes.engines import ENGINES
+from slipway.kubernetes.gpu_nodes import asked_gpus
 from slipway.kubernetes.model_engine import ModelEngine
 from slipway.model_shapes import ModelShape, find
 from slipway.sizing import Dtype, KvCacheDtype, Weights
@@ -32,15 +33,10 @@ def accelerator_of(kind: ModelEngine, given: dict[str, Any], faults: Faults) -> 
         return None, 0
     if not isinstance(text, str):
         return None, 0
-    try:
-        accelerator, gpus = accelerators.parse(text)
-    except AcceleratorError as error:
-        faults.add("accelerator", str(error))
+    asked = asked_gpus(text, given, faults)
+    if asked is None:
         return None, 0
-    labels = given.get("node_labels", GpuNodeLabels.GPU_FEATURE_DISCOVERY)
-    if isinstance(labels, GpuNodeLabels) and labels not in accelerator.labels:
-        choice = " or ".join(f"'{other.value}'" for other in accelerator.labels)
-        faults.add("node_labels", f"is '{labels.value}', which has no label for {accelerator.name}; give {choice}")
+    accelerator, gpus = asked
     if given.get("dtype") is Dtype.BFLOAT16 and not accelerator.supports_bfloat16:
         faults.add(
             "dtype",

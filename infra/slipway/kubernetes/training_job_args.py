@@ -9,13 +9,14 @@ from typing import Any, NotRequired, TypedDict, cast
 import pulumi
 import pulumi_kubernetes as k8s
 
-from slipway import accelerators, sizing
-from slipway.accelerators import Accelerator, AcceleratorError, GpuNodeLabels
+from slipway import sizing
+from slipway.accelerators import Accelerator, GpuNodeLabels
 from slipway.args import Faults, check_shape, known
 from slipway.backend import Egress, SecretKeyRef
 from slipway.kubernetes import quantity, secret_env
 from slipway.kubernetes.deletion import DeletionPolicy
 from slipway.kubernetes.gpu_model_server_args import GpuToleration
+from slipway.kubernetes.gpu_nodes import asked_gpus
 from slipway.kubernetes.identity import WorkloadIdentity, check_identity, identity_egress
 from slipway.kubernetes.names import check_image, check_name, check_namespace, check_object_name
 from slipway.kubernetes.network import check_egress
@@ -236,15 +237,10 @@ def _accelerator(given: dict[str, Any], faults: Faults) -> tuple[Accelerator | N
         faults.add("node_labels", "goes with 'accelerator', which it chooses nodes for; give both or neither")
     if not isinstance(text, str):
         return None, 0
-    try:
-        accelerator, gpus = accelerators.parse(text)
-    except AcceleratorError as error:
-        faults.add("accelerator", str(error))
+    asked = asked_gpus(text, given, faults)
+    if asked is None:
         return None, 0
-    labels = given.get("node_labels", GpuNodeLabels.GPU_FEATURE_DISCOVERY)
-    if isinstance(labels, GpuNodeLabels) and labels not in accelerator.labels:
-        choice = " or ".join(f"'{other.value}'" for other in accelerator.labels)
-        faults.add("node_labels", f"is '{labels.value}', which has no label for {accelerator.name}; give {choice}")
+    accelerator, gpus = asked
     most = max((count for machines in accelerator.instances.values() for count in machines.values()), default=gpus)
     if gpus > most:
         faults.add(
