@@ -52,13 +52,13 @@ clean: ## Remove what was built; .slipway, which holds running stacks, stays
 
 .venv/.run: requirements.txt pyproject.toml | .venv/bin/python
 	@echo "Installing what the local stack needs (once)"
-	@$(PIP) --require-hashes -r requirements.txt
+	@$(PIP) --no-deps --require-hashes -r requirements.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.dev: constraints.txt pyproject.toml | .venv/bin/python
 	@echo "Installing everything, the clouds' SDKs too (once)"
-	@$(PIP) --require-hashes -r constraints.txt
+	@$(PIP) --no-deps --require-hashes -r constraints.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ .venv/.run
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Remakes the lock files. What is pinned stays as it is unless `--upgrade` (or `--upgrade-package NAME`) is given.
 #
-#   constraints.txt       everything: `pip install --require-hashes -r constraints.txt`
+#   constraints.txt       everything: `pip install --no-deps --require-hashes -r constraints.txt`
 #   requirements.txt      what `make up` needs: no cloud's SDK, no developer's tool
 #   app/requirements.txt  what the router's image needs: no Pulumi
 #
-# pip takes a lock with hashes only as requirements: with `--constraint` it refuses the project's own folder, which
-# has no hash. So the folder is installed after its dependencies, by `pip install --no-deps --no-build-isolation -e .`,
-# and hatchling, which builds it, is in every lock but the image's.
+# A lock names everything, so pip resolves nothing (`--no-deps`): its resolver would look at newer releases for an extra
+# such as coverage[toml], and refuse them. The project's own folder has no hash, so it is installed after its dependencies,
+# by `pip install --no-deps --no-build-isolation -e .`, and hatchling, which builds it, is in every lock but the image's.
 set -eu
 cd "$(dirname "$0")/.."
 
