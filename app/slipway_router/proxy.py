@@ -131,7 +131,7 @@ class Proxy:
             await _refuse(send, error, identity, receive if error.status == 413 else None)
 
     async def _watched(self, exchange: Exchange, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
-        watch = Watch(receive, exchange.longest, loop)
+        watch = Watch(receive, exchange.attempts.longest, loop)
         self.watches.add(watch)
         code = CLIENT_GONE
         try:

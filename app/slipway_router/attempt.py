@@ -1,0 +1,44 @@
+"""One attempt at a backend."""
+
+from time import perf_counter
+
+from slipway_router.answer import Answer
+from slipway_router.breaker import ORDINARY
+from slipway_router.target import Target
+
+
+class Attempt:
+    """A request at one backend, until that is over."""
+
+    __slots__ = ("_left", "admitted", "answer", "began", "chunk", "target")
+
+    def __init__(self, target: Target, admitted: int) -> None:
+        """
+        Args:
+            target: The backend, which counts this as under way.
+            admitted: What its breaker said.
+        """
+        self.target = target
+        self.admitted = admitted
+        self.began = perf_counter()
+        self.answer: Answer | None = None
+        self.chunk = b""
+        """The first of a stream. Empty: the answer is no stream."""
+        self._left = False
+
+    @property
+    def got(self) -> Answer:
+        """The answer, once it is there."""
+        assert self.answer is not None
+        return self.answer
+
+    def leave(self) -> None:
+        """Give up what is still to come; once."""
+        if self._left:
+            return
+        self._left = True
+        if self.answer is not None:
+            self.answer.abort()
+        self.target.status.in_flight -= 1
+        if self.admitted != ORDINARY:
+            self.target.breaker.leave(self.admitted)

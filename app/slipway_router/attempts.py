@@ -1,0 +1,190 @@
+"""The attempts that one request makes at backends: whether there may be one, how it opens, what became of those that failed."""
+
+import asyncio
+from asyncio import AbstractEventLoop
+from collections.abc import Sequence
+from math import ceil
+
+from slipway_router.alive import stream_is_alive
+from slipway_router.answer import Answer, Cause, UpstreamError
+from slipway_router.asgi import ApiError, Header
+from slipway_router.attempt import Attempt
+from slipway_router.breaker import REFUSED
+from slipway_router.request import Asked
+from slipway_router.router import Router
+from slipway_router.target import Target
+
+_NOT_TAKEN_UP: frozenset[Cause] = frozenset({"connect", "tls", "full", "rate_limit", "unsupported", "open"})
+
+
+class Attempts:
+    """What one request has tried so far."""
+
+    __slots__ = (
+        "_asked",
+        "_loop",
+        "_request_id",
+        "_router",
+        "_started",
+        "_tier",
+        "_tracing",
+        "_worked",
+        "failures",
+        "made",
+        "order",
+    )
+
+    def __init__(
+        self,
+        router: Router,
+        asked: Asked,
+        order: Sequence[str],
+        *,
+        tier: str,
+        request_id: bytes,
+        tracing: bytes,
+        started: float,
+        loop: AbstractEventLoop,
+    ) -> None:
+        self._router = router
+        self._asked = asked
+        self._tier = tier
+        self._request_id = request_id
+        self._tracing = tracing
+        self._started = started
+        self._loop = loop
+        self._worked = False
+        """Whether a backend took the request up and failed: from there on an attempt is a retry. To go past one that could not
+        be reached, or refused for its limits, costs nobody anything."""
+        self.order = [router.targets[name] for name in order]
+        self.failures: dict[Target, UpstreamError] = {}
+        """Why a backend was not asked, or what its last attempt came to."""
+        self.made = 0
+        """How many there were."""
+
+    @property
+    def longest(self) -> float:
+        """Loop time by which all is over: the longest of the backends' total times."""
+        return self._started + max(t.total for t in self.order)
+
+    def enter(self, target: Target, *, early: bool = False, hedge: bool = False) -> Attempt | None:
+        """Begin an attempt, if the backend's deadline, room, own wish and breaker, and the retry budget, allow one."""
+        status = target.status
+        why: UpstreamError | None = None
+        admitted = REFUSED
+        if self._loop.time() >= self._started + target.total:
+            why = UpstreamError("timeout", "was not asked: its total time is over")
+        elif not (status.cooldown.over and status.quota.over):
+            wait = status.rests_seconds
+            why = UpstreamError("rate_limit", f"asked to be left alone for {wait:.0f} s more", retry_after=wait)
+        elif target.room is not None and status.in_flight >= target.room[self._tier]:
+            why = UpstreamError("full", f"has {status.in_flight} requests under way, all that it may have", retry_after=1.0)
+        elif not (admitted := target.breaker.admit(early=early)):
+            wait = target.breaker.wait_seconds
+            why = UpstreamError("open", "was not asked: it has failed too often of late", retry_after=wait)
+        elif self._worked or hedge:
+            if not self._router.budget.take():
+                target.breaker.leave(admitted)
+                self._router.metrics.retry_refused.inc()
+                why = UpstreamError("full", "was not asked: the router's retry budget is used up")
+            elif not hedge:
+                self._router.metrics.retried.inc()
+        if why is None:
+            self.made += 1
+            target.metrics.attempts.inc()
+            status.in_flight += 1
+            return Attempt(target, admitted)
+        if not hedge:
+            self.failures.setdefault(target, why)
+        return None
+
+    def failed(self, attempt: Attempt, error: UpstreamError) -> None:
+        """Take in what an attempt came to."""
+        attempt.target.failed(error, attempt.admitted)
+        attempt.target.metrics.failures[error.cause].inc()
+        self.failures[attempt.target] = error
+        self._worked = self._worked or error.cause not in _NOT_TAKEN_UP
+
+    async def open(self, attempt: Attempt) -> None:
+        """Ask, and wait for the head of a good answer; of a stream, until it proves alive."""
+        target, asked = attempt.target, self._asked
+        provider = target.provider
+        if provider.prepares:
+            await provider.prepare()
+        head, body = provider.request(asked, self._request_id, self._tracing)
+        answer = attempt.answer = await target.pool.request(head, body, self._started + target.total)
+        if provider.translates:
+            answer = attempt.answer = await provider.understand(asked, answer)
+        target.check(answer)
+        if _is_stream(answer):
+            chunk = b""
+            while not chunk or not stream_is_alive(chunk):
+                more = await answer.read()
+                if not more:
+                    raise UpstreamError("reset", "ended its stream before the first token")
+                chunk += more
+            attempt.chunk = chunk
+
+    async def open_or_hedge(self, first: Attempt, late: float) -> tuple[Attempt, UpstreamError | None]:
+        """As `open`, and once the answer is late, ask the next backend beside it.
+
+        Returns:
+            The attempt that goes on, or the last one that failed with its error. The other is over.
+        """
+        opening = {self._loop.create_task(self.open(first)): first}
+        second: Attempt | None = None
+        try:
+            await asyncio.wait(opening, timeout=late)
+            if not next(iter(opening)).done():
+                beside = [t for t in self.order if t not in self.failures and t is not first.target and t.breaker.closed]
+                second = next((a for a in (self.enter(t, hedge=True) for t in beside) if a is not None), None)
+                if second is not None:
+                    opening[self._loop.create_task(self.open(second))] = second
+            while True:
+                await asyncio.wait(opening, return_when=asyncio.FIRST_COMPLETED)
+                for task in [t for t in opening if t.done()]:
+                    attempt = opening.pop(task)
+                    error = task.exception()
+                    if error is None:
+                        if second is not None:
+                            (self._router.metrics.hedge_won if attempt is second else self._router.metrics.hedge_lost).inc()
+                        return attempt, None
+                    if not isinstance(error, UpstreamError):
+                        raise error
+                    if not opening:
+                        return attempt, error
+                    self.failed(attempt, error)
+                    attempt.leave()
+        finally:
+            for task, attempt in opening.items():
+                # One that failed at the very same moment is no longer looked at.
+                if not task.cancel():
+                    task.exception()
+                attempt.leave()
+
+    def all_failed(self, headers: list[Header]) -> ApiError:
+        """What the client is told: 400 if no API can say what is asked. Of those that can: 503 if all are only busy, 504
+        if too slow, else 502.
+        """
+        failures = [(t, self.failures[t]) for t in self.order]
+        causes = {error.cause for _, error in failures} - {"unsupported"}
+        told = "; ".join(f"{target.name} {error.detail}" for target, error in failures)
+        if not causes:
+            return ApiError(400, f"No backend can do what is asked: {told}.", code="unsupported", headers=headers)
+        if causes <= {"full", "rate_limit", "open"}:
+            status, code = 503, "backends_busy"
+        elif causes == {"timeout"}:
+            status, code = 504, "backends_timed_out"
+        else:
+            status, code = 502, "backends_failed"
+        waits = [error.retry_after for _, error in failures if error.retry_after is not None]
+        if waits:
+            headers = [*headers, (b"retry-after", b"%d" % ceil(min(waits)))]
+        return ApiError(status, f"No backend could answer: {told}.", kind="server_error", code=code, headers=headers)
+
+
+def _is_stream(answer: Answer) -> bool:
+    for name, value in answer.headers:
+        if name == b"content-type":
+            return value[:17].lower() == b"text/event-stream"
+    return False
