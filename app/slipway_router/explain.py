@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from slipway_router.matching import Request
 from slipway_router.policies import RULES_POLICY
 from slipway_router.policy import RoutingContext
 from slipway_router.request import Asked, user_of
 from slipway_router.router import Router
-from slipway_router.routes import Request
 from slipway_router.target import Target
 
 

@@ -8,11 +8,12 @@ from slipway_router.asgi import ApiError
 from slipway_router.config import AUTO, Config, ConfigError, Task
 from slipway_router.hedge import FirstBytes
 from slipway_router.keys import Keys
+from slipway_router.matching import Request
 from slipway_router.metrics import Metrics
 from slipway_router.policy import Candidates, Decision, ProviderStatus, RoutingContext
 from slipway_router.request import READ, Asked, user_of
 from slipway_router.retry import Cooldown, RetryBudget
-from slipway_router.routes import Request, Routes
+from slipway_router.routes import Routes
 from slipway_router.target import Target
 
 

@@ -1,28 +1,13 @@
 """Routes at work: which of them takes a request, and the order of backends that its policy makes."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from fnmatch import fnmatchcase
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from slipway_router.config import AUTO, Backend, Config
-from slipway_router.policies import RULES_POLICY, Match, NamedPolicy, zone
-from slipway_router.policy import Candidates, Decision, RoutingContext, Statuses, arranged
+from slipway_router.matching import Matching, Request
+from slipway_router.policies import RULES_POLICY, Match, NamedPolicy
+from slipway_router.policy import Candidates, Decision, Statuses, arranged
 from slipway_router.schema import Task
 from slipway_router.strategies import STRATEGIES
-
-
-class Request(NamedTuple):
-    """A request, as far as routes look at it."""
-
-    task: Task
-    model: str
-    """As the client named it."""
-    headers: Mapping[bytes, bytes]
-    """Those that some route names, at least."""
-    user: str | None
-    """Tells one user from another."""
-    context: RoutingContext
 
 
 class RouteAtWork:
@@ -40,43 +25,15 @@ class RouteAtWork:
         self.name = name
         self.match = match
         self.policy = policy
+        self.mismatch = Matching(match).mismatch
+        """Says why a request is none for this route, see `Matching`."""
         self._statuses = statuses
-        self._headers = [(n.encode("latin-1"), value) for n, value in match.headers.items()]
-        self._minutes = match.minutes()
-        self._zone = zone(match.timezone)
         self._rules = config.resolved_policy()
         self._by_model = {
             (task, model): names
             for task in ("chat", "completions", "embeddings")
             for model, names in self._candidates(config.backends, task).items()
         }
-
-    def mismatch(self, request: Request, now: Callable[[], datetime] | None = None) -> str | None:
-        """The first condition that does not apply to a request, by its name; None where all do."""
-        match, context = self.match, request.context
-        if match.models and request.model not in match.models:
-            return "models"
-        if match.tasks and request.task not in match.tasks:
-            return "tasks"
-        if match.tiers and context.user_tier not in match.tiers:
-            return "tiers"
-        if match.task_types and context.task_type not in match.task_types:
-            return "task_types"
-        if match.min_tokens is not None and context.estimated_tokens < match.min_tokens:
-            return "min_tokens"
-        if match.max_tokens is not None and context.estimated_tokens > match.max_tokens:
-            return "max_tokens"
-        for name, pattern in self._headers:
-            value = request.headers.get(name)
-            if value is None or not fnmatchcase(value.decode("latin-1"), pattern):
-                return "headers"
-        if self._minutes is not None:
-            at = datetime.now(self._zone) if now is None else now().astimezone(self._zone)
-            start, end = self._minutes
-            minute = at.hour * 60 + at.minute
-            if not (start <= minute < end if start < end else minute >= start or minute < end):
-                return "hours"
-        return None
 
     def backends(self, request: Request) -> Sequence[str]:
         """Where this route could send a request: the policy's backends that do the task and serve the model asked.

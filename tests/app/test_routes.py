@@ -8,10 +8,10 @@ from tests.app.serving import CHAT, backend, serving, upstream
 
 from slipway_router.asgi import ApiError
 from slipway_router.config import Config, ConfigError
+from slipway_router.matching import Request
 from slipway_router.policy import RoutingContext
 from slipway_router.request import parse
 from slipway_router.router import Router
-from slipway_router.routes import Request
 
 ALL = ("chat", "completions", "embeddings")
 
