@@ -13,7 +13,7 @@ from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs, Rollout
 from slipway.kubernetes.gpu_model_server_explain import explain
 from slipway.kubernetes.gpu_model_server_pod import shared_claim
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
-from slipway.kubernetes.gpu_model_server_workload import deployment, stateful_set
+from slipway.kubernetes.gpu_model_server_workload import Workload
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.keda import API_VERSION
 from slipway.kubernetes.model_engine import PORT
@@ -135,20 +135,21 @@ class GpuModelServer(pulumi.ComponentResource):
         timeouts = pulumi.CustomTimeouts(create=timeout, update=timeout, delete=gone)
         servers: list[pulumi.Resource] = []
         for group in groups_of(settings.replicas, settings.spot):
+            workload = Workload(settings, name, group, self._pods, labels, token)
             # Nothing becomes ready where nothing runs.
             metadata = meta(f"{name}-{group.role}", None if settings.most_replicas else _NO_WAIT)
             if settings.rollout is Rollout.AVAILABILITY:
                 server = k8s.apps.v1.Deployment(
                     f"{name}-{group.role}",
                     metadata=metadata,
-                    spec=deployment(settings, name, group, self._pods, labels, token),
+                    spec=workload.deployment(),
                     opts=pulumi.ResourceOptions(parent=self, depends_on=before, custom_timeouts=timeouts),
                 )
             else:
                 server = k8s.apps.v1.StatefulSet(
                     f"{name}-{group.role}",
                     metadata=metadata,
-                    spec=stateful_set(settings, name, group, self._pods, labels, token),
+                    spec=workload.stateful_set(),
                     opts=pulumi.ResourceOptions(parent=self, depends_on=before, custom_timeouts=timeouts),
                 )
             servers.append(server)

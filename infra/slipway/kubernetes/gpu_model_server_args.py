@@ -8,6 +8,7 @@ import pulumi
 
 from slipway.accelerators import GpuNodeLabels
 from slipway.backend import SecretKeyRef
+from slipway.kubernetes.gpu_nodes import GpuToleration
 from slipway.kubernetes.identity import WorkloadIdentity
 from slipway.kubernetes.lora import LoraAdapter
 from slipway.kubernetes.model_engine import ModelEngine
@@ -28,17 +29,6 @@ class GgufArgs(TypedDict):
     """Its exact size in bytes, as the hub shows it. Memory, volume and startup budget come from it."""
     sha256: NotRequired[str]
     """Its SHA-256 in hexadecimal, as the hub shows it. Default: only the size is compared."""
-
-
-class GpuToleration(TypedDict):
-    """A taint of the nodes that the pods tolerate."""
-
-    key: str
-    """The taint's key."""
-    value: NotRequired[str]
-    """The taint's value. Default: any."""
-    effect: NotRequired[str]
-    """'NoSchedule', 'PreferNoSchedule' or 'NoExecute'. Default: all three."""
 
 
 class Rollout(StrEnum):

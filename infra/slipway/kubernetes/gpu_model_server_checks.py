@@ -10,6 +10,7 @@ import pulumi
 from slipway.args import Faults, known
 from slipway.kubernetes import names
 from slipway.kubernetes.gpu_model_server_args import Rollout
+from slipway.kubernetes.gpu_nodes import check_tolerations
 from slipway.kubernetes.identity import check_identity
 from slipway.kubernetes.model_engine import Engine, ModelEngine
 from slipway.kubernetes.network import Peer, check_peer
@@ -21,7 +22,6 @@ NAME_LENGTH = 45
 """Kubernetes makes a label, 63 characters at most, of a StatefulSet's name, here with '-server', and 11 more characters."""
 HUB = "https://huggingface.co"
 _TASKS = ("chat", "completions", "embeddings")
-_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _WORD = re.compile(r"[^\s-]\S*")
 _PATH = re.compile(r"/\S+")
@@ -84,10 +84,7 @@ def check_texts(name: str, given: dict[str, Any], faults: Faults) -> None:
         faults.add("tasks", "has 'embeddings' beside others; a model does the one or the other, so give it a server of its own")
     if given.get("tasks") is not None and not given["tasks"]:
         faults.add("tasks", f"is empty; give {', '.join(repr(t) for t in _TASKS)}, or leave it out")
-    for i, toleration in enumerate(_listed(given, "tolerations")):
-        effect = cast("Mapping[str, object]", toleration).get("effect") if isinstance(toleration, Mapping) else None
-        if isinstance(effect, str) and effect not in _EFFECTS:
-            faults.add(f"tolerations[{i}].effect", f"is {effect!r}; give {', '.join(repr(e) for e in _EFFECTS)}")
+    check_tolerations(given, faults)
     peers = [(f"allow_from[{i}]", peer) for i, peer in enumerate(_listed(given, "allow_from"))]
     for path, peer in [*peers, ("prometheus", given.get("prometheus"))]:
         if isinstance(peer, Mapping) and not faults.at(path):

@@ -8,9 +8,10 @@ import pulumi_kubernetes as k8s
 
 from slipway.kubernetes import restricted
 from slipway.kubernetes.disruption import spread
-from slipway.kubernetes.gpu_model_server_args import GpuToleration, Rollout
+from slipway.kubernetes.gpu_model_server_args import Rollout
 from slipway.kubernetes.gpu_model_server_loaders import CACHE_VOLUME, WEIGHTS_VOLUME, environment, loaders, weights_mount
 from slipway.kubernetes.gpu_model_server_settings import STARTUP_PERIOD_SECONDS, GpuModelServerSettings
+from slipway.kubernetes.gpu_nodes import tolerations
 from slipway.kubernetes.model_engine import CACHE, PORT, EngineContainer
 from slipway.kubernetes.spot import ServerGroup
 from slipway.kubernetes.weights_source import SharedVolume
@@ -47,7 +48,7 @@ def pod(
         "termination_grace_period_seconds": settings.server.drain.grace_seconds,
         "security_context": restricted.pod_security(settings.engine.user),
         "node_selector": settings.node_selector,
-        "tolerations": [*_tolerations(settings), *group.tolerations],
+        "tolerations": [*tolerations(settings.gpus, settings.tolerations), *group.tolerations],
         "topology_spread_constraints": _spread(settings, pods),
         "containers": [_server(settings, parts, server_token)],
         "volumes": [
@@ -142,23 +143,6 @@ def _weights_volume(settings: GpuModelServerSettings, claim_name: str) -> list[k
     if source.scheme == "pvc":
         return [{"name": WEIGHTS_VOLUME, "persistent_volume_claim": {"claim_name": source.place, "read_only": True}}]
     return []
-
-
-def _tolerations(settings: GpuModelServerSettings) -> list[k8s.core.v1.TolerationArgsDict]:
-    # GKE, EKS and NVIDIA's GPU Operator keep other pods off GPU nodes by this taint.
-    gpu: list[k8s.core.v1.TolerationArgsDict] = (
-        [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}] if settings.gpus else []
-    )
-    return [*gpu, *(_toleration(t) for t in settings.tolerations)]
-
-
-def _toleration(asked: GpuToleration) -> k8s.core.v1.TolerationArgsDict:
-    made: k8s.core.v1.TolerationArgsDict = {"key": asked["key"], "operator": "Exists"}
-    if "value" in asked:
-        made = {"key": asked["key"], "operator": "Equal", "value": asked["value"]}
-    if "effect" in asked:
-        made["effect"] = asked["effect"]
-    return made
 
 
 def _spread(settings: GpuModelServerSettings, pods: Mapping[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:

@@ -16,9 +16,10 @@ from slipway.kubernetes import gpu_model_server_checks as checks
 from slipway.kubernetes import llama_cpp, quantity
 from slipway.kubernetes.drain import PRE_STOP_SECONDS, Drain
 from slipway.kubernetes.engines import ENGINES
-from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs, GpuToleration, Rollout
+from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs, Rollout
 from slipway.kubernetes.gpu_model_server_gpus import UTILIZATION, accelerator_of, memory_of, parallel, shape_of
 from slipway.kubernetes.gpu_model_server_weights import cache_gib, gguf_of, loading_seconds, startup_seconds, weights_of
+from slipway.kubernetes.gpu_nodes import GpuToleration
 from slipway.kubernetes.identity import WorkloadIdentity
 from slipway.kubernetes.lora import AdapterSource, adapters_of
 from slipway.kubernetes.model_engine import Engine, ModelEngine, ServerSettings, hub_port

@@ -1,11 +1,26 @@
-"""The GPUs that a workload asks for, and the label by which its nodes are chosen."""
+"""The GPUs that a workload asks for, the label by which its nodes are chosen, and the taints that it tolerates there."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict, cast
+
+import pulumi_kubernetes as k8s
 
 from slipway import accelerators
 from slipway.accelerators import Accelerator, AcceleratorError, GpuNodeLabels
 from slipway.args import Faults
+
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+class GpuToleration(TypedDict):
+    """A taint of the nodes that the pods tolerate."""
+
+    key: str
+    """The taint's key."""
+    value: NotRequired[str]
+    """The taint's value. Default: any."""
+    effect: NotRequired[str]
+    """'NoSchedule', 'PreferNoSchedule' or 'NoExecute'. Default: all three."""
 
 
 def asked_gpus(text: str, given: Mapping[str, Any], faults: Faults) -> tuple[Accelerator, int] | None:
@@ -26,3 +41,29 @@ def asked_gpus(text: str, given: Mapping[str, Any], faults: Faults) -> tuple[Acc
         choice = " or ".join(f"'{other.value}'" for other in accelerator.labels)
         faults.add("node_labels", f"is '{labels.value}', which has no label for {accelerator.name}; give {choice}")
     return accelerator, gpus
+
+
+def check_tolerations(given: Mapping[str, Any], faults: Faults) -> None:
+    """Refuse effects that no taint has, in the argument `tolerations`."""
+    asked = given.get("tolerations")
+    for i, toleration in enumerate(cast("Sequence[object]", asked) if isinstance(asked, list | tuple) else ()):
+        effect = cast("Mapping[str, object]", toleration).get("effect") if isinstance(toleration, Mapping) else None
+        if isinstance(effect, str) and effect not in _EFFECTS:
+            faults.add(f"tolerations[{i}].effect", f"is {effect!r}; give {', '.join(repr(e) for e in _EFFECTS)}")
+
+
+def tolerations(gpus: int, asked: Sequence[GpuToleration]) -> list[k8s.core.v1.TolerationArgsDict]:
+    """Those asked for; and that of GPU nodes, off which GKE, EKS and NVIDIA's GPU Operator keep other pods."""
+    gpu: list[k8s.core.v1.TolerationArgsDict] = (
+        [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}] if gpus else []
+    )
+    return [*gpu, *(_toleration(t) for t in asked)]
+
+
+def _toleration(asked: GpuToleration) -> k8s.core.v1.TolerationArgsDict:
+    made: k8s.core.v1.TolerationArgsDict = {"key": asked["key"], "operator": "Exists"}
+    if "value" in asked:
+        made = {"key": asked["key"], "operator": "Equal", "value": asked["value"]}
+    if "effect" in asked:
+        made["effect"] = asked["effect"]
+    return made

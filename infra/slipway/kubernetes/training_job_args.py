@@ -15,8 +15,7 @@ from slipway.args import Faults, check_shape, known
 from slipway.backend import Egress, SecretKeyRef
 from slipway.kubernetes import quantity, secret_env
 from slipway.kubernetes.deletion import DeletionPolicy
-from slipway.kubernetes.gpu_model_server_args import GpuToleration
-from slipway.kubernetes.gpu_nodes import asked_gpus
+from slipway.kubernetes.gpu_nodes import GpuToleration, asked_gpus, check_tolerations
 from slipway.kubernetes.identity import WorkloadIdentity, check_identity, identity_egress
 from slipway.kubernetes.names import check_image, check_name, check_namespace, check_object_name
 from slipway.kubernetes.network import check_egress
@@ -44,7 +43,6 @@ OWN_ENV = frozenset(
     }
 )
 """Variables that the component sets."""
-_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _MOUNT = re.compile(r"(/[A-Za-z0-9._-]+)+")
 _TAKEN = ("/dev", "/tmp", "/proc", "/sys")  # noqa: S108 -- mounts
 
@@ -301,10 +299,7 @@ def _check_places(given: dict[str, Any], faults: Faults) -> None:
     for i, way in enumerate(_listed(given, "egress")):
         if isinstance(way, Mapping) and not faults.at(f"egress[{i}]"):
             check_egress(f"egress[{i}]", cast("Egress", way), faults)
-    for i, toleration in enumerate(_listed(given, "tolerations")):
-        effect = cast("Mapping[str, object]", toleration).get("effect") if isinstance(toleration, Mapping) else None
-        if isinstance(effect, str) and effect not in _EFFECTS:
-            faults.add(f"tolerations[{i}].effect", f"is {effect!r}; give {', '.join(repr(e) for e in _EFFECTS)}")
+    check_tolerations(given, faults)
     if "identity" in given and not faults.at("identity"):
         check_identity("identity", given["identity"], faults)
 

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from slipway.kubernetes import restricted, secret_env
-from slipway.kubernetes.gpu_model_server_args import GpuToleration
+from slipway.kubernetes.gpu_nodes import tolerations
 from slipway.kubernetes.training_job_args import TrainingRestartPolicy, TrainingSettings
 
 MASTER_PORT = 29500
@@ -56,11 +56,11 @@ def _pod(settings: TrainingSettings, account: str, service: str, claim: pulumi.I
             *_checkpoints_volume(claim),
         ],
     }
-    tolerations = _tolerations(settings)
+    tolerated = tolerations(settings.gpus, settings.args.get("tolerations", ()))
     if settings.node_selector:
         spec["node_selector"] = settings.node_selector
-    if tolerations:
-        spec["tolerations"] = tolerations
+    if tolerated:
+        spec["tolerations"] = tolerated
     if "priority_class" in given:
         spec["priority_class_name"] = given["priority_class"]
     if settings.nodes > 1:
@@ -121,20 +121,3 @@ def _checkpoint_path(settings: TrainingSettings) -> str:
 
 def _checkpoints_volume(claim: pulumi.Input[str] | None) -> list[k8s.core.v1.VolumeArgsDict]:
     return [] if claim is None else [{"name": "checkpoints", "persistent_volume_claim": {"claim_name": claim}}]
-
-
-def _tolerations(settings: TrainingSettings) -> list[k8s.core.v1.TolerationArgsDict]:
-    # GKE, EKS and NVIDIA's GPU Operator keep other pods off GPU nodes by this taint.
-    gpu: list[k8s.core.v1.TolerationArgsDict] = (
-        [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}] if settings.gpus else []
-    )
-    return [*gpu, *(_toleration(t) for t in settings.args.get("tolerations", ()))]
-
-
-def _toleration(asked: GpuToleration) -> k8s.core.v1.TolerationArgsDict:
-    made: k8s.core.v1.TolerationArgsDict = {"key": asked["key"], "operator": "Exists"}
-    if "value" in asked:
-        made = {"key": asked["key"], "operator": "Equal", "value": asked["value"]}
-    if "effect" in asked:
-        made["effect"] = asked["effect"]
-    return made

@@ -1,4 +1,4 @@
-"""The two kinds of rollout. The StatefulSet's own details are in test_gpu_model_server.py; no controller runs here."""
+"""The two kinds of rollout. The StatefulSet's own details are in test_gpu_model_server_pod.py; no controller runs here."""
 
 import re
 from typing import Any

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.infra.kubernetes.model_server import SMALL, env, following, planned, pod, server
 
 from slipway.kubernetes.drain import WAIT_FOR_STREAMS
 from slipway.kubernetes.llama_cpp import BUSY, LOADER
@@ -239,3 +240,39 @@ def test_the_drain_waits_for_a_stream_of_llama_cpp(llama: str) -> None:
         reader.join()
     # It looks once a second, and at most that much later.
     assert 0 <= drained - ended[0] < 10
+
+
+def test_llama_cpp_gets_its_file_and_the_memory_for_it() -> None:
+    plan = planned(base=SMALL, context_tokens=8192, parallel_requests=4, served_name="qwen")
+    container, loader = server(plan), pod(plan)["initContainers"][0]
+    target = "/model-cache/gguf/main/qwen2.5-1.5b-instruct-q4_k_m.gguf"
+    assert env(loader) == {
+        "URL": "https://huggingface.co/Qwen/Qwen2.5-1.5B-Instruct-GGUF/resolve/main/qwen2.5-1.5b-instruct-q4_k_m.gguf",
+        "TARGET": target,
+        "BYTES": "1117320736",
+        "SHA256": "",
+    }
+    args = container["args"]
+    assert (following(args, "--model"), following(args, "--alias")) == (target, "qwen")
+    # Divided among four slots it is 8,192 for each.
+    assert (following(args, "--ctx-size"), following(args, "--parallel")) == ("32768", "4")
+    assert following(args, "--threads") == container["resources"]["requests"]["cpu"] == "4"
+    # 1.04 GiB of weights + 1 + 32,768 x 28 KiB = 0.875.
+    assert container["resources"]["requests"]["memory"] == container["resources"]["limits"]["memory"] == "3Gi"
+    stranger = server(planned(base=SMALL, model="acme/stranger-GGUF", context_tokens=8192, parallel_requests=4))
+    # 128 KiB a token, as of a model with 8 billion parameters.
+    assert stranger["resources"]["limits"]["memory"] == "7Gi"
+    assert "nvidia.com/gpu" not in container["resources"]["limits"]
+    assert pod(plan)["nodeSelector"] == {}
+    assert container["image"] == loader["image"]
+
+
+def test_llama_cpp_for_embeddings_takes_a_whole_text_in_one_batch() -> None:
+    args = server(planned(base=SMALL, tasks=["embeddings"], context_tokens=512))["args"]
+    assert args[-5:] == ["--embeddings", "--batch-size", "512", "--ubatch-size", "512"]
+
+
+def test_a_changed_checksum_is_another_file() -> None:
+    gguf = {**SMALL["gguf"], "sha256": "ab" * 32}
+    loader = pod(planned(base=SMALL, gguf=gguf))["initContainers"][0]
+    assert env(loader)["TARGET"] == f"/model-cache/gguf/{'ab' * 8}/{gguf['file']}"

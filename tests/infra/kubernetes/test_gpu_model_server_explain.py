@@ -1,0 +1,40 @@
+"""What a model server says of its plan."""
+
+from typing import cast
+
+import pulumi
+from tests.infra.kubernetes.model_server import LLAMA, SMALL
+
+from slipway.kubernetes.gpu_model_server import GpuModelServer
+from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
+from slipway.plan import plan_program
+
+
+def test_the_plan_says_how_memory_is_shared_out() -> None:
+    def program() -> None:
+        pulumi.export("known", GpuModelServer("known", {**LLAMA, "context_tokens": 16_384}).explain)
+        stranger: GpuModelServerArgs = {**LLAMA, "model": "acme/stranger-70b"}
+        pulumi.export("stranger", GpuModelServer("stranger", stranger).explain)
+        pulumi.export("small", GpuModelServer("small", cast("GpuModelServerArgs", SMALL)).explain)
+
+    told = plan_program(program).outputs
+    # 80 x 0.9 - 140e9 / 2^30 / 4 - 2 = 37.4 GiB; of 320 KiB a token each GPU keeps a quarter.
+    assert told["known"].split("\n") == [
+        "meta-llama/Llama-3.3-70B-Instruct on vllm, 4 x NVIDIA A100 80GB SXM4 (tensor parallel 4 x pipeline parallel 1)",
+        "memory of a GPU: 80.0 GiB x 0.9 = 72.0 GiB",
+        "  weights: 32.6 GiB (70 billion parameters x 2 bytes (dtype 'auto') = 130.4 GiB, over 4 GPUs)",
+        "  overhead: 2 GiB (an estimate: activations, CUDA graphs, NCCL)",
+        "  key-value cache: 37.4 GiB",
+        (
+            "key-value cache: 2 x 80 layers x 8 KV heads x 128 x 2 bytes = 327,680 bytes per token "
+            "(config.json of llama-3.3-70b); room for 490,257 tokens at a time"
+        ),
+        "  that is 29 requests of 16,384 tokens",
+        (
+            "start: 140000 MB / 100 MB/s to download + 140000 MB / 500 MB/s to load + 300 s to warm up, at least 600 s = 1980 s, "
+            "beside 1200 s for a node and the image"
+        ),
+        "stop: 10 s until it is left out + 900 s for the longest answer, killed after 925 s",
+    ]
+    assert "only the weights were checked" in told["stranger"]
+    assert "memory: 3Gi for weights of 1.0 GiB" in told["small"]
