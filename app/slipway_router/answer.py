@@ -47,6 +47,7 @@ class Answer:
         "heard",
         "started",
         "status",
+        "unsaid",
         "until_close",
     )
 
@@ -61,6 +62,8 @@ class Answer:
         self.complete = False
         self.until_close = False
         """Whether only the connection's end ended it: nothing tells a whole answer from a cut one."""
+        self.unsaid = b""
+        """What its `usage` is, where that is not in the bytes that are passed on: another API's, or one nobody asked for."""
         self.error: UpstreamError | None = None
         self._parts: list[bytes] = []
         self._size = 0

@@ -5,7 +5,6 @@ breaks off can end in an error event rather than in half a line.
 """
 
 import asyncio
-import re
 from asyncio import AbstractEventLoop
 from time import perf_counter
 
@@ -21,6 +20,7 @@ from slipway_router.request import Asked
 from slipway_router.retry import backoff
 from slipway_router.router import Router
 from slipway_router.target import Target
+from slipway_router.usage import count_tokens
 
 HOLD_BYTES = 16 * 1024 * 1024
 """A whole answer is held back until it is complete, so that another backend can give it if this one breaks off. A larger one
@@ -41,10 +41,6 @@ _NOT_PASSED_ON = frozenset(
     }
 )  # fmt: skip
 _WORTH_ANOTHER: frozenset[Cause] = frozenset({"connect", "reset", "protocol", "status"})
-_USAGE = re.compile(rb'"usage"\s*:\s*\{')
-_PROMPT_TOKENS = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,12})')
-_ANSWER_TOKENS = re.compile(rb'"completion_tokens"\s*:\s*(\d{1,12})')
-_USAGE_WINDOW = 4096
 
 
 class Exchange:
@@ -184,7 +180,7 @@ class Exchange:
             body = await answer.read()
         await self._send({"type": "http.response.body", "body": body})
         if answer.status < 400:
-            _count_tokens(target, body)
+            count_tokens(target.metrics, answer.unsaid or body)
             self._time(target)
 
     async def _pass_stream(self, attempt: Attempt) -> None:
@@ -194,17 +190,20 @@ class Exchange:
         headers = self._answer_headers(target, answer)
         send = self._send
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        held = last = b""
+        held = before = last = b""
         while chunk:
-            last = chunk
             if held or not chunk.endswith(b"\n\n"):
                 chunk, held = _whole_events(held + chunk)
             if chunk:
+                before, last = last, chunk
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             chunk = await answer.read()
+        last += held
         if answer.until_close and b"[DONE]" not in last[-64:]:
             raise UpstreamError("reset", "closed the connection in the middle of its answer")
         await send({"type": "http.response.body", "body": held})
+        # Its usage comes in the last event before the end: both in one part, or each in its own.
+        count_tokens(target.metrics, answer.unsaid or before + last)
         self._time(target)
 
     def _begin(self, attempt: Attempt, answer: Answer) -> None:
@@ -237,17 +236,3 @@ def _whole_events(data: bytes) -> tuple[bytes, bytes]:
     if len(data) - end > EVENT_BYTES:
         end = len(data)
     return data[:end], data[end:]
-
-
-def _count_tokens(target: Target, body: bytes) -> None:
-    """From `usage` of a whole answer. Found by its quoted key: inside a JSON text the quotes would be escaped."""
-    at = body.rfind(b'"usage"')
-    found = _USAGE.match(body, at) if at >= 0 else None
-    if found is None:
-        return
-    end = found.end() + _USAGE_WINDOW
-    prompt, answer = _PROMPT_TOKENS.search(body, found.end(), end), _ANSWER_TOKENS.search(body, found.end(), end)
-    if prompt:
-        target.metrics.prompt_tokens.inc(int(prompt[1]))
-    if answer:
-        target.metrics.answer_tokens.inc(int(answer[1]))

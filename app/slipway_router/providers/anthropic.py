@@ -6,7 +6,7 @@ from slipway_router.answer import Answer, UpstreamError
 from slipway_router.asgi import Header
 from slipway_router.config import Backend, Task
 from slipway_router.messages.request import NATIVE, AskedInMessages
-from slipway_router.providers.anthropic_answer import CompletionStream, NativeStream, a_message, to_completion, to_error
+from slipway_router.providers.anthropic_answer import CompletionStream, NativeStream, a_message, to_completion, to_error, to_usage
 from slipway_router.providers.anthropic_request import to_messages
 from slipway_router.providers.provider import Provider
 from slipway_router.providers.shapes import an_object
@@ -82,6 +82,7 @@ class Anthropic(Provider):
         if answer.status != 200:
             return Whole(answer.status, headers, body if native else to_error(answer.status, body))
         if native:
-            a_message(body)
-            return Whole(200, headers, body)
+            told = Whole(200, headers, body)
+            told.unsaid = orjson.dumps({"usage": to_usage(an_object(a_message(body).get("usage")))})
+            return told
         return Whole(200, headers, to_completion(body))

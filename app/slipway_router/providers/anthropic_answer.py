@@ -4,12 +4,12 @@ After "Messages" and "Streaming messages" in Anthropic's API reference.
 """
 
 import contextlib
-import time
 from typing import Any
 
 import orjson
 
 from slipway_router.answer import UpstreamError
+from slipway_router.providers.chunks import Chunks, envelope
 from slipway_router.providers.shapes import Object, an_object, count, objects, text
 from slipway_router.providers.sse import Events, event
 
@@ -45,7 +45,7 @@ def to_completion(body: bytes) -> bytes:
         message["tool_calls"] = calls
     finish = FINISH.get(text(given.get("stop_reason")), "stop")
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
-    answer = _envelope("chat.completion", text(given.get("id")), text(given.get("model")))
+    answer = envelope("chat.completion", text(given.get("id")), text(given.get("model")))
     return orjson.dumps({**answer, "choices": [choice], "usage": to_usage(an_object(given.get("usage")))})
 
 
@@ -87,15 +87,14 @@ class CompletionStream:
         Args:
             include_usage: Whether the client asked for the usage (`stream_options.include_usage`).
         """
-        self._include_usage = include_usage
         self._events = Events()
-        self._envelope: dict[str, Any] = {}
+        self._chunks = Chunks(include_usage=include_usage)
         self._usage: dict[str, Any] = {}
-        self._calls = -1
-        self._arguments = False
-        self._in_call = False
-        self._begun = False
-        self._over = False
+
+    @property
+    def unsaid(self) -> bytes:
+        """See `StreamTranslator`."""
+        return self._chunks.unsaid
 
     def feed(self, data: bytes) -> bytes:
         """See `StreamTranslator`."""
@@ -103,7 +102,7 @@ class CompletionStream:
 
     def end(self) -> bytes:
         """See `StreamTranslator`."""
-        if not self._over:
+        if not self._chunks.over:
             raise UpstreamError("reset", "ended its stream in the middle of its answer")
         return b""
 
@@ -114,22 +113,17 @@ class CompletionStream:
             case "content_block_start":
                 return self._block(an_object(given.get("content_block")))
             case "content_block_stop":
-                # Without a single argument the API streams none, and OpenAI's clients cannot parse nothing.
-                missing = self._in_call and not self._arguments
-                self._in_call = False
-                return self._call_part("{}") if missing else b""
+                return self._chunks.end_block()
             case "message_start":
                 message = an_object(given.get("message"))
-                self._envelope = _envelope("chat.completion.chunk", text(message.get("id")), text(message.get("model")))
+                self._chunks.begin(text(message.get("id")), text(message.get("model")))
                 self._usage.update(an_object(message.get("usage")))
             case "message_delta":
-                self._usage.update({k: v for k, v in an_object(given.get("usage")).items() if v is not None})
+                self._usage.update(_told(given))
                 reason = an_object(given.get("delta")).get("stop_reason")
-                return self._chunk({}, FINISH.get(text(reason), "stop"))
+                return self._chunks.delta({}, FINISH.get(text(reason), "stop"))
             case "message_stop":
-                self._over = True
-                usage: dict[str, Any] = {**self._envelope, "choices": [], "usage": to_usage(self._usage)}
-                return (event(orjson.dumps(usage)) if self._include_usage else b"") + event(b"[DONE]")
+                return self._chunks.end(to_usage(self._usage))
             case "error":
                 raise _broken(given)
             case _:  # `ping`, and what is yet to be invented: clients must ignore it
@@ -139,41 +133,22 @@ class CompletionStream:
     def _block(self, block: Object) -> bytes:
         match block.get("type"):
             case "tool_use":
-                self._calls += 1
-                self._in_call = True
-                self._arguments = False
-                function = {"name": block.get("name"), "arguments": ""}
-                call = {"index": self._calls, "id": block.get("id"), "type": "function", "function": function}
-                return self._chunk({"tool_calls": [call]})
+                return self._chunks.call(block.get("id"), block.get("name"))
             case "text" if block.get("text"):
-                return self._chunk({"content": block["text"]})
+                return self._chunks.delta({"content": block["text"]})
             case _:
                 return b""
 
     def _delta(self, delta: Object) -> bytes:
         match delta.get("type"):
             case "text_delta":
-                return self._chunk({"content": text(delta.get("text"))})
+                return self._chunks.delta({"content": text(delta.get("text"))})
             case "input_json_delta":
-                part = text(delta.get("partial_json"))
-                if not part or not self._in_call:
-                    return b""
-                self._arguments = True
-                return self._call_part(part)
+                return self._chunks.arguments(text(delta.get("partial_json")))
             case "thinking_delta":
-                return self._chunk({"reasoning_content": text(delta.get("thinking"))})
+                return self._chunks.delta({"reasoning_content": text(delta.get("thinking"))})
             case _:
                 return b""
-
-    def _call_part(self, arguments: str) -> bytes:
-        return self._chunk({"tool_calls": [{"index": self._calls, "function": {"arguments": arguments}}]})
-
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
-        if not self._begun:
-            self._begun = True
-            delta = {"role": "assistant", "content": "", **delta}
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return event(orjson.dumps({**self._envelope, "choices": [choice]}))
 
 
 class NativeStream:
@@ -182,7 +157,10 @@ class NativeStream:
     def __init__(self) -> None:
         self._events = Events()
         self._held: list[bytes] | None = []
+        self._usage: dict[str, Any] = {}
         self._over = False
+        self.unsaid = b""
+        """See `StreamTranslator`."""
 
     def feed(self, data: bytes) -> bytes:
         """See `StreamTranslator`."""
@@ -192,7 +170,16 @@ class NativeStream:
             kind = text(given.get("type"))
             if kind == "error":
                 raise _broken(given)
-            self._over = self._over or kind == "message_stop"
+            match kind:
+                case "message_start":
+                    self._usage.update(an_object(an_object(given.get("message")).get("usage")))
+                case "message_delta":
+                    self._usage.update(_told(given))
+                case "message_stop":
+                    self._over = True
+                    self.unsaid = orjson.dumps({"usage": to_usage(self._usage)})
+                case _:
+                    pass
             said.append(event(found, kind))
             if self._held is not None and kind not in ("message_start", "ping"):
                 said = [*self._held, *said]
@@ -226,8 +213,8 @@ def _broken(given: Object) -> UpstreamError:
     return UpstreamError("rate_limit" if kind == "rate_limit_error" else "status", f"broke off with {kind[:64] or 'an error'}")
 
 
-def _envelope(kind: str, identity: str, model: str) -> dict[str, Any]:
-    return {"id": identity, "object": kind, "created": int(time.time()), "model": model}
+def _told(given: Object) -> Object:
+    return {k: v for k, v in an_object(given.get("usage")).items() if v is not None}
 
 
 def _call(block: Object) -> dict[str, Any]:

@@ -108,6 +108,8 @@ class PayloadStream:
     def __init__(self) -> None:
         self._buffer: Any = EventStreamBuffer()
         self._tail = b""
+        self.unsaid = b""
+        """See `StreamTranslator`. What the container says of its usage is passed on."""
 
     def feed(self, data: bytes) -> bytes:
         """See `StreamTranslator`."""

@@ -15,6 +15,11 @@ _SSE: Header = (b"content-type", b"text/event-stream; charset=utf-8")
 class StreamTranslator(Protocol):
     """One stream, said differently."""
 
+    @property
+    def unsaid(self) -> bytes:
+        """At its end: a JSON object with OpenAI's `usage`, if that is known and was not said."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """What these bytes come to, in whole events; maybe nothing yet.
 
@@ -78,6 +83,7 @@ class Stream(Answer):
                 said = self._translator.feed(data)
             else:
                 said = self._translator.end()
+                self.unsaid = self._translator.unsaid
                 self.complete = True
             if said:
                 return said
