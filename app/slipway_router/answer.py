@@ -12,24 +12,38 @@ HIGH_WATER_BYTES = 256 * 1024
 """Unread bytes of an answer past which its connection is not read."""
 
 Cause = Literal[
-    "connect", "tls", "timeout", "reset", "protocol", "full", "status", "auth", "not_found", "rate_limit", "unsupported", "open"
+    "connect",
+    "tls",
+    "timeout",
+    "reset",
+    "protocol",
+    "full",
+    "status",
+    "auth",
+    "not_found",
+    "rate_limit",
+    "unsupported",
+    "open",
+    "cold",
 ]
 
 
 class UpstreamError(Exception):
     """An attempt at a backend that came to nothing."""
 
-    def __init__(self, cause: Cause, detail: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, cause: Cause, detail: str, *, retry_after: float | None = None, absent: bool = False) -> None:
         """
         Args:
             cause: A word for metrics.
             detail: What happened, for the client and the log; nothing secret.
             retry_after: Seconds after which the backend asked to be tried again.
+            absent: Whether it looks as if nobody were there: no connection, or a 503.
         """
         super().__init__(detail)
         self.cause: Cause = cause
         self.detail = detail
         self.retry_after = retry_after
+        self.absent = absent
 
 
 class Answer:

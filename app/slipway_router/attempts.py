@@ -10,11 +10,12 @@ from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import ApiError, Header
 from slipway_router.attempt import Attempt
 from slipway_router.breaker import REFUSED
+from slipway_router.cold_start import ColdStart, first_back
 from slipway_router.request import Asked
 from slipway_router.router import Router
 from slipway_router.target import Target
 
-_NOT_TAKEN_UP: frozenset[Cause] = frozenset({"connect", "tls", "full", "rate_limit", "unsupported", "open"})
+_NOT_TAKEN_UP: frozenset[Cause] = frozenset({"connect", "tls", "full", "rate_limit", "unsupported", "open", "cold"})
 
 
 class Attempts:
@@ -23,6 +24,7 @@ class Attempts:
     __slots__ = (
         "_asked",
         "_loop",
+        "_passed_over",
         "_request_id",
         "_router",
         "_started",
@@ -56,6 +58,8 @@ class Attempts:
         self._worked = False
         """Whether a backend took the request up and failed: from there on an attempt is a retry. To go past one that could not
         be reached, or refused for its limits, costs nobody anything."""
+        self._passed_over: tuple[ColdStart, ...] = ()
+        """Backends that this request should be at, and that are not there."""
         self.order = [router.targets[name] for name in order]
         self.failures: dict[Target, UpstreamError] = {}
         """Why a backend was not asked, or what its last attempt came to."""
@@ -74,6 +78,9 @@ class Attempts:
         admitted = REFUSED
         if self._loop.time() >= self._started + target.total:
             why = UpstreamError("timeout", "was not asked: its total time is over")
+        elif (cold := target.cold_start) is not None and self._passes_over(cold, early=early, hedge=hedge):
+            wait = cold.left_seconds
+            why = UpstreamError("cold", "has no replica, and is started" if wait else "has just come back", retry_after=wait)
         elif not (status.cooldown.over and status.quota.over):
             wait = status.rests_seconds
             why = UpstreamError("rate_limit", f"asked to be left alone for {wait:.0f} s more", retry_after=wait)
@@ -98,11 +105,43 @@ class Attempts:
             self.failures.setdefault(target, why)
         return None
 
+    def _passes_over(self, cold: ColdStart, *, early: bool, hedge: bool) -> bool:
+        """Whether another backend is to answer because this one has no replica, or has just got its first."""
+        if hedge:
+            return cold.share < 1
+        passes = cold.away if early else not cold.meet()
+        if passes:
+            self._pass_over(cold)
+        elif cold in self._passed_over:
+            self._passed_over = tuple(c for c in self._passed_over if c is not cold)
+            cold.spilled -= 1
+        return passes
+
+    def _pass_over(self, cold: ColdStart) -> None:
+        if cold not in self._passed_over:
+            self._passed_over = (*self._passed_over, cold)
+            cold.spilled += 1
+
+    async def one_is_back(self, waking: Sequence[Target]) -> bool:
+        """Wait for the first of these that comes back from zero, as long as there is time to answer. Says whether one did."""
+        longest = max(t.total for t in waking)
+        until = self._started + longest - min(1.0, longest / 10)
+        return await first_back([t.cold_start for t in waking if t.cold_start is not None], until)
+
+    def over(self) -> None:
+        """The request is over."""
+        for cold in self._passed_over:
+            cold.spilled -= 1
+
     def failed(self, attempt: Attempt, error: UpstreamError) -> None:
         """Take in what an attempt came to."""
-        attempt.target.failed(error, attempt.admitted)
-        attempt.target.metrics.failures[error.cause].inc()
-        self.failures[attempt.target] = error
+        target = attempt.target
+        target.failed(error, attempt.admitted)
+        if error.absent and target.cold_start is not None and target.away:
+            self._pass_over(target.cold_start)
+            error = UpstreamError("cold", f"{error.detail}: it has no replica", retry_after=target.cold_start.left_seconds)
+        target.metrics.failures[error.cause].inc()
+        self.failures[target] = error
         self._worked = self._worked or error.cause not in _NOT_TAKEN_UP
 
     async def open(self, attempt: Attempt) -> None:
@@ -171,7 +210,7 @@ class Attempts:
         told = "; ".join(f"{target.name} {error.detail}" for target, error in failures)
         if not causes:
             return ApiError(400, f"No backend can do what is asked: {told}.", code="unsupported", headers=headers)
-        if causes <= {"full", "rate_limit", "open"}:
+        if causes <= {"full", "rate_limit", "open", "cold"}:
             status, code = 503, "backends_busy"
         elif causes == {"timeout"}:
             status, code = 504, "backends_timed_out"

@@ -15,7 +15,16 @@ from slipway_router.policies import NamedPolicy, Route
 from slipway_router.protocol import Protocol, aws_region, protocol_faults, with_default_tasks
 from slipway_router.route_checks import route_faults
 from slipway_router.schema import Quality, Strict, Task, Tier
-from slipway_router.steadiness import Admission, BreakerSettings, Hedging, Retries, Timeouts, health_check_faults, retry_faults
+from slipway_router.steadiness import (
+    Admission,
+    BreakerSettings,
+    Hedging,
+    Retries,
+    Timeouts,
+    health_check_faults,
+    replica_faults,
+    retry_faults,
+)
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -88,6 +97,17 @@ class Backend(Strict):
     quota: str | None = None
     """Name of the rate limit that it shares with every backend of the same `quota`, such as an account and a model: a 429 of one
     sets all of them aside. Absent: its limit is its own."""
+    min_replicas: int | None = Field(default=None, ge=0)
+    """Fewest replicas that whoever scales it keeps. With 0 it may be gone when nobody asked for a while: that is no failure. The
+    request that finds it so wakes it, and other backends fill in until it is back. Unknown when absent."""
+    max_replicas: int | None = Field(default=None, ge=1)
+    """Most replicas. Unknown when absent."""
+    cold_start_seconds: float = Field(default=300.0, gt=0, le=86400)
+    """How long a start from no replica may take, with `min_replicas: 0`. What is not there by then has failed."""
+    ramp_seconds: float = Field(default=30.0, ge=0, le=3600)
+    """With `min_replicas: 0`: over how long its share of the traffic rises to all of it, once it is back."""
+    max_waiting: int = Field(default=64, ge=0)
+    """With `min_replicas: 0`: most requests that wait for its start where no other backend can answer them."""
     domain: str | None = None
     """What fails together: a region, a cluster, a node pool, a vendor. Fail-over prefers backends of another one."""
     breaker: BreakerSettings = BreakerSettings()
@@ -330,6 +350,7 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     for i, backend in enumerate(entries("backends")):
         faults += protocol_faults(f"backends[{i}]", backend)
         faults += health_check_faults(f"backends[{i}]", backend)
+        faults += replica_faults(f"backends[{i}]", backend)
     faults += retry_faults(data.get("retries"), entries("backends"))
     for i, key in enumerate(entries("keys")):
         if (key.get("env") is None) == (key.get("sha256") is None):

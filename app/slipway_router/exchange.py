@@ -41,6 +41,7 @@ _NOT_PASSED_ON = frozenset(
     }
 )  # fmt: skip
 _WORTH_ANOTHER: frozenset[Cause] = frozenset({"connect", "reset", "protocol", "status"})
+_HELD_BACK: frozenset[Cause] = frozenset({"open", "cold"})
 
 
 class Exchange:
@@ -98,24 +99,35 @@ class Exchange:
             ApiError: no backend could, and the client has seen nothing yet.
         """
         self._router.budget.request()
-        order, failures = self.attempts.order, self.attempts.failures
-        for target in order:
-            if target not in failures and await self._try(target):
-                return
-        # Nothing else is left: one request at a time may find out whether a backend is well again.
-        for target in [t for t in order if failures[t].cause == "open"]:
-            if await self._try(target, early=True):
-                return
-        retries = self._router.config.retries
-        for number in range(1, retries.rounds + 1):
-            again = [t for t in order if failures[t].cause in _WORTH_ANOTHER and not t.status.rests_seconds]
-            if not again:
-                break
-            await asyncio.sleep(backoff(retries, number))
-            for target in again:
-                if await self._try(target):
+        attempts = self.attempts
+        order, failures = attempts.order, attempts.failures
+        try:
+            for target in order:
+                if target not in failures and await self._try(target):
                     return
-        raise self.attempts.all_failed(self.headers())
+            # Nothing else is left: one request at a time may find out whether a backend is well again, and one that is just back
+            # gets more than its share.
+            for target in [t for t in order if failures[t].cause in _HELD_BACK and not t.away]:
+                if await self._try(target, early=True):
+                    return
+            retries = self._router.config.retries
+            for number in range(1, retries.rounds + 1):
+                again = [t for t in order if failures[t].cause in _WORTH_ANOTHER and not t.status.rests_seconds]
+                if not again:
+                    break
+                await asyncio.sleep(backoff(retries, number))
+                for target in again:
+                    if await self._try(target):
+                        return
+            while waking := [t for t in order if failures[t].cause == "cold"]:
+                if not await attempts.one_is_back(waking):
+                    break
+                for target in [t for t in waking if not t.away]:
+                    if await self._try(target, early=True):
+                        return
+            raise attempts.all_failed(self.headers())
+        finally:
+            attempts.over()
 
     async def _try(self, target: Target, *, early: bool = False) -> bool:
         """Ask one backend, if it may be asked. Says whether the client's request is over; else `attempts` knows why not."""

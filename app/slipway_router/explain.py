@@ -56,6 +56,7 @@ def _candidate(target: Target, context: RoutingContext) -> dict[str, Any]:
         "latency_ms": round(status.current_latency_ms, 1),
         "error_rate": round(status.error_rate, 4),
         "in_flight": status.in_flight,
+        "traffic_share": round(status.cold_start.share, 2) if status.cold_start is not None else 1.0,
     }
 
 
@@ -71,6 +72,8 @@ def _against(target: Target, context: RoutingContext) -> list[str]:
         told.append(f"it asked to be left alone for {status.rests_seconds:.0f} s more")
     elif status.set_aside_now:
         told.append("it said that its rate limit is used up")
+    if status.cold_start is not None and status.cold_start.away:
+        told.append(f"it has no replica now: {status.cold_start.state}")
     if not status.breaker.willing:
         told.append(f"its breaker is {status.breaker.state}")
     return told

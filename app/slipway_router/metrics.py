@@ -107,6 +107,24 @@ class Metrics:
             ["backend"],
             registry=self._registry,
         )
+        self._wanted_of = Gauge(
+            "slipway_router_backend_wanted",
+            "Requests a backend is wanted for: at it, waiting for it, or answered by others because it has no replica.",
+            ["backend"],
+            registry=self._registry,
+        )
+        self._share_of = Gauge(
+            "slipway_router_backend_traffic_share",
+            "How much of its traffic a backend that scales to zero gets: 0 while it has no replica, then rising to 1.",
+            ["backend"],
+            registry=self._registry,
+        )
+        self._late_of = Gauge(
+            "slipway_router_backend_cold_start_late",
+            "1 while a backend that scales to zero is not there though its cold start is over.",
+            ["backend"],
+            registry=self._registry,
+        )
         self.use_keys(config)
 
     def use_keys(self, config: Config) -> None:
@@ -156,6 +174,9 @@ class Metrics:
             (self._latency_of, partial(_latency, status)),
             (self._breaker_of, partial(_breaker_open, status)),
             (self._rests_of, partial(_rests, status)),
+            (self._wanted_of, partial(_wanted, status)),
+            (self._share_of, partial(_share, status)),
+            (self._late_of, partial(_late, status)),
         ]
 
 
@@ -199,6 +220,19 @@ def _breaker_open(status: ProviderStatus) -> float:
 
 def _rests(status: ProviderStatus) -> float:
     return status.rests_seconds
+
+
+def _wanted(status: ProviderStatus) -> float:
+    cold = status.cold_start
+    return float(status.in_flight if cold is None else cold.wanted(status.in_flight))
+
+
+def _share(status: ProviderStatus) -> float:
+    return 1.0 if status.cold_start is None else status.cold_start.share
+
+
+def _late(status: ProviderStatus) -> float:
+    return float(status.cold_start is not None and status.cold_start.state == "late")
 
 
 def _error_rate(status: ProviderStatus) -> float:

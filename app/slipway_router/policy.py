@@ -9,6 +9,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from slipway_router.breaker import Breaker
+from slipway_router.cold_start import ColdStart
 from slipway_router.config import Policy
 from slipway_router.retry import Cooldown
 from slipway_router.steadiness import BreakerSettings
@@ -71,6 +72,8 @@ class ProviderStatus:
     """Until when it asked to be left alone."""
     quota: Cooldown = field(default_factory=Cooldown, repr=False)
     """Until when its rate limit is used up. One object for all backends that share it."""
+    cold_start: ColdStart | None = field(default=None, repr=False)
+    """Where it scales to zero: whether it is there."""
     _measured: bool = field(default=False, repr=False)
     _aside_until: float = field(default=0.0, repr=False)
 

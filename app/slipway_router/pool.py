@@ -118,13 +118,13 @@ class Pool:
                 )
         except TimeoutError:
             connection.abort()
-            raise UpstreamError("timeout", f"gave no connection within {self._timeouts.connect:g} s") from None
+            raise UpstreamError("timeout", f"gave no connection within {self._timeouts.connect:g} s", absent=True) from None
         except ssl.SSLError as error:
             raise UpstreamError(
                 "tls", f"failed the TLS handshake ({getattr(error, 'verify_message', '') or error.reason})"
             ) from None
         except (OSError, UnicodeError) as error:
-            raise UpstreamError("connect", f"gave no connection ({_told(error)})") from None
+            raise UpstreamError("connect", f"gave no connection ({_told(error)})", absent=True) from None
         except BaseException:
             connection.abort()
             raise

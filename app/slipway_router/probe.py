@@ -48,7 +48,8 @@ async def _keep_probing(target: Target, period: float) -> None:
         await probe(target)
         target.pool.trim()
         base = period
-        if not target.reached:
+        waking = target.cold_start is not None and target.cold_start.state == "waking"
+        if waking or not target.reached:
             base = min(period, FIRST_PERIOD_SECONDS)
         elif target.status.reachable and target.status.available and not target.backend.self_hosted:
             base = max(period, VENDOR_PERIOD_SECONDS)

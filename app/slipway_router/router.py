@@ -157,6 +157,7 @@ class Router:
                 "available": t.status.available,
                 "reachable": t.status.reachable,
                 "breaker": t.breaker.state,
+                "replicas": t.cold_start.state if t.cold_start is not None else "awake",
                 "rests_seconds": round(t.status.rests_seconds, 1),
                 "error_rate": round(t.status.error_rate, 4),
                 "latency_ms": round(t.status.current_latency_ms, 1),
@@ -165,7 +166,8 @@ class Router:
             for t in self.targets.values()
         ]
         state = "draining" if self.draining_since is not None else "no backend is reachable"
-        if self.draining_since is None and any(t.status.reachable for t in self.targets.values()):
+        # What is at zero is woken by a request: so requests must come.
+        if self.draining_since is None and any(t.status.reachable or t.away for t in self.targets.values()):
             state = "ready"
         return state == "ready", {"status": state, "backends": backends}
 

@@ -106,6 +106,20 @@ def health_check_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str
     return [(f"{path}.health_check", "asks for a completion, which needs 'chat' or 'completions' in 'tasks'; give 'models'")]
 
 
+def replica_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Numbers of replicas that cannot be, and what goes with none only."""
+    faults: list[tuple[str, str]] = []
+    least, most = backend.get("min_replicas"), backend.get("max_replicas")
+    if isinstance(least, int) and isinstance(most, int) and least > most:
+        faults.append((f"{path}.min_replicas", f"is {least}, above max_replicas ({most}); lower it or raise 'max_replicas'"))
+    lost = [s for s in ("ramp_seconds", "max_waiting") if s in backend and least != 0]
+    faults += [(f"{path}.{s}", "goes with 'min_replicas: 0'; give that too, or leave it out") for s in lost]
+    if least == 0 and backend.get("health_check") == "completion":
+        told = "asks for a completion, which would keep the backend from scaling to zero ('min_replicas: 0'); give 'models'"
+        faults.append((f"{path}.health_check", told))
+    return faults
+
+
 def retry_faults(retries: object, backends: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Rounds that a backend's own deadline leaves no time for. The default of one is not held against short deadlines."""
     rounds = cast("Mapping[str, Any]", retries).get("rounds") if isinstance(retries, Mapping) else None

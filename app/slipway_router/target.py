@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import Header
 from slipway_router.breaker import ORDINARY, Breaker
+from slipway_router.cold_start import ColdStart
 from slipway_router.config import Backend, Task
 from slipway_router.hedge import FirstBytes
 from slipway_router.metrics import BackendMetrics
@@ -58,6 +59,9 @@ class Target:
             quality=backend.quality,
             domain=backend.domain,
             quota=quota or Cooldown(),
+            cold_start=ColdStart(backend.cold_start_seconds, backend.ramp_seconds, backend.max_waiting)
+            if backend.min_replicas == 0
+            else None,
         )
         self.breaker = self.status.breaker
         self.pool = Pool(backend.url, backend.timeouts, backend.max_connections)
@@ -65,6 +69,7 @@ class Target:
         """How many requests of each tier may be under way; None where there is no limit. Set by the router."""
         self.first_bytes: dict[bool, FirstBytes] | None = None
         """Of streams (True) and others, where requests are hedged. Set by the router."""
+        self.cold_start = self.status.cold_start
         self.reached = False
         """Whether it ever gave a good answer."""
         self.proven = False
@@ -80,6 +85,11 @@ class Target:
         """Requests under way."""
         return self.status.in_flight
 
+    @property
+    def away(self) -> bool:
+        """Whether it is at zero, or on its way from there."""
+        return self.cold_start is not None and self.cold_start.away
+
     def check(self, answer: Answer) -> None:
         """Refuse an answer that another backend might give better. A client's own mistake (any other 4xx) is passed on.
 
@@ -90,7 +100,7 @@ class Target:
         if code < 400 or (code < 500 and code not in _REFUSALS):
             return
         after = told_seconds(answer.headers)
-        raise UpstreamError(_REFUSALS.get(code, "status"), f"answered {code}", retry_after=after)
+        raise UpstreamError(_REFUSALS.get(code, "status"), f"answered {code}", retry_after=after, absent=code == 503)
 
     def succeeded(self, latency_ms: float | None, answer: Answer, admitted: int | None = None) -> None:
         """Take in a good answer.
@@ -106,6 +116,8 @@ class Target:
             self.breaker.succeeded(admitted)
             if not was_closed and self.breaker.closed:
                 self._tell_breaker("answers again")
+        if self.cold_start is not None:
+            self._found(self.cold_start, request=latency_ms is not None)
         was = self.status.available
         self.status.update(latency_ms, success=True)
         self.status.reachable = self.reached = True
@@ -121,6 +133,8 @@ class Target:
             error: What happened.
             admitted: What the breaker said. None where the failure does not count for it.
         """
+        if error.absent and self.excused():
+            return
         after = min(error.retry_after or 0.0, MOST_RETRY_AFTER_SECONDS)
         if error.cause == "rate_limit":
             self.status.set_aside(after or RATE_LIMIT_SECONDS)
@@ -153,6 +167,8 @@ class Target:
             admitted: What the breaker said to a probe that asks the model itself. Others close no breaker; but one that reaches
                 a backend again which was out of reach lets a request try it at once.
         """
+        if error is not None and error.absent and self.excused():
+            return
         if error is not None:
             counts = admitted if admitted is not None else ORDINARY
             if self.status.available or error.cause in _NO_FAULT:
@@ -166,6 +182,24 @@ class Target:
             if not self.reached:
                 self.status.forget_errors()
             self.succeeded(None, answer, admitted)
+
+    def excused(self) -> bool:
+        """Nobody is there. Says whether that is no failure, since it scales to zero and has its time to start."""
+        cold = self.cold_start
+        if cold is None:
+            return False
+        before = cold.state
+        excused = cold.missed()
+        self.status.reachable = False
+        if cold.state != before:
+            logger.info("backend %s has no replica: it is %s", self.name, cold.state)
+        return excused
+
+    def _found(self, cold: ColdStart, *, request: bool) -> None:
+        if cold.state != "awake":
+            logger.info("backend %s is back", self.name)
+            self.status.forget_errors()
+        cold.answered(request=request)
 
     def _tell_breaker(self, why: str) -> None:
         logger.warning("backend %s: breaker %s: it %s", self.name, self.breaker.state, why)

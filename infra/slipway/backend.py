@@ -82,6 +82,17 @@ class Backend(TypedDict):
     """When it is left alone after failures: 'failures', 'window', 'open_seconds', 'most_open_seconds'."""
     health_check: NotRequired[str]
     """'models' (the default) asks for its list of models, 'completion' for one token of its model."""
+    min_replicas: NotRequired[int]
+    """Fewest replicas that whoever scales it keeps. With 0 the request that finds it gone wakes it, and other backends fill in.
+    Default: not known, and to be gone is a failure."""
+    max_replicas: NotRequired[int]
+    """Most replicas. Default: not known."""
+    cold_start_seconds: NotRequired[float]
+    """How long a start from no replica may take, with `min_replicas` 0. Default 300."""
+    ramp_seconds: NotRequired[float]
+    """Over how long its share of the traffic rises once it is back, with `min_replicas` 0. Default 30."""
+    max_waiting: NotRequired[int]
+    """Most requests that wait for its start where no other backend can answer, with `min_replicas` 0. Default 64."""
     max_in_flight: NotRequired[int]
     """Most requests under way at it from one router. Default: no limit but `max_connections`."""
     max_connections: NotRequired[int]

@@ -46,7 +46,10 @@ Behaviour = Callable[[Exit], Awaitable[None]]
 
 @dataclass
 class FakeUpstream:
-    """Serves on a free port. `behaviour` is what every POST meets, `models` what GET /v1/models does."""
+    """Serves on a free port, and after a stop on that again.
+
+    `behaviour` is what every POST meets, `models` what GET /v1/models does.
+    """
 
     behaviour: Behaviour
     models: Behaviour
@@ -63,7 +66,7 @@ class FakeUpstream:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self.tls)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -51,6 +51,10 @@ def test_every_fault_is_told_at_once_with_its_path() -> None:
         ({"quota": "a b"}, {}, "backends[0].quota", "give letters"),
         ({"breaker": {"failures": 9, "window": 5}}, {}, "backends[0].breaker", "9 failures among 5 outcomes"),
         ({"tasks": ["embeddings"], "health_check": "completion"}, {}, "backends[0].health_check", "give 'models'"),
+        ({"min_replicas": 3, "max_replicas": 2}, {}, "backends[0].min_replicas", "is 3, above max_replicas (2)"),
+        ({"ramp_seconds": 9}, {}, "backends[0].ramp_seconds", "goes with 'min_replicas: 0'"),
+        ({"min_replicas": 1, "max_waiting": 9}, {}, "backends[0].max_waiting", "goes with 'min_replicas: 0'"),
+        ({"min_replicas": 0, "health_check": "completion"}, {}, "backends[0].health_check", "keep the backend from scaling"),
         ({}, {"retries": {"rounds": 9}}, "retries.rounds", "less than or equal to 5"),
         (
             {"timeouts": {"connect": 1, "first_byte": 29, "total": 70}},
