@@ -11,6 +11,8 @@ from types import MappingProxyType
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from slipway import sizing
+
 
 class ModelShape(BaseModel):
     """What of a transformer's architecture its memory follows from. Every layer attends to the whole context."""
@@ -19,6 +21,8 @@ class ModelShape(BaseModel):
 
     source: str
     """Where it is known from, for whoever reads an error."""
+    parameters_billion: float | None = Field(default=None, gt=0)
+    """All weights, in 10^9, where known."""
     layers: int = Field(ge=1)
     """Number of layers."""
     kv_heads: int = Field(ge=1)
@@ -69,3 +73,10 @@ def find(model: str) -> ModelShape | None:
     # `qwen3-30b-a3b` names a model more exactly than a shorter key in it would.
     key = max(found, key=len, default=None)
     return catalogue()[key] if key else None
+
+
+def parameters_billion(model: str) -> float | None:
+    """Weights of a model in 10^9: counted where its shape is known, else as its name has it (`sizing.parameters_billion`)."""
+    shape = find(model)
+    counted = shape.parameters_billion if shape else None
+    return counted or sizing.parameters_billion(model)

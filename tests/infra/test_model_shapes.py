@@ -2,7 +2,8 @@
 
 import pytest
 
-from slipway.model_shapes import ModelShape, catalogue, find
+from slipway import sizing
+from slipway.model_shapes import ModelShape, catalogue, find, parameters_billion
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,31 @@ def test_every_entry_is_found_by_itself_and_has_whole_groups_of_heads() -> None:
         assert find(f"any/{key}") == shape
         assert shape.attention_heads
         assert shape.attention_heads % shape.kv_heads == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "billion"),
+    [
+        # As the hub counts them in the files published.
+        ("meta-llama/Llama-3.1-8B-Instruct", 8.03),
+        ("meta-llama/Llama-3.2-1B", 1.236),
+        ("Qwen/Qwen2.5-14B-Instruct", 14.77),
+        # Not 8 times 7: the experts share their attention layers.
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", 46.7),
+        # By the name, where the shape is not known.
+        ("some/Model-13B", 13.0),
+        ("deepseek-ai/DeepSeek-V3", None),
+    ],
+)
+def test_weights_are_counted_where_the_shape_is_known(model: str, billion: float | None) -> None:
+    assert parameters_billion(model) == (billion if billion is None else pytest.approx(billion, rel=1e-3))
+
+
+def test_every_entry_has_as_many_weights_as_its_name_says_or_nearly() -> None:
+    for key, shape in catalogue().items():
+        assert parameters_billion(key) == shape.parameters_billion
+        named = sizing.parameters_billion(key)
+        assert named is not None
+        assert shape.parameters_billion is not None
+        # 'mixtral-8x7b' counts what is shared eight times; '1b' is short for 1.24.
+        assert 0.75 < shape.parameters_billion / named < 1.25

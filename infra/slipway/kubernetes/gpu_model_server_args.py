@@ -85,7 +85,8 @@ class GpuModelServerArgs(TypedDict):
     extra_args: NotRequired[Sequence[str]]
     """More arguments of the engine, each word an entry. Those that the component sets itself are refused."""
     model_parameters_billion: NotRequired[float]
-    """Parameters of the model, in 10^9. Default: by its name (`70B`); required where that does not tell. GPUs only."""
+    """Parameters of the model, in 10^9. Default: as `slipway.model_shapes` has it, else by its name
+    (`70B`); required where neither tells. GPUs only."""
     weight_bits: NotRequired[int]
     """Bits of one stored weight: 4, 8, 16 or 32. Default: by the model's name where that says AWQ, FP8 and such, else by `dtype`.
     GPUs only."""

@@ -9,6 +9,7 @@ from slipway.args import Faults
 from slipway.kubernetes.gpu_model_server_args import GgufArgs
 from slipway.kubernetes.model_engine import Gguf
 from slipway.kubernetes.weights_source import WeightsSource
+from slipway.model_shapes import parameters_billion
 from slipway.sizing import Dtype, Weights
 
 _GGUF_PART = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.gguf$")
@@ -45,7 +46,7 @@ def weights_of(given: dict[str, Any], faults: Faults) -> Weights | None:
     model, dtype = given.get("model"), given.get("dtype", Dtype.AUTO)
     if any(faults.at(key) for key in ("model", "dtype", "weight_bits", "model_parameters_billion", "gguf")):
         return None
-    billion = given.get("model_parameters_billion") or sizing.parameters_billion(str(model))
+    billion = given.get("model_parameters_billion") or parameters_billion(str(model))
     if billion is None:
         faults.add(
             "model_parameters_billion", f"is required: the name '{model}' does not tell how many there are; give them in 10^9"

@@ -153,8 +153,8 @@ def test_everything_that_can_be_asked_arrives() -> None:
 
 def test_pulumi_waits_as_long_as_the_rollout_may_take() -> None:
     timeouts = planned(replicas=2)["llama-server"].options["customTimeouts"]
-    # Twice: grace 10 + 900 + 15, node and image 1,200, start 1,980.
-    assert timeouts["update"] == timeouts["create"] == f"{2 * (925 + 1200 + 1980)}s"
+    # Twice: grace 10 + 900 + 15, node and image 1,200, start 1,994.
+    assert timeouts["update"] == timeouts["create"] == f"{2 * (925 + 1200 + 1994)}s"
 
 
 def test_services_are_not_waited_for_since_weights_take_longer_than_pulumi_waits() -> None:

@@ -29,7 +29,7 @@ WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
         "accelerator",
         (
             "1 x 80.0 GiB x 0.9 (gpu_memory_utilization) - 1 x 2 GiB of overhead = 70.0 GiB of GPU memory, "
-            "and the weights alone take 130.4 GiB: 70 billion parameters x 2 bytes (dtype 'auto') = 130.4 GiB. Give at least 2"
+            "and the weights alone take 131.4 GiB: 70.554 billion parameters x 2 bytes (dtype 'auto') = 131.4 GiB. Give at least"
         ),
     ),
     ({"model": "deepseek-ai/DeepSeek-V3"}, "model_parameters_billion", "does not tell how many"),
@@ -42,7 +42,7 @@ WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
     ({"extra_args": ["--tensor_parallel_size=4"]}, "extra_args[0]", "use 'tensor_parallel_size'"),
     ({"extra_args": ["--seed", "1", "-tp", "2"]}, "extra_args[2]", "use 'tensor_parallel_size'"),
     ({"extra_args": ["--api-key", "hush"]}, "extra_args[0]", "a command line is no place for a secret"),
-    ({"cache_gib": 100}, "cache_gib", "the weights take 130.4 GiB"),
+    ({"cache_gib": 100}, "cache_gib", "the weights take 131.4 GiB"),
     ({"hub_token": "a", "hub_token_secret": {"name": "b", "key": "c"}}, "hub_token", "excludes 'hub_token_secret'"),
     ({"hub_token": "a", "offline": True}, "hub_token", "does nothing with 'offline'"),
     ({"hub_token_secret": {"name": "b"}}, "hub_token_secret.key", "is required"),
@@ -75,7 +75,7 @@ WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
             "2 x 80 layers x 8 KV heads x 128 x 2 bytes = 327,680 bytes per token"
         ),
     ),
-    ({"context_tokens": 2_000_000}, "context_tokens", "There is room for 490,257 tokens"),
+    ({"context_tokens": 2_000_000}, "context_tokens", "There is room for 486,876 tokens"),
     (
         {"context_tokens": 16_384, "parallel_requests": 64},
         "parallel_requests",

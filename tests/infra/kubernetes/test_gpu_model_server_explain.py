@@ -18,20 +18,20 @@ def test_the_plan_says_how_memory_is_shared_out() -> None:
         pulumi.export("small", GpuModelServer("small", cast("GpuModelServerArgs", SMALL)).explain)
 
     told = plan_program(program).outputs
-    # 80 x 0.9 - 140e9 / 2^30 / 4 - 2 = 37.4 GiB; of 320 KiB a token each GPU keeps a quarter.
+    # 80 x 0.9 - 141.1e9 / 2^30 / 4 - 2 = 37.1 GiB; of 320 KiB a token each GPU keeps a quarter.
     assert told["known"].split("\n") == [
         "meta-llama/Llama-3.3-70B-Instruct on vllm, 4 x NVIDIA A100 80GB SXM4 (tensor parallel 4 x pipeline parallel 1)",
         "memory of a GPU: 80.0 GiB x 0.9 = 72.0 GiB",
-        "  weights: 32.6 GiB (70 billion parameters x 2 bytes (dtype 'auto') = 130.4 GiB, over 4 GPUs)",
+        "  weights: 32.9 GiB (70.554 billion parameters x 2 bytes (dtype 'auto') = 131.4 GiB, over 4 GPUs)",
         "  overhead: 2 GiB (an estimate: activations, CUDA graphs, NCCL)",
-        "  key-value cache: 37.4 GiB",
+        "  key-value cache: 37.1 GiB",
         (
             "key-value cache: 2 x 80 layers x 8 KV heads x 128 x 2 bytes = 327,680 bytes per token "
-            "(config.json of llama-3.3-70b); room for 490,257 tokens at a time"
+            "(config.json of llama-3.3-70b); room for 486,876 tokens at a time"
         ),
         "  that is 29 requests of 16,384 tokens",
         (
-            "start: 140000 MB / 100 MB/s to download + 140000 MB / 500 MB/s to load + 300 s to warm up, at least 600 s = 1980 s, "
+            "start: 141108 MB / 100 MB/s to download + 141108 MB / 500 MB/s to load + 300 s to warm up, at least 600 s = 1994 s, "
             "beside 1200 s for a node and the image"
         ),
         "stop: 10 s until it is left out + 900 s for the longest answer, killed after 925 s",

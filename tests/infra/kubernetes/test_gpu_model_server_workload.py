@@ -34,8 +34,8 @@ def test_for_availability_a_server_starts_before_another_stops(base: Any, more: 
 def test_its_deadline_is_that_of_the_weights() -> None:
     plan = planned(rollout="availability", replicas=2)
     # Grace 925, node and image 1,200, start 1,980; Pulumi waits for both servers, one after the other.
-    assert plan["llama-server"].inputs["spec"]["progressDeadlineSeconds"] == 925 + 1200 + 1980
-    assert plan["llama-server"].options["customTimeouts"]["update"] == f"{2 * (925 + 1200 + 1980)}s"
+    assert plan["llama-server"].inputs["spec"]["progressDeadlineSeconds"] == 925 + 1200 + 1994
+    assert plan["llama-server"].options["customTimeouts"]["update"] == f"{2 * (925 + 1200 + 1994)}s"
 
 
 def test_each_server_gets_a_volume_that_goes_with_it() -> None:
@@ -44,7 +44,7 @@ def test_each_server_gets_a_volume_that_goes_with_it() -> None:
     assert cache["ephemeral"]["volumeClaimTemplate"]["spec"] == {
         "accessModes": ["ReadWriteOnce"],
         "storageClassName": "fast",
-        "resources": {"requests": {"storage": "271Gi"}},
+        "resources": {"requests": {"storage": "273Gi"}},
     }
     assert {c["matchLabelKeys"][0] for c in spec["topologySpreadConstraints"]} == {"pod-template-hash"}
 
