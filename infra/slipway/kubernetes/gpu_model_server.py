@@ -17,7 +17,7 @@ from slipway.kubernetes.gpu_model_server_workload import Workload
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.keda import API_VERSION
 from slipway.kubernetes.model_engine import PORT
-from slipway.kubernetes.model_scaling import ScaleTarget
+from slipway.kubernetes.model_scaler import ScaleTarget, scaled_object
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate
 from slipway.kubernetes.spot import groups_of
@@ -137,7 +137,7 @@ class GpuModelServer(pulumi.ComponentResource):
         for group in groups_of(settings.replicas, settings.spot):
             workload = Workload(settings, name, group, self._pods, labels, token)
             # Nothing becomes ready where nothing runs.
-            metadata = meta(f"{name}-{group.role}", None if settings.most_replicas else _NO_WAIT)
+            metadata = meta(f"{name}-{group.role}", None if settings.least_replicas else _NO_WAIT)
             if settings.rollout is Rollout.AVAILABILITY:
                 server = k8s.apps.v1.Deployment(
                     f"{name}-{group.role}",
@@ -156,13 +156,20 @@ class GpuModelServer(pulumi.ComponentResource):
 
         if settings.scaling:
             kind = "Deployment" if settings.rollout is Rollout.AVAILABILITY else "StatefulSet"
-            target = ScaleTarget(kind, f"{name}-server")
+            names = [name, *(f"{name}-{a.name}" for a in settings.server.adapters)]
+            target = ScaleTarget(kind, f"{name}-server", settings.namespace, names)
             k8s.apiextensions.CustomResource(
                 f"{name}-scaler",
                 api_version=API_VERSION,
                 kind="ScaledObject",
                 metadata=meta(f"{name}-scaler"),
-                spec=settings.scaling.scaled_object(target, settings.namespace, settings.engine.metrics),
+                spec=scaled_object(
+                    settings.scaling,
+                    target,
+                    settings.engine.metrics,
+                    settings.cold_start_seconds,
+                    settings.server.parallel_requests,
+                ),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=servers),
             )
 

@@ -52,16 +52,18 @@ class GpuModelServerArgs(TypedDict):
     a slice of one (MIG), `l4/shared` a turn on one (time slicing). Required with every engine but 'llama.cpp', which takes
     none."""
     engine: NotRequired[ModelEngine]
-    """'vllm', 'sglang' or 'tgi' on GPUs, or 'llama.cpp' on CPUs. Default 'vllm'."""
+    """'vllm', 'sglang', 'tgi' or 'triton' on GPUs, or 'llama.cpp' on CPUs. Default 'vllm'."""
     image: NotRequired[pulumi.Input[str]]
     """Image of the engine, by version or digest. Default: the engine's official one, pinned by version."""
     revision: NotRequired[str]
-    """Git revision of the weights, best a commit. Default: the newest at each download. Excludes `weights`."""
+    """Git revision of the weights, best a commit. Default: the newest at each download. Excludes `weights`. Not with
+    'triton', where `weights` pins them."""
     weights: NotRequired[WeightsArgs]
     """Where the weights come from: the hub at one commit, a bucket, an image or a volume. They are there and checked before the
     server starts, which then needs no network. Default: the engine fetches `model` from the hub. GPUs only."""
     served_name: NotRequired[str]
-    """The model's name in the API. Default: `model`. Not with 'tgi', which answers to every name."""
+    """The model's name in the API. Default: `model`; with 'triton', where it is a folder's name, its last part. Not with 'tgi',
+    which answers to every name."""
     tasks: NotRequired[Sequence[str]]
     """What it is for: 'chat', 'completions', 'embeddings'. Default: the first two. A model for embeddings does nothing else."""
     dtype: NotRequired[Dtype]
@@ -83,7 +85,8 @@ class GpuModelServerArgs(TypedDict):
     pipeline_parallel_size: NotRequired[int]
     """Groups of GPUs that share the layers among them. Default 1. Not with 'tgi'."""
     extra_args: NotRequired[Sequence[str]]
-    """More arguments of the engine, each word an entry. Those that the component sets itself are refused."""
+    """More arguments of the engine, with 'triton' of its frontend, each word an entry. Those that the component sets itself are
+    refused."""
     model_parameters_billion: NotRequired[float]
     """Parameters of the model, in 10^9. Default: as `slipway.model_shapes` has it, else by its name
     (`70B`); required where neither tells. GPUs only."""
@@ -92,7 +95,7 @@ class GpuModelServerArgs(TypedDict):
     GPUs only."""
     adapters: NotRequired[Sequence[LoraAdapter]]
     """LoRA adapters, each served under a name of its own beside the model: `backend(adapter=NAME)` is one. Loaded from the hub
-    before the server starts. Their memory is not part of the check whether the model fits. 'vllm' and 'sglang' only.
+    before the server starts. Their memory is not part of the check whether the model fits. Not with 'tgi' and 'llama.cpp'.
     Default none."""
     max_lora_rank: NotRequired[int]
     """Largest rank of the adapters: 8, 16, 32, 64, 128 or 256. Default 16. Goes with `adapters`."""

@@ -24,6 +24,7 @@ HUB = "https://huggingface.co"
 _TASKS = ("chat", "completions", "embeddings")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _WORD = re.compile(r"[^\s-]\S*")
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PATH = re.compile(r"/\S+")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
@@ -130,6 +131,11 @@ def check_engine(kind: ModelEngine, engine: Engine, given: dict[str, Any], fault
             faults.add("model", f"is {model!r}; give the repository on the hub that has the GGUF file, as OWNER/NAME")
         elif engine.on_gpus and not (_REPOSITORY.fullmatch(model) or _PATH.fullmatch(model) or _WORD.fullmatch(model)):
             faults.add("model", f"is {model!r}; give a repository on the hub, as OWNER/NAME, or a path in the image")
+    name = given.get("served_name")
+    if engine.name_is_a_folder and isinstance(name, str) and not _FOLDER.fullmatch(name):
+        faults.add(
+            "served_name", f"is {name!r}, and with engine '{kind.value}' it is a folder; give letters, digits, '-', '_', '.'"
+        )
     for key in engine.unused:
         if key in given:
             faults.add(key, f"does nothing with engine '{kind.value}'; leave it out, or take another engine")

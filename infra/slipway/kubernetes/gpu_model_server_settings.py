@@ -90,6 +90,16 @@ class GpuModelServerSettings:
         return self.scaling.maximum if self.scaling else self.replicas or 0
 
     @property
+    def least_replicas(self) -> int:
+        """Fewest servers that there can be."""
+        return self.scaling.minimum if self.scaling else self.replicas or 0
+
+    @property
+    def cold_start_seconds(self) -> int:
+        """Longest that one server may take until it answers, from nothing: node, image, weights, start."""
+        return IMAGE_AND_NODE_SECONDS + self.loading_seconds + self.startup_seconds
+
+    @property
     def rollout_seconds(self) -> int:
         """Longest that a rollout may take: one server after the other is stopped, scheduled and started."""
         return max(1, self.most_replicas) * self.server_seconds
@@ -97,7 +107,7 @@ class GpuModelServerSettings:
     @property
     def server_seconds(self) -> int:
         """Longest that one server may take to be stopped, scheduled and started."""
-        return self.server.drain.grace_seconds + IMAGE_AND_NODE_SECONDS + self.loading_seconds + self.startup_seconds
+        return self.server.drain.grace_seconds + self.cold_start_seconds
 
     @classmethod
     def of(cls, name: str, args: GpuModelServerArgs) -> "GpuModelServerSettings":
@@ -127,7 +137,7 @@ class GpuModelServerSettings:
         shm = sizing.shm_gib(gpus)
         requests, limits = _resources(accelerator, gpus, weights, shape, given, faults)
         source = WeightsSource.of(given["weights"], faults) if "weights" in given else None
-        adapters = adapters_of(given, faults)
+        adapters = adapters_of(served_name(engine, given), given, faults)
         cache = cache_gib(weights, source, given, faults)
         checks.check_keys(given, faults)
         checks.check_source(source, given, faults)
@@ -146,7 +156,7 @@ class GpuModelServerSettings:
             server=ServerSettings(
                 model=given["model"],
                 revision=given.get("revision"),
-                served_name=given.get("served_name", given["model"]),
+                served_name=served_name(engine, given),
                 dtype=given.get("dtype", Dtype.AUTO),
                 weights=weights,
                 context_tokens=context if context or engine.on_gpus else llama_cpp.CONTEXT_TOKENS,
@@ -196,6 +206,12 @@ class GpuModelServerSettings:
             startup_seconds=startup,
             startup_words=startup_words,
         )
+
+
+def served_name(engine: Engine, given: Mapping[str, Any]) -> str:
+    """The model's name in the API, where none was asked for by the model's own."""
+    model = str(given.get("model"))
+    return given.get("served_name", model.rstrip("/").rsplit("/", 1)[-1] if engine.name_is_a_folder else model)
 
 
 def _resources(

@@ -166,6 +166,6 @@ LLAMA_CPP = Engine(
     ),
     tasks=("chat", "completions", "embeddings"),
     dtypes=tuple(Dtype),
-    metrics=EngineMetrics("llamacpp:requests_deferred"),
+    metrics=EngineMetrics("llamacpp:requests_deferred", running_requests="llamacpp:requests_processing"),
     container=container,
 )

@@ -44,8 +44,8 @@ class AdapterSource:
         }
 
 
-def adapters_of(given: Mapping[str, Any], faults: Faults) -> Sequence[AdapterSource]:
-    """The argument `adapters`, checked; what is wrong is told below its path."""
+def adapters_of(model: str, given: Mapping[str, Any], faults: Faults) -> Sequence[AdapterSource]:
+    """The argument `adapters`, checked; what is wrong is told below its path. `model`: the model's name beside theirs."""
     if "adapters" not in given:
         if "max_lora_rank" in given:
             faults.add("max_lora_rank", "goes with 'adapters', of which it is the largest rank; give both or neither")
@@ -57,7 +57,7 @@ def adapters_of(given: Mapping[str, Any], faults: Faults) -> Sequence[AdapterSou
         return ()
     if not given["adapters"]:
         faults.add("adapters", "is empty; give at least one, or leave it out")
-    taken = {given.get("served_name", given.get("model")): "the model"}
+    taken = {model: "the model"}
     found: list[AdapterSource] = []
     for i, entry in enumerate(given["adapters"]):
         name, uri = entry["name"], _URI.fullmatch(entry["uri"])

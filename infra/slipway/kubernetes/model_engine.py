@@ -25,6 +25,8 @@ class ModelEngine(StrEnum):
     """SGLang's OpenAI-compatible server, on GPUs."""
     TGI = "tgi"
     """Hugging Face's Text Generation Inference, on GPUs."""
+    TRITON = "triton"
+    """NVIDIA's Triton Inference Server with its vLLM backend and its OpenAI-compatible frontend, on GPUs."""
     LLAMA_CPP = "llama.cpp"
     """llama.cpp's OpenAI-compatible server, on CPUs, with weights in one GGUF file."""
 
@@ -100,10 +102,15 @@ class EngineContainer:
 class EngineMetrics:
     """What an engine calls the metrics by which servers are scaled, at `/metrics`."""
 
-    waiting_requests: str
-    """Requests in the queue, a gauge."""
+    waiting_requests: str | None = None
+    """Requests in the queue, a gauge; `None` where it tells none."""
     kv_cache_usage: str | None = None
     """Use of the key-value cache, a gauge from 0 to 1; `None` where it tells none."""
+    running_requests: str | None = None
+    """Requests that are being answered, a gauge."""
+    busy_seconds: str | None = None
+    """Where there is no such gauge: seconds that all answers took, a counter. Its rate is how many are under way on average
+    (Little's law)."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,8 @@ class Engine:
     """What it can compute in."""
     metrics: EngineMetrics
     container: Callable[[ServerSettings], EngineContainer]
+    name_is_a_folder: bool = False
+    """Whether the model's name in the API is a folder's, without a slash; by default it is the last part of `model`."""
     adapter_model: str = "{adapter}"
     """What clients call an adapter: its name, and `{model}` for that of the model it changes."""
 

@@ -111,7 +111,7 @@ SGLANG = Engine(
     tasks=("chat", "completions", "embeddings"),
     dtypes=tuple(Dtype),
     # SGLang, "Production Metrics".
-    metrics=EngineMetrics("sglang:num_queue_reqs", "sglang:token_usage"),
+    metrics=EngineMetrics("sglang:num_queue_reqs", "sglang:token_usage", "sglang:num_running_reqs"),
     container=container,
     # SGLang, "LoRA Serving": the OpenAI-compatible API.
     adapter_model="{model}:{adapter}",

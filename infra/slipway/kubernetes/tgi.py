@@ -80,6 +80,6 @@ TGI = Engine(
     tasks=("chat", "completions"),
     dtypes=(Dtype.AUTO, Dtype.BFLOAT16, Dtype.FLOAT16),
     # Text Generation Inference, "Metrics".
-    metrics=EngineMetrics("tgi_queue_size"),
+    metrics=EngineMetrics("tgi_queue_size", running_requests="tgi_batch_current_size"),
     container=container,
 )

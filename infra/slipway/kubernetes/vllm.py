@@ -89,6 +89,6 @@ VLLM = Engine(
     tasks=("chat", "completions", "embeddings"),
     dtypes=tuple(Dtype),
     # vLLM, "Metrics".
-    metrics=EngineMetrics("vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"),
+    metrics=EngineMetrics("vllm:num_requests_waiting", "vllm:kv_cache_usage_perc", "vllm:num_requests_running"),
     container=container,
 )

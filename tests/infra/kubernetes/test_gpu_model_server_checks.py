@@ -36,7 +36,7 @@ WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
     ({"model": "two words"}, "model", "OWNER/NAME"),
     ({"accelerator": "t4:16", "dtype": "bfloat16"}, "dtype", "needs compute capability 8.0"),
     ({"dtype": "bf16"}, "dtype", "'bfloat16'"),
-    ({"engine": "triton"}, "engine", "'vllm', 'sglang', 'tgi', 'llama.cpp'"),
+    ({"engine": "ollama"}, "engine", "'vllm', 'sglang', 'tgi', 'triton', 'llama.cpp'"),
     ({"image": "vllm/vllm-openai:latest"}, "image", "'latest' moves"),
     ({"image": "vllm/vllm-openai"}, "image", "means ':latest'"),
     ({"extra_args": ["--tensor_parallel_size=4"]}, "extra_args[0]", "use 'tensor_parallel_size'"),

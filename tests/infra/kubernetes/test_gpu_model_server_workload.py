@@ -1,14 +1,11 @@
 """The two kinds of rollout. The StatefulSet's own details are in test_gpu_model_server_pod.py; no controller runs here."""
 
-import re
 from typing import Any
 
 import kubernetes_validate
 import pytest
 from tests.infra.kubernetes.model_server import LLAMA, SMALL, planned, refused, revealed
 from tests.support.crds import crd_faults
-
-from slipway.kubernetes.model_scaling import ScaleTarget
 
 SCALING: dict[str, Any] = {"max": 3, "prometheus_url": "http://prometheus"}
 
@@ -55,25 +52,6 @@ def test_it_is_scaled_as_what_it_is() -> None:
     assert spec["scaleTargetRef"]["kind"] == "Deployment"
     assert "replicas" not in plan["llama-server"].inputs["spec"]
     assert crd_faults(plan["llama-scaler"].inputs) == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "pod", "its"),
-    [
-        ("StatefulSet", "llama-server-0", True),
-        ("StatefulSet", "llama-server-12", True),
-        # That of a component called 'llama-server'.
-        ("StatefulSet", "llama-server-server-0", False),
-        ("Deployment", "llama-server-6d4b75cb6d-hwv7x", True),
-        # Kubernetes cuts long names where the end of the pod's begins.
-        ("Deployment", "llama-server-6d4b7hwv7x", True),
-        ("Deployment", "llama-server-server-0", False),
-        ("Deployment", "llama-server-server-6d4b75cb6d-hwv7x", False),
-    ],
-)
-def test_its_metrics_are_told_from_those_of_a_like_name(kind: str, pod: str, its: bool) -> None:
-    # Prometheus matches whole values.
-    assert bool(re.fullmatch(ScaleTarget(kind, "llama-server").pods, pod)) is its
 
 
 @pytest.mark.parametrize(
