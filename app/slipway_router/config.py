@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from slipway_router.policies import NamedPolicy, Route
 from slipway_router.protocol import Protocol, aws_region, protocol_faults, with_default_tasks
 from slipway_router.route_checks import route_faults
-from slipway_router.schema import Quality, Strict, Task, Tier
+from slipway_router.schema import Ability, Quality, Strict, Task, Tier
 from slipway_router.steadiness import (
     Admission,
     BreakerSettings,
@@ -75,6 +75,9 @@ class Backend(Strict):
     """AWS region that requests are signed for. With `sagemaker` only. Default: that of the address."""
     tasks: tuple[Task, ...] = ("chat", "completions")
     """What it can be asked for. With `anthropic` and `vertex` only, and by default, `chat`."""
+    abilities: tuple[Ability, ...] | None = None
+    """What it can, of `tools`, `vision`, `json_schema` and `logprobs`. What is not listed it cannot: a request that needs that is
+    never sent to it. Absent: not known, and taken to be able to do all; what its protocol cannot say is still told apart."""
     self_hosted: bool = False
     """Whether it runs on hardware of one's own: the latency rule prefers it."""
     quality: Quality = "medium"

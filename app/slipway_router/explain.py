@@ -18,7 +18,8 @@ def explain(router: Router, asked: Asked, context: RoutingContext, headers: Mapp
         ApiError: as the request itself would be refused.
     """
     decision = router.decide(asked, context, headers)
-    request = Request(asked.task, asked.model, headers, user_of(asked, headers), context)
+    needs = router.needs(asked)
+    request = Request(asked.task, asked.model, headers, user_of(asked, headers), context, needs)
     passed: list[dict[str, str]] = []
     policy = "model" if decision.rule == "model" else RULES_POLICY
     for route in router.routes.all:
@@ -26,7 +27,9 @@ def explain(router: Router, asked: Asked, context: RoutingContext, headers: Mapp
         if mismatch is None and route.backends(request):
             policy = RULES_POLICY if route.policy is None else route.policy.kind
             break
-        passed.append({"route": route.name, "because": mismatch or "no backend of its policy serves the model"})
+        passed.append(
+            {"route": route.name, "because": mismatch or "no backend of its policy serves the model and can do what is asked"}
+        )
     return {
         "task": asked.task,
         "model": asked.model,
@@ -35,6 +38,7 @@ def explain(router: Router, asked: Asked, context: RoutingContext, headers: Mapp
         "task_type": context.task_type,
         "quality": context.quality_requirement,
         "latency_budget_ms": context.latency_budget_ms,
+        "needs": sorted(needs),
         "rule": decision.rule,
         "policy": policy,
         "passed_over": passed,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from slipway_router.policies import Match, zone
 from slipway_router.policy import RoutingContext
-from slipway_router.schema import Task
+from slipway_router.schema import Ability, Task
 
 
 class Request(NamedTuple):
@@ -21,6 +21,8 @@ class Request(NamedTuple):
     user: str | None
     """Tells one user from another."""
     context: RoutingContext
+    needs: frozenset[Ability] = frozenset()
+    """What it needs a backend to be able to do, as far as some backend is not."""
 
 
 class Matching:

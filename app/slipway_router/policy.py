@@ -12,6 +12,7 @@ from slipway_router.breaker import Breaker
 from slipway_router.cold_start import ColdStart
 from slipway_router.config import Policy
 from slipway_router.retry import Cooldown
+from slipway_router.schema import Ability
 from slipway_router.steadiness import BreakerSettings
 
 LATENCY_ALPHA = 0.3
@@ -58,6 +59,8 @@ class ProviderStatus:
     """List price in US dollars."""
     context_tokens: int | None = None
     """Most tokens of prompt and answer together. None where the configuration does not tell."""
+    lacks: frozenset[Ability] = frozenset()
+    """What it cannot do, see `slipway_router.abilities`."""
     quality: str = "medium"
     """'low', 'medium' or 'high'."""
     domain: str | None = None
@@ -208,7 +211,12 @@ class Candidates:
         self.names = tuple(dict.fromkeys([*preferred, *listed]))
         self.statuses = {n: statuses[n] for n in self.names}
         self._policy = policy
+        self._named = named
         self._only = Decision("model", self.names) if named and len(self.names) == 1 else None
+
+    def only(self, names: Sequence[str]) -> "Candidates":
+        """Some of them."""
+        return Candidates(names, self.statuses, self._policy, named=self._named)
 
     def route(self, ctx: RoutingContext) -> Decision:
         """Decide on one request: the first rule that names a backend wins.

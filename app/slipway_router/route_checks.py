@@ -84,7 +84,7 @@ def _cannot_serve(route: str, match: Mapping[str, Any], known: Sequence[tuple[st
 
 
 def _lesser_fallbacks(known: Sequence[tuple[str, Mapping[str, Any]]], matches: Sequence[Mapping[str, Any]]) -> Faults:
-    """Fallbacks that lack the context or a task of the backend that they stand in for."""
+    """Fallbacks that lack the context, an ability or a task of the backend that they stand in for."""
     if not known:
         return []
     first = known[0][1]
@@ -94,6 +94,7 @@ def _lesser_fallbacks(known: Sequence[tuple[str, Mapping[str, Any]]], matches: S
     need = context
     if context is not None and asked and len(asked) == len(most):
         need = min(context, max(asked))
+    needed = _list(first.get("abilities"))
     any_task = any(not _list(m.get("tasks")) for m in matches)
     faults: Faults = []
     for where, backend in known[1:]:
@@ -102,6 +103,14 @@ def _lesser_fallbacks(known: Sequence[tuple[str, Mapping[str, Any]]], matches: S
             told = (
                 f"'{backend['name']}' holds {own} tokens, but '{first['name']}', for which it stands in, is sent up to {need}: "
                 f"longer requests would have no fallback; name one that holds as many, or match 'max_tokens: {own}'"
+            )
+            faults.append((where, told))
+        able = backend.get("abilities")
+        unable = [str(a) for a in needed if able is not None and a not in _list(able)]
+        if unable:
+            told = (
+                f"'{backend['name']}' lacks {', '.join(unable)}, which '{first['name']}' has, for which it stands in: requests "
+                f"that need that have no fallback; name one that has it, or leave it out of the abilities of '{first['name']}'"
             )
             faults.append((where, told))
         lacking = sorted(set(map(str, _tasks(first))) - set(map(str, _tasks(backend))))

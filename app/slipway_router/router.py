@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from slipway_router.abilities import NOTHING, able, needs_of, unable
 from slipway_router.asgi import ApiError
 from slipway_router.config import AUTO, Config, ConfigError, Task
 from slipway_router.hedge import FirstBytes
@@ -14,6 +15,7 @@ from slipway_router.policy import Candidates, Decision, ProviderStatus, RoutingC
 from slipway_router.request import READ, Asked, user_of
 from slipway_router.retry import Cooldown, RetryBudget
 from slipway_router.routes import Routes
+from slipway_router.schema import Ability
 from slipway_router.target import Target
 
 
@@ -88,6 +90,8 @@ class Router:
         self._quotas = quotas
         self._room = config.admission.room(config.admission.max_in_flight)
         self._candidates = candidates
+        self.statuses = statuses
+        self._lacked: frozenset[Ability] = NOTHING.union(*(s.lacks for s in statuses.values()))
 
     def admit(self, tier: str, under_way: int) -> None:
         """Refuse a request that there is no room for, before anything is spent on it.
@@ -115,13 +119,25 @@ class Router:
         """Where a request goes: what the first route that takes it says, else the four rules.
 
         Raises:
-            ApiError: 404 where nobody has the model.
+            ApiError: 404 where nobody has the model, 400 where nobody who has it can do what the request needs.
         """
+        needs = self.needs(asked)
         if self.routes.all:
-            decision = self.routes.decide(Request(asked.task, asked.model, headers, user_of(asked, headers), context))
+            decision = self.routes.decide(Request(asked.task, asked.model, headers, user_of(asked, headers), context, needs))
             if decision is not None:
                 return decision
-        return self.candidates(asked.task, asked.model).route(context)
+        candidates = self.candidates(asked.task, asked.model)
+        return (self._able(candidates, asked.model, needs) if needs else candidates).route(context)
+
+    def needs(self, asked: Asked) -> frozenset[Ability]:
+        """What a request needs a backend to be able to do; nothing where no backend says that it lacks anything."""
+        return needs_of(asked.fields, self._lacked) if self._lacked else NOTHING
+
+    def _able(self, candidates: Candidates, model: str, needs: frozenset[Ability]) -> Candidates:
+        names = able(candidates.names, needs, candidates.statuses)
+        if not names:
+            raise unable(model, candidates.names, needs, self.statuses)
+        return candidates.only(names) if len(names) < len(candidates.names) else candidates
 
     def candidates(self, task: Task, model: str) -> Candidates:
         """The backends that can serve this model for this task.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from slipway_router.abilities import able
 from slipway_router.config import AUTO, Backend, Config
 from slipway_router.matching import Matching, Request
 from slipway_router.policies import RULES_POLICY, Match, NamedPolicy
@@ -36,12 +37,14 @@ class RouteAtWork:
         }
 
     def backends(self, request: Request) -> Sequence[str]:
-        """Where this route could send a request: the policy's backends that do the task and serve the model asked.
+        """Where this route could send a request: the policy's backends that do the task, serve the model asked and can do what
+        it needs.
 
         A model that the route itself names may be served under any name. None are left where a client named a backend that the
         policy does not: then the route is passed over.
         """
-        return self._by_model.get((request.task, request.model), ())
+        names = self._by_model.get((request.task, request.model), ())
+        return able(names, request.needs, self._statuses) if request.needs else names
 
     def decide(self, request: Request) -> Decision | None:
         """The order of backends; None where it leads to none of them."""

@@ -1,6 +1,6 @@
 """What every part of the configuration's schema is made of."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -9,6 +9,12 @@ Tier = Literal["free", "paid", "enterprise"]
 Quality = Literal["low", "medium", "high"]
 Task = Literal["chat", "completions", "embeddings"]
 """What a backend can be asked for: `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`."""
+
+
+Ability = Literal["tools", "vision", "json_schema", "logprobs"]
+"""What a request can need beyond its task: to call tools, to see images, to answer by a JSON schema, to tell the probabilities of
+its tokens."""
+ABILITIES: tuple[Ability, ...] = get_args(Ability)
 
 
 class Strict(BaseModel):

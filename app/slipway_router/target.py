@@ -15,6 +15,7 @@ from slipway_router.pool import Pool
 from slipway_router.providers.provider import PATHS
 from slipway_router.providers.registry import provider_for
 from slipway_router.retry import Cooldown, told_seconds
+from slipway_router.schema import ABILITIES
 
 TASKS: dict[str, Task] = {f"/v1{path}": task for task, path in PATHS.items()}
 """The paths of the data path."""
@@ -55,6 +56,7 @@ class Target:
             backend.name,
             cost_per_1k_tokens=backend.cost_per_1k_tokens,
             context_tokens=backend.context_tokens,
+            lacks=frozenset(ABILITIES).difference(ABILITIES if backend.abilities is None else backend.abilities),
             breaker=Breaker(backend.breaker),
             quality=backend.quality,
             domain=backend.domain,

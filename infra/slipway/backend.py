@@ -57,6 +57,9 @@ class Backend(TypedDict):
     """More model names that clients may ask for here."""
     tasks: NotRequired[Sequence[str]]
     """Of 'chat', 'completions', 'embeddings'. Default: the first two."""
+    abilities: NotRequired[Sequence[str]]
+    """What it can, of 'tools', 'vision', 'json_schema' and 'logprobs'; what is not listed it cannot. Default: not known,
+    and taken to be able to do all."""
     self_hosted: NotRequired[bool]
     """Whether it runs on hardware of one's own. Default false."""
     quality: NotRequired[str]
