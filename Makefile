@@ -34,10 +34,13 @@ format: .venv/.dev ## Format and mend what the linter can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: .venv/.dev ## Benchmarks of the router's hot path, its fail-over and the plan, as ratios
-	$(BIN)/python -m bench.router
+bench: .venv/.dev ## The router beside other gateways, its fail-over and the plan: tables of medians and ratios
+	$(BIN)/python -m bench.peers
 	$(BIN)/python -m bench.faults
 	$(BIN)/python -m bench.plan
+
+peers: .venv/.dev ## Install those other gateways, each in an environment of its own below ~/.cache (once, 1.5 GB)
+	-$(BIN)/python -m bench.peers install
 
 lock: .venv/.dev ## Remake the lock files; versions stay unless tools/lock.sh --upgrade
 	tools/lock.sh
@@ -62,4 +65,4 @@ clean: ## Remove what was built; .slipway, which holds running stacks, stays
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ .venv/.run
 
-.PHONY: help up down plan test cluster check format bench lock clean
+.PHONY: help up down plan test cluster check format bench peers lock clean
