@@ -27,6 +27,8 @@ HOLD_BYTES = 16 * 1024 * 1024
 is passed on from here, and can no longer be replaced."""
 EVENT_BYTES = 1024 * 1024
 """Largest unfinished event that is held back."""
+END_BYTES = 8 * 1024
+"""How much of a stream's end is looked at for its usage."""
 
 _NOT_PASSED_ON = frozenset(
     {
@@ -215,7 +217,7 @@ class Exchange:
             raise UpstreamError("reset", "closed the connection in the middle of its answer")
         await send({"type": "http.response.body", "body": held})
         # Its usage comes in the last event before the end: both in one part, or each in its own.
-        count_tokens(target.metrics, answer.unsaid or before + last)
+        count_tokens(target.metrics, answer.unsaid or (before + last)[-END_BYTES:])
         self._time(target)
 
     def _begin(self, attempt: Attempt, answer: Answer) -> None:

@@ -4,23 +4,26 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
-Protocol = Literal["openai", "azure", "anthropic", "vertex", "sagemaker"]
+Protocol = Literal["openai", "azure", "anthropic", "vertex", "sagemaker", "bedrock"]
 
-CHAT_ONLY: frozenset[str] = frozenset({"anthropic", "vertex"})
+CHAT_ONLY: frozenset[str] = frozenset({"anthropic", "vertex", "bedrock"})
 """Protocols that know conversations only."""
 VERSIONED: tuple[str, ...] = ("azure", "anthropic")
 """Protocols that name the version of their API in each request."""
 
 
-KEYLESS: frozenset[str] = frozenset({"vertex", "sagemaker"})
+KEYLESS: frozenset[str] = frozenset({"vertex", "sagemaker", "bedrock"})
 """Protocols that ask by an identity, not by a key."""
+AWS: frozenset[str] = frozenset({"sagemaker", "bedrock"})
+"""Those whose requests are signed for a region."""
 _AWS_HOST = re.compile(
-    r"https?://(?:[a-z0-9-]+\.)?runtime(?:-fips)?\.sagemaker\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?(?:[:/]|$)"
+    r"https?://(?:[a-z0-9-]+\.)?(?:runtime(?:-fips)?\.sagemaker|bedrock-runtime(?:-fips)?)"
+    r"\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?(?:[:/]|$)"
 )
 
 
 def aws_region(url: str) -> str | None:
-    """The AWS region that an address of SageMaker's runtime is in. None where it does not tell."""
+    """The AWS region that an address of SageMaker's or Bedrock's runtime is in. None where it does not tell."""
     found = _AWS_HOST.match(url)
     return found[1] if found else None
 
@@ -41,14 +44,14 @@ def protocol_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, st
         faults.append((f"{path}.api_version", f"goes with the protocols {', '.join(VERSIONED)} only; leave it out"))
     if backend.get("default_max_tokens") is not None and protocol != "anthropic":
         faults.append((f"{path}.default_max_tokens", "goes with the protocol anthropic only; leave it out"))
-    if backend.get("region") is not None and protocol != "sagemaker":
-        faults.append((f"{path}.region", "goes with the protocol sagemaker only; leave it out"))
+    if backend.get("region") is not None and protocol not in AWS:
+        faults.append((f"{path}.region", "goes with the protocols sagemaker and bedrock only; leave it out"))
     if protocol in KEYLESS and backend.get("api_key_env") is not None:
         faults.append(
             (f"{path}.api_key_env", f"is not for the protocol {protocol}, which asks by the pod's identity; leave it out")
         )
     url = backend.get("url")
-    if protocol == "sagemaker" and backend.get("region") is None and isinstance(url, str) and aws_region(url) is None:
+    if protocol in AWS and backend.get("region") is None and isinstance(url, str) and aws_region(url) is None:
         faults.append((f"{path}.region", "is required: the address does not tell the AWS region"))
     tasks = backend.get("tasks")
     if protocol in CHAT_ONLY and isinstance(tasks, list | tuple):

@@ -51,6 +51,11 @@ class Asked:
     """As it came."""
     fields: Mapping[str, Any]
 
+    @property
+    def completion(self) -> Mapping[str, Any]:
+        """The body, for an API in which it is said differently."""
+        return self.fields
+
     def body_for(self, model: str) -> bytes:
         """The body with the model's name at a backend. The very bytes that came where the name is that already."""
         if self.fields.get("model") == model:

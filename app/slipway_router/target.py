@@ -14,6 +14,7 @@ from slipway_router.policy import ProviderStatus
 from slipway_router.pool import Pool
 from slipway_router.providers.provider import PATHS
 from slipway_router.providers.registry import provider_for
+from slipway_router.providers.translated import Whole
 from slipway_router.retry import Cooldown, told_seconds
 from slipway_router.schema import ABILITIES
 
@@ -102,7 +103,8 @@ class Target:
         if code < 400 or (code < 500 and code not in _REFUSALS):
             return
         after = told_seconds(answer.headers)
-        raise UpstreamError(_REFUSALS.get(code, "status"), f"answered {code}", retry_after=after, absent=code == 503)
+        reason = f" ({answer.reason})" if isinstance(answer, Whole) and answer.reason else ""
+        raise UpstreamError(_REFUSALS.get(code, "status"), f"answered {code}{reason}", retry_after=after, absent=code == 503)
 
     def succeeded(self, latency_ms: float | None, answer: Answer, admitted: int | None = None) -> None:
         """Take in a good answer.

@@ -46,13 +46,13 @@ class Backend(TypedDict):
     model: str
     """The model's name at the backend."""
     protocol: NotRequired[str]
-    """What it speaks: 'openai', 'azure', 'anthropic', 'vertex' or 'sagemaker'. Default 'openai'."""
+    """What it speaks: 'openai', 'azure', 'anthropic', 'vertex', 'sagemaker' or 'bedrock'. Default 'openai'."""
     api_version: NotRequired[str]
     """Version of the vendor's API, with 'azure' (default '2024-10-21') and 'anthropic' (default '2023-06-01') only."""
     default_max_tokens: NotRequired[int]
     """Most tokens of an answer where the client does not say, with 'anthropic' only. Default 4096."""
     region: NotRequired[str]
-    """AWS region that requests are signed for, with 'sagemaker' only. Default: that of the address."""
+    """AWS region that requests are signed for, with 'sagemaker' and 'bedrock' only. Default: that of the address."""
     serves: NotRequired[Sequence[str]]
     """More model names that clients may ask for here."""
     tasks: NotRequired[Sequence[str]]

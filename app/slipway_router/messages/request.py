@@ -32,7 +32,8 @@ class AskedInMessages(Asked):
     unsayable: Faults
     """What no chat completion can say."""
 
-    def body_for(self, model: str) -> bytes:
+    @property
+    def completion(self) -> Object:
         """See `Asked`.
 
         Raises:
@@ -41,6 +42,15 @@ class AskedInMessages(Asked):
         if self.unsayable:
             told = "; ".join(f"'{path}' {reason}" for path, reason in self.unsayable)
             raise UpstreamError("unsupported", f"does not have the Messages API, and in a chat completion {told}")
+        return self.fields
+
+    def body_for(self, model: str) -> bytes:
+        """See `Asked`.
+
+        Raises:
+            UpstreamError: As `completion` does.
+        """
+        _ = self.completion
         return Asked.body_for(self, model)
 
 

@@ -8,6 +8,7 @@ from slipway_router.config import Backend, Task
 from slipway_router.messages.request import NATIVE, AskedInMessages
 from slipway_router.providers.anthropic_answer import CompletionStream, NativeStream, a_message, to_completion, to_error, to_usage
 from slipway_router.providers.anthropic_request import to_messages
+from slipway_router.providers.chat import encoded, include_usage, refuse
 from slipway_router.providers.provider import Provider
 from slipway_router.providers.shapes import an_object
 from slipway_router.providers.translated import Stream, Whole, is_stream, read_whole
@@ -56,13 +57,8 @@ class Anthropic(Provider):
         if isinstance(asked, AskedInMessages):
             return orjson.dumps({**asked.messages, "model": self.model})
         body, faults = to_messages(asked.fields, self.model, self.backend.default_max_tokens)
-        if faults:
-            told = "; ".join(f"'{path}' {reason}" for path, reason in faults)
-            raise UpstreamError("unsupported", f"has Anthropic's Messages API, where {told}")
-        try:
-            return orjson.dumps(body)
-        except orjson.JSONEncodeError:
-            raise UpstreamError("unsupported", "takes at most 254 levels of nesting") from None
+        refuse(faults, "Anthropic's Messages API")
+        return encoded(body)
 
     async def understand(self, asked: Asked, answer: Answer) -> Answer:
         headers: list[Header] = [(_PASSED_ON[name], value) for name, value in answer.headers if name in _PASSED_ON]
@@ -74,8 +70,7 @@ class Anthropic(Provider):
                 raise UpstreamError("protocol", "answered a streamed request without a stream")
             if native:
                 return Stream(answer, headers, NativeStream())
-            options = an_object(asked.fields.get("stream_options"))
-            return Stream(answer, headers, CompletionStream(include_usage=options.get("include_usage") is True))
+            return Stream(answer, headers, CompletionStream(include_usage=include_usage(asked.fields)))
         body = await read_whole(answer)
         if answer.status == 402:
             raise UpstreamError("auth", "answered 402: its account has a problem with billing")

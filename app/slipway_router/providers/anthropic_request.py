@@ -5,22 +5,9 @@ After "Messages" in Anthropic's API reference and "Create chat completion" in Op
 
 from typing import Any
 
-import orjson
-
+from slipway_router.providers.chat import call_arguments, check_sayable, data_url, image_url
 from slipway_router.providers.shapes import Faults, Object, an_object, objects, text
 
-CANNOT_SAY = {
-    "n": "must be 1",
-    "logprobs": "must be left out: there are none",
-    "top_logprobs": "must be left out: there are none",
-    "logit_bias": "must be left out: there is none",
-    "audio": "must be left out: there is no audio",
-    "functions": "must be left out; give 'tools'",
-    "function_call": "must be left out; give 'tool_choice'",
-    "web_search_options": "must be left out: there is no web search for chat completions",
-}
-"""Fields that ask for what the Messages API does not have, where they ask for anything."""
-_HARMLESS: dict[str, tuple[object, ...]] = {"n": (1,), "top_logprobs": (0,), "logit_bias": ({},), "functions": ([],)}
 _AS_THEY_ARE = ("thinking", "top_k", "stream")
 _EFFORTS = {"minimal": "low"}
 
@@ -37,9 +24,7 @@ def to_messages(fields: Object, model: str, default_max_tokens: int) -> tuple[di
         default_max_tokens: Most tokens of the answer where the client does not say; the Messages API wants a number.
     """
     faults: Faults = []
-    for name, reason in CANNOT_SAY.items():
-        if fields.get(name) not in (None, False, *_HARMLESS.get(name, ())):
-            faults.append((name, reason))
+    check_sayable(fields, faults)
     system, messages = _conversation(fields, faults)
     most = fields.get("max_completion_tokens") or fields.get("max_tokens") or default_max_tokens
     body: dict[str, Any] = {"model": model, "max_tokens": most, "messages": messages}
@@ -115,13 +100,7 @@ def _assistant(message: Object, path: str, faults: Faults) -> list[Object]:
         faults.append((f"{path}.function_call", "must be left out; give 'tool_calls'"))
     for k, call in enumerate(objects(message.get("tool_calls"))):
         function = an_object(call.get("function"))
-        arguments = text(function.get("arguments"))
-        try:
-            given: object = orjson.loads(arguments) if arguments.strip() else {}
-        except orjson.JSONDecodeError:
-            given = None
-        if not isinstance(given, dict):
-            faults.append((f"{path}.tool_calls[{k}].function.arguments", "must be a JSON object, as text"))
+        given = call_arguments(function, f"{path}.tool_calls[{k}]", faults)
         blocks.append({"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": given})
     return blocks
 
@@ -151,9 +130,7 @@ def _block(part: Object, path: str, faults: Faults) -> Object | None:
             said = text(part.get(kind))
             return {"type": "text", "text": said} if said else None
         case "image_url":
-            given = part.get("image_url")
-            url = text(given if isinstance(given, str) else an_object(given).get("url"))
-            return {"type": "image", "source": _source(url, f"{path}.image_url.url", faults)}
+            return {"type": "image", "source": _source(image_url(part), f"{path}.image_url.url", faults)}
         case "file":
             file = an_object(part.get("file"))
             document: dict[str, Any] = {
@@ -169,9 +146,9 @@ def _block(part: Object, path: str, faults: Faults) -> Object | None:
 def _source(url: str, path: str, faults: Faults) -> Object:
     if url.startswith(("https://", "http://")):
         return {"type": "url", "url": url}
-    head, comma, data = url.partition(",")
-    if comma and head.startswith("data:") and head.endswith(";base64"):
-        return {"type": "base64", "media_type": head.removeprefix("data:").split(";")[0], "data": data}
+    given = data_url(url)
+    if given is not None:
+        return {"type": "base64", "media_type": given[0], "data": given[1]}
     faults.append((path, "must be an http address or 'data:TYPE;base64,...'"))
     return {}
 

@@ -40,3 +40,7 @@ def _provider(backend: Backend, key: str | None) -> Provider:
             from slipway_router.providers.sagemaker import SageMaker
 
             return SageMaker(backend, key)
+        case "bedrock":
+            from slipway_router.providers.bedrock import Bedrock
+
+            return Bedrock(backend, key)

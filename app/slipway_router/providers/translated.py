@@ -1,14 +1,20 @@
 """An answer in another shape: for the data path it is like any other."""
 
 import asyncio
+import contextlib
+import re
 from typing import Protocol
+
+import orjson
 
 from slipway_router.answer import Answer, UpstreamError
 from slipway_router.asgi import JSON, Header
+from slipway_router.providers.shapes import an_object, text
 
 MOST_BYTES = 64 * 1024 * 1024
 """Largest whole answer that is translated."""
 MOST_ERROR_BYTES = 256 * 1024
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SSE: Header = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
@@ -40,7 +46,7 @@ class StreamTranslator(Protocol):
 class Whole(Answer):
     """An answer that is known already."""
 
-    __slots__ = ()
+    __slots__ = ("reason",)
 
     def __init__(self, status: int, headers: list[Header], body: bytes) -> None:
         """
@@ -53,6 +59,8 @@ class Whole(Answer):
         self.status = status
         self.headers = [JSON, *headers]
         self.heard = self.started = self.complete = True
+        self.reason = _code(body) if status >= 400 else ""
+        """What the vendor calls its error."""
         self.add(body)
 
 
@@ -92,6 +100,14 @@ class Stream(Answer):
     def abort(self) -> None:
         """See `Answer.abort`."""
         self._answer.abort()
+
+
+def _code(body: bytes) -> str:
+    with contextlib.suppress(orjson.JSONDecodeError):
+        error = an_object(an_object(orjson.loads(body)).get("error"))
+        found = text(error.get("code")) or text(error.get("type"))
+        return found if _NAME.fullmatch(found) else ""
+    return ""
 
 
 async def read_whole(answer: Answer) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,28 +12,25 @@ import pytest
 from botocore.config import Config as BotocoreConfig
 from tests.app import fake_upstream as fake
 from tests.app.fake_upstream import DONE, Behaviour, event
-from tests.app.providers import fake_sagemaker as aws
+from tests.app.providers import fake_aws as aws
+from tests.app.providers import fake_sagemaker as sage
 from tests.app.serving import Served, backend, serving, upstream
 
+import slipway_router.providers
 from slipway_router.config import Config, ConfigError
 from slipway_router.probe import probe
 from slipway_router.router import Router
 
 EVENTS = [event("a"), event("b"), event("", "stop")]
-PARTS = [aws.part(EVENTS[0][:9]), aws.part(EVENTS[0][9:] + EVENTS[1]), aws.part(EVENTS[2])]
+PARTS = [sage.part(EVENTS[0][:9]), sage.part(EVENTS[0][9:] + EVENTS[1]), sage.part(EVENTS[2])]
 
 
 @pytest.fixture(autouse=True)
 def _identity(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction] -- pytest uses it
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", aws.ACCESS)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", aws.SECRET)
-    monkeypatch.setenv("AWS_SESSION_TOKEN", aws.TOKEN)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    aws.be_somebody(monkeypatch)
 
 
-def at(port: int, path: str = aws.ENDPOINT, name: str = "llama") -> dict[str, Any]:
+def at(port: int, path: str = sage.ENDPOINT, name: str = "llama") -> dict[str, Any]:
     return {**backend(f"http://127.0.0.1:{port}{path}", name), "protocol": "sagemaker", "region": aws.REGION}
 
 
@@ -56,7 +54,7 @@ async def test_awss_own_client_takes_the_fake_for_sagemaker() -> None:
         client.close()
         return whole["Body"].read(), b"".join(parts)
 
-    async with upstream(aws.api(streamed=PARTS)) as up:
+    async with upstream(sage.api(streamed=PARTS)) as up:
         whole, streamed = await asyncio.to_thread(call, up.port)
     assert whole == fake.completion("hello")
     assert streamed == b"".join(EVENTS)
@@ -64,16 +62,18 @@ async def test_awss_own_client_takes_the_fake_for_sagemaker() -> None:
 
 async def test_a_whole_answer() -> None:
     seen: list[Any] = []
-    async with sagemaker(aws.api(check=seen.append)) as served:
+    async with sagemaker(sage.api(check=seen.append)) as served:
         answer = await served.chat(temperature=0.5)
     assert (answer.status_code, answer.content) == (200, fake.completion("hello"))
     assert answer.headers["x-amzn-requestid"] == "r1"
     assert (seen[0]["model"], seen[0]["temperature"]) == ("mock", 0.5)
 
 
-@pytest.mark.parametrize("done", [[], [aws.part(DONE)], [aws.part(DONE[:4]), aws.part(DONE[4:])]], ids=["not", "said", "split"])
+@pytest.mark.parametrize(
+    "done", [[], [sage.part(DONE)], [sage.part(DONE[:4]), sage.part(DONE[4:])]], ids=["not", "said", "split"]
+)
 async def test_a_stream_is_the_containers_own_with_its_end(done: list[bytes]) -> None:
-    async with sagemaker(aws.api(streamed=[*PARTS, *done])) as served:
+    async with sagemaker(sage.api(streamed=[*PARTS, *done])) as served:
         answer = await served.chat(stream=True)
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.content == b"".join(EVENTS) + DONE
@@ -83,14 +83,14 @@ async def test_a_stream_is_the_containers_own_with_its_end(done: list[bytes]) ->
     ("last", "said"),
     [
         ([], "in the middle of its answer"),
-        ([aws.exception("ModelStreamError", "StreamBroken")], "ModelStreamError"),
-        ([aws.exception("InternalStreamFailure", "")], "InternalStreamFailure"),
-        ([aws.part(b"x")[:-1] + b"\0"], "malformed event stream"),
+        ([aws.exception("ModelStreamError", Message="StreamBroken")], "ModelStreamError"),
+        ([aws.exception("InternalStreamFailure", Message="")], "InternalStreamFailure"),
+        ([sage.part(b"x")[:-1] + b"\0"], "malformed event stream"),
     ],
     ids=["cut", "model", "internal", "checksum"],
 )
 async def test_a_stream_that_breaks_off_says_so(last: list[bytes], said: str) -> None:
-    async with sagemaker(aws.api(streamed=[*PARTS[:2], *last])) as served:
+    async with sagemaker(sage.api(streamed=[*PARTS[:2], *last])) as served:
         answer = await served.chat(stream=True)
     assert answer.content.startswith(EVENTS[0])
     error = json.loads(answer.content.removesuffix(b"\n\n").rpartition(b"data: ")[2])["error"]
@@ -100,7 +100,7 @@ async def test_a_stream_that_breaks_off_says_so(last: list[bytes], said: str) ->
 
 
 async def test_a_stream_that_fails_at_once_is_asked_for_elsewhere() -> None:
-    broken = aws.api(streamed=[aws.exception("InternalStreamFailure", "")])
+    broken = sage.api(streamed=[aws.exception("InternalStreamFailure", Message="")])
     async with upstream(fake.stream("x")) as other, sagemaker(broken, backend(other, "two")) as served:
         answer = await served.chat(stream=True)
     assert answer.headers["x-slipway-backend"] == "two"
@@ -130,17 +130,17 @@ MISTAKE = '{"error":{"message":"max_tokens is too large","type":"BadRequestError
     ids=["mistake", "text", "model", "throttled", "not_ready", "internal"],
 )
 async def test_errors(behaviour: Behaviour, status: int, said: str) -> None:
-    async with sagemaker(aws.api(behaviour)) as served:
+    async with sagemaker(sage.api(behaviour)) as served:
         answer = await served.chat()
     assert answer.status_code == status
     assert said in answer.json()["error"]["message"]
 
 
 async def test_a_wrong_identity_and_a_wrong_endpoint_go_to_the_next() -> None:
-    async with upstream() as other, sagemaker(aws.api(secret="another"), backend(other, "two")) as served:
+    async with upstream() as other, sagemaker(sage.api(secret="another"), backend(other, "two")) as served:
         answer = await served.chat()
     assert answer.headers["x-slipway-backend"] == "two"
-    async with upstream(aws.api()) as up, serving(at(up.port, "/endpoints/other")) as served:
+    async with upstream(sage.api()) as up, serving(at(up.port, "/endpoints/other")) as served:
         refused = await served.chat()
         assert served.router.targets["llama"].status.error_rate == 0
     assert refused.status_code == 502
@@ -152,7 +152,7 @@ async def test_a_wrong_identity_and_a_wrong_endpoint_go_to_the_next() -> None:
 async def test_without_credentials_the_reason_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    async with upstream(aws.api()) as up, serving(at(up.port)) as served:
+    async with upstream(sage.api()) as up, serving(at(up.port)) as served:
         answer = await served.chat()
     assert answer.status_code == 502
     assert "no AWS credentials could be had" in answer.json()["error"]["message"]
@@ -161,7 +161,7 @@ async def test_without_credentials_the_reason_is_told(monkeypatch: pytest.Monkey
 
 
 async def test_the_probe_takes_any_answer_of_the_service_for_life() -> None:
-    async with upstream(aws.api()) as up, serving(at(up.port)) as served:
+    async with upstream(sage.api()) as up, serving(at(up.port)) as served:
         up.models = fake.whole(b"{}", "403 Forbidden")
         await probe(served.router.targets["llama"])
         assert served.router.targets["llama"].status.reachable
@@ -172,8 +172,10 @@ async def test_the_probe_takes_any_answer_of_the_service_for_life() -> None:
 
 
 def test_without_the_package_the_configuration_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "botocore.auth", None)
-    monkeypatch.delitem(__import__("sys").modules, "slipway_router.providers.sagemaker", raising=False)
+    monkeypatch.setitem(sys.modules, "botocore.auth", None)
+    for name in ("aws", "sagemaker"):
+        monkeypatch.delitem(sys.modules, f"slipway_router.providers.{name}", raising=False)
+        monkeypatch.delattr(slipway_router.providers, name, raising=False)
     config = Config.parse({"backends": [at(1)]})
     with pytest.raises(
         ConfigError, match=r"backends\.llama\.protocol: the protocol sagemaker needs botocore.*slipway\[sagemaker\]"
