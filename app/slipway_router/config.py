@@ -15,6 +15,8 @@ from slipway_router.policies import NamedPolicy, Route
 from slipway_router.protocol import Protocol, aws_region, protocol_faults, with_default_tasks
 from slipway_router.route_checks import route_faults
 from slipway_router.schema import Ability, Quality, Strict, Task, Tier
+from slipway_router.shadow.checks import shadow_faults
+from slipway_router.shadow.settings import Shadow
 from slipway_router.steadiness import (
     Admission,
     BreakerSettings,
@@ -239,6 +241,8 @@ class Config(Strict):
     """More ways to choose, by name; `routes` lead to them."""
     routes: tuple[Route, ...] = ()
     """Which requests go by which policy; the first that takes a request decides."""
+    shadows: tuple[Shadow, ...] = ()
+    """Which requests are copied to a candidate, and compared. Its backend answers no client."""
     retries: Retries = Retries()
     """What a request may cost beyond one attempt."""
     hedging: Hedging | None = None
@@ -288,13 +292,20 @@ class Config(Strict):
             raise ConfigError([(str(path), f"is neither YAML nor JSON: {' '.join(str(error).split())}")]) from None
         return cls.parse(data, str(path))
 
+    @property
+    def answering(self) -> tuple[Backend, ...]:
+        """The backends that clients' requests can go to: all but the candidates of shadows."""
+        copied = {s.backend for s in self.shadows}
+        return tuple(b for b in self.backends if b.name not in copied) if copied else self.backends
+
     def resolved_policy(self) -> Policy:
         """The policy with every backend named, from the backends' own facts where the configuration is silent."""
-        names = [b.name for b in self.backends]
+        backends = self.answering
+        names = [b.name for b in backends]
         rank = {"low": 0, "medium": 1, "high": 2}
-        best = self.policy.best or max(self.backends, key=lambda b: (rank[b.quality], b.cost_per_1k_tokens)).name
-        own = self.policy.self_hosted or next((b.name for b in self.backends if b.self_hosted), None)
-        cheap = self.policy.cheap or min(self.backends, key=lambda b: b.cost_per_1k_tokens).name
+        best = self.policy.best or max(backends, key=lambda b: (rank[b.quality], b.cost_per_1k_tokens)).name
+        own = self.policy.self_hosted or next((b.name for b in backends if b.self_hosted), None)
+        cheap = self.policy.cheap or min(backends, key=lambda b: b.cost_per_1k_tokens).name
         middle = [n for n in names if n not in (cheap, own, best)]
         order = dict.fromkeys(n for n in (cheap, own, *middle, best) if n)
         return self.policy.model_copy(
@@ -371,4 +382,4 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
             if name not in names:
                 choice = ", ".join(f"'{n}'" for n in names) or "no backend"
                 faults.append((f"policy.{where}", f"names {name!r}, which is no backend; there are {choice}"))
-    return faults + route_faults(data)
+    return faults + route_faults(data) + shadow_faults(data)

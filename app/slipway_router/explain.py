@@ -42,6 +42,7 @@ def explain(router: Router, asked: Asked, context: RoutingContext, headers: Mapp
         "rule": decision.rule,
         "policy": policy,
         "passed_over": passed,
+        "shadows": router.shadows.explain(request) if router.shadows is not None else [],
         "order": [_candidate(router.targets[name], context) for name in decision.order],
     }
 

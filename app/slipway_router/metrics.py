@@ -11,6 +11,7 @@ from slipway_router.answer import Cause
 from slipway_router.config import Backend, Config, Task, Tier
 from slipway_router.counting import Count, Counters, Histograms, Times
 from slipway_router.policy import ProviderStatus
+from slipway_router.shadow.metrics import ShadowMetrics
 
 NO_BACKEND = ("none", "none")
 """Backend and model of a request that reached no backend."""
@@ -125,7 +126,15 @@ class Metrics:
             ["backend"],
             registry=self._registry,
         )
+        self._shadows: ShadowMetrics | None = None
         self.use_keys(config)
+
+    @property
+    def shadows(self) -> ShadowMetrics:
+        """Those of shadows, from their first use on."""
+        if self._shadows is None:
+            self._shadows = ShadowMetrics(self._registry)
+        return self._shadows
 
     def use_keys(self, config: Config) -> None:
         """Count requests by these keys."""

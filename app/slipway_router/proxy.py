@@ -7,7 +7,7 @@ figures come from `python -m bench.router`.
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -15,11 +15,15 @@ from slipway_router.asgi import CLOSE, ApiError, App, Message, Receive, Scope, S
 from slipway_router.config import Task
 from slipway_router.exchange import Exchange
 from slipway_router.lean import body_at_hand
+from slipway_router.matching import Request
 from slipway_router.messages.front import PATH as MESSAGES
 from slipway_router.messages.front import Front
 from slipway_router.metrics import CLIENT_GONE, NO_BACKEND
-from slipway_router.request import Asked, parse, read_headers, request_id, routing_context, tracing
+from slipway_router.policy import RoutingContext
+from slipway_router.request import Asked, parse, read_headers, request_id, routing_context, tracing, user_of
 from slipway_router.router import Router
+from slipway_router.shadow.copying import Copying
+from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import TASKS
 from slipway_router.watch import Watch
 
@@ -51,6 +55,8 @@ class Proxy:
         self._app = app
         self.watches: set[Watch] = set()
         """Of the requests under way."""
+        self.copies: set[asyncio.Task[None]] = set()
+        """Of requests, to candidates."""
         self._probes: dict[str, Callable[[], tuple[int, bytes]]] = {"/health": _alive, "/ready": self._ready}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,8 +90,14 @@ class Proxy:
 
     def stop(self) -> None:
         """Cut what is still under way; streams end with an error event."""
+        self.drop_copies()
         for watch in list(self.watches):
             watch.cancel("draining")
+
+    def drop_copies(self) -> None:
+        """End what no client waits for."""
+        for copy in list(self.copies):
+            copy.cancel()
 
     def _ready(self) -> tuple[int, bytes]:
         ready, state = self._router.ready()
@@ -114,21 +126,36 @@ class Proxy:
             asked = understand(task, raw)
             context = routing_context(headers, caller.tier, asked.estimated_tokens)
             decision = router.decide(asked, context, headers)
+            copying = None
+            if router.shadows is not None:
+                copying = self._copying(router.shadows, asked, context, headers, identity, send)
             exchange = Exchange(
                 router,
                 asked,
                 decision,
-                send,
+                send if copying is None else copying.send,
                 tier=context.user_tier,
                 request_id=identity,
                 tracing=tracing(headers),
                 started=started,
                 loop=loop,
             )
-            await self._watched(exchange, receive, loop)
+            try:
+                await self._watched(exchange, receive, loop)
+            finally:
+                if copying is not None:
+                    copying.over(self.copies)
         except ApiError as error:
             router.metrics.answered(*NO_BACKEND, task, error.status)
             await _refuse(send, error, identity, receive if error.status == 413 else None)
+
+    def _copying(
+        self, shadows: Shadows, asked: Asked, context: RoutingContext, headers: Mapping[bytes, bytes], identity: bytes, send: Send
+    ) -> Copying | None:
+        """What keeps the answer of a request that is to be copied. None: this one is not."""
+        request = Request(asked.task, asked.model, headers, user_of(asked, headers), context, self._router.needs(asked))
+        drawn = shadows.drawn(request, len(self.watches), draining=self._router.draining_since is not None)
+        return Copying(self._router, drawn, asked, identity, send) if drawn else None
 
     async def _watched(self, exchange: Exchange, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
         watch = Watch(receive, exchange.attempts.longest, loop)

@@ -16,6 +16,7 @@ from slipway_router.request import READ, Asked, user_of
 from slipway_router.retry import Cooldown, RetryBudget
 from slipway_router.routes import Routes
 from slipway_router.schema import Ability
+from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import Target
 
 
@@ -39,6 +40,8 @@ class Router:
         self.changed = asyncio.Event()
         """Set when there are other backends than before."""
         self._quotas: dict[str, Cooldown] = {}
+        self.shadows: Shadows | None = None
+        """Which requests are copied; None where none is."""
         self._use(config, environ, source)
 
     def reload(self, config: Config, environ: Mapping[str, str], source: str = "configuration") -> None:
@@ -84,13 +87,14 @@ class Router:
         self.budget = RetryBudget(config.retries)
         self.targets = targets
         self.routes = routes
-        self.headers = READ | routes.headers
+        self.shadows = Shadows(config, targets, self.metrics.shadows, self.shadows) if config.shadows else None
+        self.headers = READ | routes.headers | (self.shadows.headers if self.shadows is not None else routes.headers)
         """Names of the request's headers that are looked at."""
         self.max_body = config.max_body_mib * 1024 * 1024
         self._quotas = quotas
         self._room = config.admission.room(config.admission.max_in_flight)
         self._candidates = candidates
-        self.statuses = statuses
+        self.statuses = {b.name: statuses[b.name] for b in config.answering}
         self._lacked: frozenset[Ability] = NOTHING.union(*(s.lacks for s in statuses.values()))
 
     def admit(self, tier: str, under_way: int) -> None:
@@ -157,7 +161,7 @@ class Router:
     def models(self) -> dict[str, str]:
         """Every name that clients may ask for, with who owns it: the backend behind it, 'slipway' for 'auto'."""
         owners: dict[str, str] = {AUTO: "slipway"}
-        for backend in self.config.backends:
+        for backend in self.config.answering:
             for name in (backend.name, backend.model, *backend.serves):
                 owners.setdefault(name, backend.name)
         for name in self.routes.models:
@@ -183,7 +187,8 @@ class Router:
         ]
         state = "draining" if self.draining_since is not None else "no backend is reachable"
         # What is at zero is woken by a request: so requests must come.
-        if self.draining_since is None and any(t.status.reachable or t.away for t in self.targets.values()):
+        answering = [self.targets[b.name] for b in self.config.answering]
+        if self.draining_since is None and any(t.status.reachable or t.away for t in answering):
             state = "ready"
         return state == "ready", {"status": state, "backends": backends}
 
@@ -199,7 +204,7 @@ def _candidates(config: Config, statuses: Mapping[str, ProviderStatus]) -> dict[
     made: dict[Task, dict[str, Candidates]] = {"chat": {}, "completions": {}, "embeddings": {}}
     for task, by_model in made.items():
         serving: dict[str, list[str]] = {}
-        for backend in config.backends:
+        for backend in config.answering:
             if task in backend.tasks:
                 for model in dict.fromkeys((AUTO, backend.name, backend.model, *backend.serves)):
                     serving.setdefault(model, []).append(backend.name)

@@ -33,7 +33,7 @@ class RouteAtWork:
         self._by_model = {
             (task, model): names
             for task in ("chat", "completions", "embeddings")
-            for model, names in self._candidates(config.backends, task).items()
+            for model, names in self._candidates(config.answering, task).items()
         }
 
     def backends(self, request: Request) -> Sequence[str]:

@@ -126,6 +126,7 @@ class _Drain:
         self._router.draining_since = loop.time()
         self._deadline = loop.time() + self._router.config.drain_seconds
         logger.info("draining: %d requests under way, at most %g s", len(self._proxy.watches), self._router.config.drain_seconds)
+        self._proxy.drop_copies()
         self._task = loop.create_task(self._drain(loop))
 
     async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:

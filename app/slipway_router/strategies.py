@@ -30,8 +30,8 @@ def weighted(policy: NamedPolicy, names: Sequence[str], ctx: RoutingContext, sta
 
     def distance(name: str) -> float:
         weight = policy.weights.get(name, 0.0)
-        draw = random.random() if user is None else _draw(user, name)  # noqa: S311 -- no secret depends on it
-        return -math.log(draw or 1e-300) / weight if weight else math.inf
+        drawn = random.random() if user is None else draw(user, name)  # noqa: S311 -- no secret depends on it
+        return -math.log(drawn or 1e-300) / weight if weight else math.inf
 
     return sorted(names, key=distance)
 
@@ -86,6 +86,7 @@ def _loads(names: Sequence[str], statuses: Statuses) -> dict[str, float]:
     return {s.provider: (s.current_latency_ms or fastest) * (s.in_flight + 1) for s in known}
 
 
-def _draw(user: str, name: str) -> float:
+def draw(user: str, name: str) -> float:
+    """A number from 0 to 1 that two names always come to."""
     digest = blake2b(f"{name}\0{user}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64

@@ -13,7 +13,7 @@ class Events:
     """Takes a stream's bytes as they come, gives the data of whole events."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that are whole with these bytes.
@@ -21,10 +21,15 @@ class Events:
         Raises:
             UpstreamError: 'protocol' when an event grows past 4 MiB.
         """
-        *events, rest = _END.split(self._rest + data)
-        if len(rest) > MOST_BYTES:
+        # Only what is new can end an event: a long one must not be looked through again with every piece of it.
+        if self._rest and _END.search(self._rest[-3:] + data) is None:
+            self._rest += data
+            events: list[bytes] = []
+        else:
+            *events, rest = _END.split(bytes(self._rest) + data)
+            self._rest = bytearray(rest)
+        if len(self._rest) > MOST_BYTES:
             raise UpstreamError("protocol", f"sent an event of more than {MOST_BYTES // (1024 * 1024)} MiB")
-        self._rest = rest
         return [found for event in events if (found := _data(event))]
 
 
