@@ -39,8 +39,8 @@ class ShadowAtWork:
         metrics.start(settings.name)
 
     def mismatch(self, request: Request) -> str | None:
-        """Why a request is never copied: a condition of `match` by its name, or 'tasks' or 'abilities' that the candidate does not
-        have. None where it may be."""
+        """Why a request is never copied: a condition of `match` by its name, or 'tasks' or 'abilities' where the candidate cannot
+        do what is asked. None where it may be."""
         if request.task not in self._tasks:
             return "tasks"
         return self._mismatch(request) or (None if request.needs.isdisjoint(self.target.status.lacks) else "abilities")
