@@ -109,7 +109,8 @@ def create(router: Router) -> FastAPI:
         raw = await read_body(headers.get(b"content-length"), router.max_body, request.receive)
         asked = parse(task_of(raw or b""), raw or b"")
         caller = router.keys.caller(headers.get(b"authorization"))
-        return explain(router, asked, routing_context(headers, caller.tier, asked.estimated_tokens), headers)
+        context = routing_context(headers, caller.tier, asked.estimated_tokens, asked.answer_tokens)
+        return explain(router, asked, context, headers)
 
     @app.get("/metrics", tags=["operation"], summary="Metrics for Prometheus", response_class=Response)
     async def metrics() -> Response:  # pyright: ignore[reportUnusedFunction]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, cast
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from slipway_router.cost import Prices, cost_faults
 from slipway_router.policies import NamedPolicy, Route
 from slipway_router.protocol import Protocol, aws_region, protocol_faults, with_default_tasks
 from slipway_router.route_checks import route_faults
@@ -24,8 +25,8 @@ from slipway_router.steadiness import (
     Retries,
     Timeouts,
     health_check_faults,
-    replica_faults,
     retry_faults,
+    scaling_faults,
 )
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
@@ -88,6 +89,17 @@ class Backend(Strict):
     """How good its answers are, beside the other backends."""
     cost_per_1k_tokens: float = Field(default=0.0, ge=0)
     """List price, in US dollars for 1,000 tokens; 0 for hardware that is paid for anyway."""
+    input_cost_per_1m_tokens: float | None = Field(default=None, ge=0)
+    """List price of the prompt, in US dollars for 1,000,000 tokens, where it differs from that of the answer. Goes with
+    `output_cost_per_1m_tokens`, and instead of `cost_per_1k_tokens`."""
+    output_cost_per_1m_tokens: float | None = Field(default=None, ge=0)
+    """List price of the answer, likewise."""
+    replica_cost_per_hour: float | None = Field(default=None, gt=0)
+    """What one replica costs in an hour, in US dollars, whether it is asked or not: the price of its GPUs. One more request costs
+    nothing then, until the backend is full; what its tokens really cost is measured. Not with a price for tokens."""
+    slots_per_replica: int | None = Field(default=None, ge=1)
+    """Requests that one replica answers at once without letting one wait: an engine's largest batch. With all of them taken the
+    backend counts as full for policies of kind `cheapest`. Default: full is what `max_in_flight` says."""
     context_tokens: int | None = Field(default=None, ge=1)
     """Most tokens of prompt and answer together. Unknown when absent."""
     api_key_env: str | None = None
@@ -123,6 +135,13 @@ class Backend(Strict):
     """What the background check asks for. `models`: its list of models, which costs nothing. `completion`: one token of its
     model, which also notices a server whose engine is stuck, keeps one from scaling to zero, and costs a vendor's tokens. Needs
     the task 'chat' or 'completions'."""
+
+    @property
+    def prices(self) -> Prices:
+        """Its list prices; 0 where it is not paid by the token."""
+        if self.input_cost_per_1m_tokens is None or self.output_cost_per_1m_tokens is None:
+            return Prices(self.cost_per_1k_tokens, self.cost_per_1k_tokens)
+        return Prices(self.input_cost_per_1m_tokens / 1000, self.output_cost_per_1m_tokens / 1000)
 
     @property
     def resolved_region(self) -> str | None:
@@ -303,9 +322,9 @@ class Config(Strict):
         backends = self.answering
         names = [b.name for b in backends]
         rank = {"low": 0, "medium": 1, "high": 2}
-        best = self.policy.best or max(backends, key=lambda b: (rank[b.quality], b.cost_per_1k_tokens)).name
+        best = self.policy.best or max(backends, key=lambda b: (rank[b.quality], b.prices.per_1k())).name
         own = self.policy.self_hosted or next((b.name for b in backends if b.self_hosted), None)
-        cheap = self.policy.cheap or min(backends, key=lambda b: b.cost_per_1k_tokens).name
+        cheap = self.policy.cheap or min(backends, key=lambda b: b.prices.per_1k()).name
         middle = [n for n in names if n not in (cheap, own, best)]
         order = dict.fromkeys(n for n in (cheap, own, *middle, best) if n)
         return self.policy.model_copy(
@@ -366,7 +385,8 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     for i, backend in enumerate(entries("backends")):
         faults += protocol_faults(f"backends[{i}]", backend)
         faults += health_check_faults(f"backends[{i}]", backend)
-        faults += replica_faults(f"backends[{i}]", backend)
+        faults += cost_faults(f"backends[{i}]", backend)
+        faults += scaling_faults(f"backends[{i}]", backend)
     faults += retry_faults(data.get("retries"), entries("backends"))
     for i, key in enumerate(entries("keys")):
         if (key.get("env") is None) == (key.get("sha256") is None):

@@ -49,6 +49,7 @@ def explain(router: Router, asked: Asked, context: RoutingContext, headers: Mapp
 
 def _candidate(target: Target, context: RoutingContext) -> dict[str, Any]:
     status = target.status
+    cost = status.unit_cost
     return {
         "backend": target.name,
         "model": target.model,
@@ -57,7 +58,10 @@ def _candidate(target: Target, context: RoutingContext) -> dict[str, Any]:
         "usable": status.usable(context),
         "against": _against(target, context),
         "quality": status.quality,
-        "cost_per_1k_tokens": status.cost_per_1k_tokens,
+        "cost_per_1k_tokens": status.price_per_1k(context),
+        "cost_per_hour": cost.per_replica_hour * status.replicas_now if cost is not None else None,
+        "unit_cost_per_1k_tokens": cost.per_1k if cost is not None else None,
+        "full": status.full,
         "latency_ms": round(status.current_latency_ms, 1),
         "error_rate": round(status.error_rate, 4),
         "in_flight": status.in_flight,

@@ -1,5 +1,6 @@
 """What the router counts, for Prometheus. Every label has a bounded set of values: none is a client's own text."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import get_args
@@ -120,6 +121,24 @@ class Metrics:
             ["backend"],
             registry=self._registry,
         )
+        self._price_of = Gauge(
+            "slipway_router_backend_price_per_1k_tokens",
+            "List price of a backend that is paid by the token, in US dollars.",
+            ["backend", "kind"],
+            registry=self._registry,
+        )
+        self._hour_of = Gauge(
+            "slipway_router_backend_cost_per_hour",
+            "What the replicas of a backend that is paid by the hour cost now, in US dollars.",
+            ["backend"],
+            registry=self._registry,
+        )
+        self._unit_cost_of = Gauge(
+            "slipway_router_backend_unit_cost_per_1k_tokens",
+            "What 1,000 tokens of such a backend have cost in the last hour, by what this router saw of them.",
+            ["backend"],
+            registry=self._registry,
+        )
         self._late_of = Gauge(
             "slipway_router_backend_cold_start_late",
             "1 while a backend that scales to zero is not there though its cold start is over.",
@@ -160,6 +179,9 @@ class Metrics:
         name = backend.name
         for gauge, read in self._read_of(status):
             gauge.labels(name).set_function(read)
+        for kind, price in zip(("prompt", "completion"), backend.prices, strict=True):
+            if status.unit_cost is None:
+                self._price_of.labels(name, kind).set(price)
         return BackendMetrics(
             self._attempts_of.labels(name),
             {c: self._failures_of.labels(name, c) for c in Cause.__args__},
@@ -173,9 +195,14 @@ class Metrics:
         """Tell no state of a backend that is no longer there. What was counted stays."""
         for gauge, _ in self._read_of(status):
             gauge.remove(name)
+        if status.unit_cost is None:
+            self._price_of.remove(name, "prompt")
+            self._price_of.remove(name, "completion")
 
     def _read_of(self, status: ProviderStatus) -> list[tuple[Gauge, Callable[[], float]]]:
+        paid = [(self._hour_of, partial(_per_hour, status)), (self._unit_cost_of, partial(_unit_cost, status))]
         return [
+            *(paid if status.unit_cost is not None else ()),
             (self._flight_of, partial(_in_flight, status)),
             (self._available_of, partial(_available, status)),
             (self._reachable_of, partial(_reachable, status)),
@@ -242,6 +269,15 @@ def _share(status: ProviderStatus) -> float:
 
 def _late(status: ProviderStatus) -> float:
     return float(status.cold_start is not None and status.cold_start.state == "late")
+
+
+def _per_hour(status: ProviderStatus) -> float:
+    return status.unit_cost.per_replica_hour * status.replicas_now if status.unit_cost is not None else math.nan
+
+
+def _unit_cost(status: ProviderStatus) -> float:
+    told = status.unit_cost.per_1k if status.unit_cost is not None else None
+    return math.nan if told is None else told
 
 
 def _error_rate(status: ProviderStatus) -> float:

@@ -37,6 +37,10 @@ class NamedPolicy(Strict):
     max_latency_ms: float | None = Field(default=None, gt=0)
     """With `cheapest` only: a mean time to first byte of at most this, also where the client allows more."""
 
+    waiting_cost_per_hour: float | None = Field(default=None, ge=0)
+    """With `cheapest` only: what an hour of clients' waiting for the first byte is worth, in US dollars. It is added to what a
+    request costs, so that a backend that is full is weighed against a dearer one that is not. Default: full ones come after."""
+
     @field_validator("weights")
     @classmethod
     def _weights(cls, value: Mapping[str, float]) -> Mapping[str, float]:
@@ -54,7 +58,12 @@ class NamedPolicy(Strict):
             faults.append("of kind 'weighted' needs 'weights', such as {stable: 95, canary: 5}")
         if self.kind == "priority" and not self.backends:
             faults.append("of kind 'priority' needs 'backends', in their order")
-        for field, kinds in (("weights", ("weighted",)), ("quality", ("cheapest",)), ("max_latency_ms", ("cheapest",))):
+        for field, kinds in (
+            ("weights", ("weighted",)),
+            ("quality", ("cheapest",)),
+            ("max_latency_ms", ("cheapest",)),
+            ("waiting_cost_per_hour", ("cheapest",)),
+        ):
             if self.kind not in kinds and getattr(self, field):
                 faults.append(f"of kind '{self.kind}' takes no '{field}', which goes with '{kinds[0]}'")
         if self.kind == "weighted" and self.backends:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from slipway_router.breaker import Breaker
 from slipway_router.cold_start import ColdStart
 from slipway_router.config import Policy
+from slipway_router.cost import ANSWER_SHARE, Prices, UnitCost
 from slipway_router.retry import Cooldown
 from slipway_router.schema import Ability
 from slipway_router.steadiness import BreakerSettings
@@ -39,6 +40,8 @@ class RoutingContext:
     """How long the client wants to wait for the first byte, in milliseconds."""
     quality_requirement: str = "medium"
     """'low', 'medium' or 'high'."""
+    answer_tokens: int = 0
+    """Most tokens that may be answered, which are part of the estimate; 0 where the client does not say."""
 
 
 @dataclass(slots=True)
@@ -56,7 +59,17 @@ class ProviderStatus:
     rate_limit_remaining: int | None = None
     """Requests left, as its answers last told (`x-ratelimit-remaining-requests`). None where they do not tell."""
     cost_per_1k_tokens: float = 0.0
-    """List price in US dollars."""
+    """List price in US dollars, for three tokens of prompt to one of answer."""
+    prices: Prices | None = None
+    """Where prompt and answer have different prices."""
+    unit_cost: UnitCost | None = field(default=None, repr=False)
+    """Where it is paid by the hour."""
+    slots: int | None = None
+    """Requests that one replica answers at once. None where the configuration does not tell."""
+    most_in_flight: int | None = None
+    """Most requests that may be under way at it. None: no limit."""
+    replicas: int = 1
+    """How many replicas it is taken to have while it is there."""
     context_tokens: int | None = None
     """Most tokens of prompt and answer together. None where the configuration does not tell."""
     lacks: frozenset[Ability] = frozenset()
@@ -114,6 +127,30 @@ class ProviderStatus:
         if self._aside_until and self.set_aside_now:
             return False
         return self.cooldown.over and self.quota.over and self.breaker.willing
+
+    @property
+    def replicas_now(self) -> int:
+        """How many replicas it is taken to have: none while it is at zero."""
+        return 0 if self.cold_start is not None and self.cold_start.away else self.replicas
+
+    @property
+    def capacity(self) -> int | None:
+        """Requests that it answers at once, as far as the configuration tells."""
+        if self.slots is None:
+            return self.most_in_flight
+        return min(self.slots * self.replicas, self.most_in_flight or self.slots * self.replicas)
+
+    @property
+    def full(self) -> bool:
+        """Whether one more request would wait, or be refused, as far as that is known."""
+        capacity = self.capacity
+        return capacity is not None and self.in_flight >= capacity
+
+    def price_per_1k(self, ctx: RoutingContext) -> float:
+        """List price of 1,000 tokens of such a request, in US dollars."""
+        if self.prices is None:
+            return self.cost_per_1k_tokens
+        return self.prices.per_1k(ctx.answer_tokens / ctx.estimated_tokens if ctx.answer_tokens else ANSWER_SHARE)
 
     @property
     def set_aside_now(self) -> bool:

@@ -47,6 +47,7 @@ async def _keep_probing(target: Target, period: float) -> None:
     while True:
         await probe(target)
         target.pool.trim()
+        target.sample_cost()
         base = period
         waking = target.cold_start is not None and target.cold_start.state == "waking"
         if waking or not target.reached:

@@ -124,7 +124,7 @@ class Proxy:
                 router.metrics.answered(*NO_BACKEND, task, CLIENT_GONE)
                 return
             asked = understand(task, raw)
-            context = routing_context(headers, caller.tier, asked.estimated_tokens)
+            context = routing_context(headers, caller.tier, asked.estimated_tokens, asked.answer_tokens)
             decision = router.decide(asked, context, headers)
             copying = None
             if router.shadows is not None:

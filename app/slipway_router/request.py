@@ -56,6 +56,12 @@ class Asked:
         """The body, for an API in which it is said differently."""
         return self.fields
 
+    @property
+    def answer_tokens(self) -> int:
+        """Most tokens that may be answered; 0 where the client does not say."""
+        most = self.fields.get("max_completion_tokens")
+        return self.fields.get("max_tokens") or 0 if most is None else most
+
     def body_for(self, model: str) -> bytes:
         """The body with the model's name at a backend. The very bytes that came where the name is that already."""
         if self.fields.get("model") == model:
@@ -192,7 +198,9 @@ def tracing(headers: Mapping[bytes, bytes]) -> bytes:
     return b"".join(b"%b: %b\r\n" % (name, headers[name]) for name in _TRACING if name in headers)
 
 
-def routing_context(headers: Mapping[bytes, bytes], key_tier: str | None, estimated_tokens: int) -> RoutingContext:
+def routing_context(
+    headers: Mapping[bytes, bytes], key_tier: str | None, estimated_tokens: int, answer_tokens: int = 0
+) -> RoutingContext:
     """What the policy decides on.
 
     Args:
@@ -200,6 +208,7 @@ def routing_context(headers: Mapping[bytes, bytes], key_tier: str | None, estima
             `x-user-tier` (default 'free'), which counts only where there are no keys.
         key_tier: Tier of the client's key. None where there are no keys.
         estimated_tokens: See `Asked`.
+        answer_tokens: See `Asked`.
 
     Raises:
         ApiError: 400 with every wrong value and its choice.
@@ -229,4 +238,4 @@ def routing_context(headers: Mapping[bytes, bytes], key_tier: str | None, estima
     if faults:
         told = "; ".join(f"the header {path} {reason}" for path, reason in faults)
         raise ApiError(400, f"{told[0].upper()}{told[1:]}.", param=faults[0][0], code="invalid_header")
-    return RoutingContext(tier, task_type, estimated_tokens, budget, quality)
+    return RoutingContext(tier, task_type, estimated_tokens, budget, quality, answer_tokens)

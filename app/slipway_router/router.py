@@ -71,8 +71,7 @@ class Router:
         for name, old in self.targets.items():
             if targets.get(name) is not old:
                 old.pool.retire()
-                if name not in targets:
-                    self.metrics.forget(name, old.status)
+                self.metrics.forget(name, old.status)
         for name, target in targets.items():
             if self.targets.get(name) is not target:
                 target.metrics = self.metrics.backend(target.backend, target.status)

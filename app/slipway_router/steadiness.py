@@ -106,7 +106,7 @@ def health_check_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str
     return [(f"{path}.health_check", "asks for a completion, which needs 'chat' or 'completions' in 'tasks'; give 'models'")]
 
 
-def replica_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, str]]:
+def scaling_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Numbers of replicas that cannot be, and what goes with none only."""
     faults: list[tuple[str, str]] = []
     least, most = backend.get("min_replicas"), backend.get("max_replicas")

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
+from slipway_router.cost import ANSWER_SHARE
 from slipway_router.policies import NamedPolicy
 from slipway_router.policy import ProviderStatus, RoutingContext, Statuses
 
@@ -52,20 +53,29 @@ def least_latency(
 
 
 def cheapest(policy: NamedPolicy, names: Sequence[str], ctx: RoutingContext, statuses: Statuses, user: str | None) -> list[str]:  # noqa: ARG001
-    """The lowest price among those with the quality and latency asked; of equal prices, the least loaded.
+    """The lowest cost among those with the quality and latency asked; of equal costs, the least loaded.
 
-    After them those that are too slow, then those that are not good enough, each by price.
+    Cost is what one more request costs: nothing on hardware of one's own that has room. Where that is full, others come first;
+    unless the policy says what waiting costs, which then counts everywhere. After them those that are too slow, then those that
+    are not good enough, each by cost.
     """
     quality = max(RANK[ctx.quality_requirement], RANK[policy.quality or "low"])
     latency = min(float(ctx.latency_budget_ms), policy.max_latency_ms or math.inf)
     load = _loads(names, statuses)
 
-    def rank(name: str) -> tuple[bool, bool, float, float]:
+    tokens = max(1.0, ctx.estimated_tokens if ctx.answer_tokens else ctx.estimated_tokens / (1 - ANSWER_SHARE))
+    waiting = policy.waiting_cost_per_hour
+
+    def rank(name: str) -> tuple[bool, bool, bool, float, float]:
         status = statuses[name]
+        cost = status.price_per_1k(ctx) * tokens / 1000
+        if waiting is not None:
+            cost += waiting * _wait_seconds(status) / 3600
         return (
             RANK[status.quality] < quality,
             status.current_latency_ms > latency,
-            status.cost_per_1k_tokens,
+            waiting is None and status.full,
+            cost,
             load[name],
         )
 
@@ -84,6 +94,12 @@ def _loads(names: Sequence[str], statuses: Statuses) -> dict[str, float]:
     known: list[ProviderStatus] = [statuses[n] for n in names]
     fastest = min((s.current_latency_ms for s in known if s.current_latency_ms), default=1.0)
     return {s.provider: (s.current_latency_ms or fastest) * (s.in_flight + 1) for s in known}
+
+
+def _wait_seconds(status: ProviderStatus) -> float:
+    """Until the first byte: the mean, and as much more as requests exceed what it answers at once."""
+    crowd = (status.in_flight + 1) / status.capacity if status.full and status.capacity else 1.0
+    return status.current_latency_ms / 1000 * crowd
 
 
 def draw(user: str, name: str) -> float:

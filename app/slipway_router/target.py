@@ -8,6 +8,7 @@ from slipway_router.asgi import Header
 from slipway_router.breaker import ORDINARY, Breaker
 from slipway_router.cold_start import ColdStart
 from slipway_router.config import Backend, Task
+from slipway_router.cost import UnitCost
 from slipway_router.hedge import FirstBytes
 from slipway_router.metrics import BackendMetrics
 from slipway_router.policy import ProviderStatus
@@ -55,7 +56,12 @@ class Target:
         self.total = backend.timeouts.total
         self.status = ProviderStatus(
             backend.name,
-            cost_per_1k_tokens=backend.cost_per_1k_tokens,
+            cost_per_1k_tokens=backend.prices.per_1k(),
+            prices=backend.prices if backend.input_cost_per_1m_tokens is not None else None,
+            unit_cost=UnitCost(backend.replica_cost_per_hour) if backend.replica_cost_per_hour is not None else None,
+            slots=backend.slots_per_replica,
+            most_in_flight=backend.max_in_flight,
+            replicas=max(1, backend.min_replicas or 1),
             context_tokens=backend.context_tokens,
             lacks=frozenset(ABILITIES).difference(ABILITIES if backend.abilities is None else backend.abilities),
             breaker=Breaker(backend.breaker),
@@ -186,6 +192,12 @@ class Target:
             if not self.reached:
                 self.status.forget_errors()
             self.succeeded(None, answer, admitted)
+
+    def sample_cost(self) -> None:
+        """Note how many tokens came out of what was paid for so far."""
+        cost = self.status.unit_cost
+        if cost is not None:
+            cost.sample(self.metrics.prompt_tokens.value + self.metrics.answer_tokens.value, self.status.replicas_now)
 
     def excused(self) -> bool:
         """Nobody is there. Says whether that is no failure, since it scales to zero and has its time to start."""

@@ -66,6 +66,14 @@ class Backend(TypedDict):
     """'low', 'medium' or 'high'. Default 'medium'."""
     cost_per_1k_tokens: NotRequired[float]
     """List price in US dollars. Default 0."""
+    input_cost_per_1m_tokens: NotRequired[float]
+    """List price of the prompt, in US dollars for 1,000,000 tokens; with `output_cost_per_1m_tokens`, instead of the above."""
+    output_cost_per_1m_tokens: NotRequired[float]
+    """List price of the answer, likewise."""
+    replica_cost_per_hour: NotRequired[float]
+    """What one replica costs in an hour, in US dollars, whether it is asked or not. Not with a price for tokens."""
+    slots_per_replica: NotRequired[int]
+    """Requests that one replica answers at once without letting one wait. Default: full is what `max_in_flight` says."""
     context_tokens: NotRequired[int]
     """Most tokens of prompt and answer together."""
     timeouts: NotRequired[Mapping[str, float]]

@@ -55,6 +55,24 @@ def test_every_fault_is_told_at_once_with_its_path() -> None:
         ({"ramp_seconds": 9}, {}, "backends[0].ramp_seconds", "goes with 'min_replicas: 0'"),
         ({"min_replicas": 1, "max_waiting": 9}, {}, "backends[0].max_waiting", "goes with 'min_replicas: 0'"),
         ({"min_replicas": 0, "health_check": "completion"}, {}, "backends[0].health_check", "keep the backend from scaling"),
+        (
+            {"input_cost_per_1m_tokens": 1},
+            {},
+            "backends[0].input_cost_per_1m_tokens",
+            "goes with 'output_cost_per_1m_tokens'; give both",
+        ),
+        (
+            {"input_cost_per_1m_tokens": 1, "output_cost_per_1m_tokens": 2, "cost_per_1k_tokens": 0.1},
+            {},
+            "backends[0].cost_per_1k_tokens",
+            "is one price, and 'input_cost_per_1m_tokens' is there too",
+        ),
+        (
+            {"replica_cost_per_hour": 4, "cost_per_1k_tokens": 0.1},
+            {},
+            "backends[0].replica_cost_per_hour",
+            "is what the hour costs, and 'cost_per_1k_tokens' what a token does",
+        ),
         ({}, {"retries": {"rounds": 9}}, "retries.rounds", "less than or equal to 5"),
         (
             {"timeouts": {"connect": 1, "first_byte": 29, "total": 70}},

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from slipway_router.cost import Prices
 from slipway_router.policies import NamedPolicy
 from slipway_router.policy import ProviderStatus, RoutingContext, arranged
 from slipway_router.strategies import STRATEGIES
@@ -48,6 +49,39 @@ def test_without_a_user_every_request_is_drawn_and_a_weight_of_0_comes_last() ->
     drawn = [ordered(policy, THREE) for _ in range(400)]
     assert 120 < sum(o[0] == "b" for o in drawn) < 280
     assert all(o[2] == "a" for o in drawn)
+
+
+OWN: dict[str, Any] = {"slots": 4, "replicas": 2, "quality": "high", "current_latency_ms": 200}
+API: dict[str, Any] = {"cost_per_1k_tokens": 0.01, "quality": "high", "current_latency_ms": 500}
+
+
+def test_what_is_owned_costs_nothing_more_until_it_is_full() -> None:
+    policy = {"kind": "cheapest"}
+    assert ordered(policy, {"api": API, "own": {**OWN, "in_flight": 7}}) == ["own", "api"]
+    assert ordered(policy, {"api": API, "own": {**OWN, "in_flight": 8}}) == ["api", "own"]
+    assert ordered(policy, {"api": API, "own": {**OWN, "in_flight": 5, "most_in_flight": 5}}) == ["api", "own"]
+    # Who wants better than the API gets it all the same.
+    poor = {**API, "quality": "low"}
+    assert ordered(policy, {"api": poor, "own": {**OWN, "in_flight": 8}}, quality_requirement="high") == ["own", "api"]
+
+
+def test_a_client_that_waits_can_be_weighed_against_a_price() -> None:
+    full = {"api": API, "own": {**OWN, "in_flight": 15}}
+    asked: dict[str, Any] = {"estimated_tokens": 2000, "answer_tokens": 500}
+    # The API: $0.02 and half a second. The own one: twice its 0.2 s, since it has twice what it can take.
+    assert ordered({"kind": "cheapest", "waiting_cost_per_hour": 20}, full, **asked) == ["own", "api"]
+    slow = {"api": API, "own": {**OWN, "in_flight": 15, "current_latency_ms": 5000}}
+    assert ordered({"kind": "cheapest", "waiting_cost_per_hour": 20}, slow, **asked) == ["api", "own"]
+    assert ordered({"kind": "cheapest", "waiting_cost_per_hour": 1}, slow, **asked) == ["own", "api"]
+
+
+def test_prompt_and_answer_can_have_prices_of_their_own() -> None:
+    two = {"reader": {"prices": Prices(0.001, 0.02)}, "writer": {"prices": Prices(0.004, 0.008)}}
+    policy = {"kind": "cheapest"}
+    assert ordered(policy, two, estimated_tokens=1000, answer_tokens=100) == ["reader", "writer"]
+    assert ordered(policy, two, estimated_tokens=1000, answer_tokens=900) == ["writer", "reader"]
+    # A quarter is the answer's where nobody tells: 0.00575 against 0.005.
+    assert ordered(policy, two, estimated_tokens=1000) == ["writer", "reader"]
 
 
 def test_least_latency_counts_what_is_under_way() -> None:
