@@ -145,15 +145,8 @@ class Metrics:
             ["backend"],
             registry=self._registry,
         )
-        self._shadows: ShadowMetrics | None = None
+        self.shadows = ShadowMetrics(self._registry)
         self.use_keys(config)
-
-    @property
-    def shadows(self) -> ShadowMetrics:
-        """Those of shadows, from their first use on."""
-        if self._shadows is None:
-            self._shadows = ShadowMetrics(self._registry)
-        return self._shadows
 
     def use_keys(self, config: Config) -> None:
         """Count requests by these keys."""
