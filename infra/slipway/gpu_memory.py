@@ -11,12 +11,19 @@ OVERHEAD_GIB = 2.0
 """Of each GPU, for activations of a batch, CUDA graphs and NCCL's buffers. An estimate, since only the engine can measure it."""
 
 
+def on_nodes(nodes: int) -> str:
+    """Words for GPUs on several nodes."""
+    return f" on {nodes} nodes" if nodes > 1 else ""
+
+
 @dataclass(frozen=True)
 class GpuMemory:
     """The memory of one server's GPUs. Each GPU holds an equal share of weights and cache."""
 
     asked: str
     """The accelerator as it was asked for, such as `a100-80gb:4`."""
+    nodes: int
+    """Nodes that have as many of it each."""
     accelerator: Accelerator
     gpus: int
     tensor: int
@@ -72,7 +79,8 @@ class GpuMemory:
         least = self.least_gpus()
         more = f"at least {least} GPUs of this kind, larger ones" if least else "larger GPUs"
         return (
-            f"is '{self.asked}' with {self.gpus} x {self.accelerator.driver_memory_gib:.1f} GiB x {self.utilization:g}"
+            f"is '{self.asked}'{on_nodes(self.nodes)}"
+            f" with {self.gpus} x {self.accelerator.driver_memory_gib:.1f} GiB x {self.utilization:g}"
             f" (gpu_memory_utilization) - {self.gpus} x {OVERHEAD_GIB:g} GiB of overhead = "
             f"{self.gpus * (self.usable_gib - OVERHEAD_GIB):.1f} GiB of GPU memory, "
             f"and the weights alone take {self.weights.gib:.1f} GiB: {self.weights.words}. "

@@ -22,11 +22,13 @@ _KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases")
 _GATEWAY = ("sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard")
 _AUTOSCALER = ("k8s.io/autoscaler/vertical-pod-autoscaler@v1.8.1", "deploy")
 _SECRETS = ("github.com/external-secrets/external-secrets@v0.18.2", "config/crds/bases")
+_GROUPS = ("sigs.k8s.io/lws@v0.8.0", "config/crd/bases")
 SOURCES = {
     "ServiceMonitor": (*_PROMETHEUS, "monitoring.coreos.com_servicemonitors.yaml"),
     "ScaledObject": (*_KEDA, "keda.sh_scaledobjects.yaml"),
     "Gateway": (*_GATEWAY, "gateway.networking.k8s.io_gateways.yaml"),
     "HTTPRoute": (*_GATEWAY, "gateway.networking.k8s.io_httproutes.yaml"),
+    "LeaderWorkerSet": (*_GROUPS, "leaderworkerset.x-k8s.io_leaderworkersets.yaml"),
     "VerticalPodAutoscaler": (*_AUTOSCALER, "vpa-v1-crd-gen.yaml"),
     "ExternalSecret": (*_SECRETS, "external-secrets.io_externalsecrets.yaml"),
 }

@@ -9,17 +9,18 @@ import pulumi_kubernetes as k8s
 from slipway.backend import Backend
 from slipway.kubernetes import restricted
 from slipway.kubernetes.disruption import budget
-from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs, Rollout
+from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
 from slipway.kubernetes.gpu_model_server_explain import explain
 from slipway.kubernetes.gpu_model_server_pod import shared_claim
-from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
+from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings, Keeper
 from slipway.kubernetes.gpu_model_server_workload import Workload
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.keda import API_VERSION
+from slipway.kubernetes.leader_worker_set import LEADER
 from slipway.kubernetes.model_engine import PORT
 from slipway.kubernetes.model_scaler import ScaleTarget, scaled_object
 from slipway.kubernetes.names import version_label
-from slipway.kubernetes.network import isolate
+from slipway.kubernetes.network import isolate, with_each_other
 from slipway.kubernetes.spot import groups_of
 
 COMPONENT = "model-server"
@@ -70,7 +71,8 @@ class GpuModelServer(pulumi.ComponentResource):
         k8s.core.v1.Service(
             f"{name}-service",
             metadata=meta(name, _NO_WAIT),
-            spec={"selector": self._pods, "ports": [_HTTP]},
+            # Of a group of pods the leader answers.
+            spec={"selector": {**self._pods, **(LEADER if settings.server.nodes > 1 else {})}, "ports": [_HTTP]},
             opts=pulumi.ResourceOptions(parent=self),
         )
         account = k8s.core.v1.ServiceAccount(
@@ -80,7 +82,9 @@ class GpuModelServer(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         policy_spec = isolate(self._pods, PORT, settings.ingress, settings.egress)
-        if not settings.egress:
+        if settings.server.nodes > 1:
+            policy_spec = with_each_other(policy_spec, self._pods)
+        elif not settings.egress:
             # Weights that are there already need no way out, not even to DNS.
             policy_spec.pop("egress", None)
         policy = k8s.networking.v1.NetworkPolicy(
@@ -122,7 +126,7 @@ class GpuModelServer(pulumi.ComponentResource):
                 spec=budget(self._pods),
                 opts=pulumi.ResourceOptions(parent=self),
             )
-        if settings.rollout is Rollout.RESOURCE_AWARE:
+        if settings.keeper is Keeper.STATEFUL_SET:
             before.append(
                 k8s.core.v1.Service(
                     f"{name}-headless",
@@ -137,27 +141,13 @@ class GpuModelServer(pulumi.ComponentResource):
         for group in groups_of(settings.replicas, settings.spot):
             workload = Workload(settings, name, group, self._pods, labels, token)
             # Nothing becomes ready where nothing runs.
-            metadata = meta(f"{name}-{group.role}", None if settings.least_replicas else _NO_WAIT)
-            if settings.rollout is Rollout.AVAILABILITY:
-                server = k8s.apps.v1.Deployment(
-                    f"{name}-{group.role}",
-                    metadata=metadata,
-                    spec=workload.deployment(),
-                    opts=pulumi.ResourceOptions(parent=self, depends_on=before, custom_timeouts=timeouts),
-                )
-            else:
-                server = k8s.apps.v1.StatefulSet(
-                    f"{name}-{group.role}",
-                    metadata=metadata,
-                    spec=workload.stateful_set(),
-                    opts=pulumi.ResourceOptions(parent=self, depends_on=before, custom_timeouts=timeouts),
-                )
-            servers.append(server)
+            metadata = meta(f"{name}-{group.role}", workload.annotations if settings.least_replicas else _NO_WAIT)
+            opts = pulumi.ResourceOptions(parent=self, depends_on=before, custom_timeouts=timeouts)
+            servers.append(workload.register(metadata, opts))
 
         if settings.scaling:
-            kind = "Deployment" if settings.rollout is Rollout.AVAILABILITY else "StatefulSet"
             names = [name, *(f"{name}-{a.name}" for a in settings.server.adapters)]
-            target = ScaleTarget(kind, f"{name}-server", settings.namespace, names)
+            target = ScaleTarget(settings.keeper, f"{name}-server", settings.namespace, names)
             k8s.apiextensions.CustomResource(
                 f"{name}-scaler",
                 api_version=API_VERSION,
@@ -208,4 +198,9 @@ class GpuModelServer(pulumi.ComponentResource):
         }
         if server.context_tokens:
             known["context_tokens"] = server.context_tokens
+        if scaling := self._settings.scaling:
+            known |= {"min_replicas": scaling.minimum, "max_replicas": scaling.maximum}
+            if not scaling.minimum:
+                # The requests that meet none wake one, and the router fills in for so long.
+                known["cold_start_seconds"] = float(self._settings.cold_start_seconds)
         return cast("Backend", {**known, **more})

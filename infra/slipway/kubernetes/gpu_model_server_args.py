@@ -51,6 +51,9 @@ class GpuModelServerArgs(TypedDict):
     """GPUs of one replica, as name and number from the accelerator catalogue, such as `a100-80gb:4`. `a100-80gb/3g.40gb` is
     a slice of one (MIG), `l4/shared` a turn on one (time slicing). Required with every engine but 'llama.cpp', which takes
     none."""
+    nodes: NotRequired[int]
+    """Nodes that each server spans, with the GPUs of `accelerator` on each: a group of pods of a LeaderWorkerSet, whose
+    controller (version 0.8 or newer) must be in the cluster. Default 1. 'vllm' and 'sglang' only. Excludes `spot`."""
     engine: NotRequired[ModelEngine]
     """'vllm', 'sglang', 'tgi' or 'triton' on GPUs, or 'llama.cpp' on CPUs. Default 'vllm'."""
     image: NotRequired[pulumi.Input[str]]
@@ -83,7 +86,8 @@ class GpuModelServerArgs(TypedDict):
     tensor_parallel_size: NotRequired[int]
     """GPUs that share each layer. Times `pipeline_parallel_size` it must be all of them. Default: what that leaves. GPUs only."""
     pipeline_parallel_size: NotRequired[int]
-    """Groups of GPUs that share the layers among them. Default 1. Not with 'tgi'."""
+    """Groups of GPUs that share the layers among them. Default: `nodes`, so that what GPUs tell each other most stays on a node.
+    Not with 'tgi'."""
     extra_args: NotRequired[Sequence[str]]
     """More arguments of the engine, with 'triton' of its frontend, each word an entry. Those that the component sets itself are
     refused."""

@@ -20,6 +20,8 @@ from slipway.sizing import Dtype
 
 NAME_LENGTH = 45
 """Kubernetes makes a label, 63 characters at most, of a StatefulSet's name, here with '-server', and 11 more characters."""
+GROUP_INDEX_LENGTH = 4
+"""Of several nodes each group of pods has a StatefulSet of its own, with the group's number behind the name."""
 HUB = "https://huggingface.co"
 _TASKS = ("chat", "completions", "embeddings")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -57,9 +59,11 @@ def only_plain(value: object, path: str, faults: Faults) -> None:
 
 def check_texts(name: str, given: dict[str, Any], faults: Faults) -> None:
     """Refuse texts that are not what they should be, the name and the lists' entries too."""
-    if len(name) > NAME_LENGTH:
+    nodes = given.get("nodes", 1)
+    longest = NAME_LENGTH - GROUP_INDEX_LENGTH if isinstance(nodes, int) and nodes > 1 else NAME_LENGTH
+    if len(name) > longest:
         faults.add(
-            "name", f"is {name!r} ({len(name)} characters); give at most {NAME_LENGTH}, since Kubernetes labels pods with more"
+            "name", f"is {name!r} ({len(name)} characters); give at most {longest}, since Kubernetes labels pods with more"
         )
     else:
         names.check_name(name, faults)
@@ -96,6 +100,7 @@ def check_numbers(given: dict[str, Any], faults: Faults) -> None:
     """Refuse numbers that no server can have."""
     least = {
         "replicas": 0,
+        "nodes": 1,
         "context_tokens": 1,
         "parallel_requests": 1,
         "tokens_per_request": 1,
@@ -174,6 +179,10 @@ def check_keys(given: dict[str, Any], faults: Faults) -> None:
     if given.get("rollout") is Rollout.AVAILABILITY and given.get("keep_cache") is True:
         faults.add("keep_cache", "cannot go with rollout 'availability', where each server's volume goes with it; leave it out")
     check_spot(given, faults)
+    if "spot" in given and given.get("nodes", 1) != 1:
+        faults.add(
+            "spot", "cannot go with 'nodes': with one node the cloud would take the whole server; leave out one of the two"
+        )
     if "identity" in given and not faults.at("identity"):
         check_identity("identity", given["identity"], faults)
     if given.get("hub_token") == "":

@@ -1,5 +1,6 @@
 """What was decided for a model server, in words."""
 
+from slipway.gpu_memory import on_nodes
 from slipway.kubernetes.gpu_model_server_settings import IMAGE_AND_NODE_SECONDS, GpuModelServerSettings
 from slipway.kubernetes.spot import spot_words
 
@@ -11,7 +12,7 @@ def explain(settings: GpuModelServerSettings) -> str:
     memory = settings.memory
     if memory:
         split = f"tensor parallel {server.tensor_parallel_size} x pipeline parallel {server.pipeline_parallel_size}"
-        lines[0] += f", {memory.gpus} x {memory.accelerator.title} ({split})"
+        lines[0] += f", {memory.gpus} x {memory.accelerator.title}{on_nodes(memory.nodes)} ({split})"
         lines += memory.words()
         if memory.tokens is not None and server.context_tokens:
             lines.append(f"  that is {memory.tokens // server.context_tokens:,} requests of {server.context_tokens:,} tokens")

@@ -5,7 +5,7 @@ from typing import Any
 from slipway import accelerators
 from slipway.accelerators import Accelerator
 from slipway.args import Faults
-from slipway.gpu_memory import GpuMemory
+from slipway.gpu_memory import GpuMemory, on_nodes
 from slipway.kubernetes.engines import ENGINES
 from slipway.kubernetes.gpu_nodes import asked_gpus
 from slipway.kubernetes.model_engine import ModelEngine
@@ -43,6 +43,10 @@ def accelerator_of(kind: ModelEngine, given: dict[str, Any], faults: Faults) -> 
             f"is 'bfloat16', which needs compute capability 8.0, and {accelerator.title} has {accelerator.compute_capability}; "
             "give 'float16'",
         )
+    if accelerator.part is not None and given.get("nodes", 1) != 1 and not faults.at("nodes"):
+        faults.add(
+            "nodes", f"is {given['nodes']}, and parts of GPUs such as '{text}' cannot work together; give whole GPUs, or 1"
+        )
     if accelerator.part == accelerators.SHARED and "gpu_memory_utilization" not in given:
         faults.add(
             "gpu_memory_utilization",
@@ -53,11 +57,15 @@ def accelerator_of(kind: ModelEngine, given: dict[str, Any], faults: Faults) -> 
 
 
 def parallel(gpus: int, given: dict[str, Any], faults: Faults) -> tuple[int, int]:
-    """Tensor and pipeline parallel sizes, which together must use every GPU."""
-    pipeline, asked = given.get("pipeline_parallel_size", 1), given.get("tensor_parallel_size")
-    wrong = any(faults.at(key) for key in ("accelerator", "pipeline_parallel_size", "tensor_parallel_size"))
+    """Tensor and pipeline parallel sizes, which together must use every GPU of every node."""
+    wrong = any(faults.at(key) for key in ("accelerator", "nodes", "pipeline_parallel_size", "tensor_parallel_size"))
     if wrong or not gpus:
         return 1, 1
+    nodes, asked = given.get("nodes", 1), given.get("tensor_parallel_size")
+    gpus *= nodes
+    pipeline = given.get("pipeline_parallel_size")
+    if pipeline is None:
+        pipeline = 1 if nodes == 1 else nodes if asked is None else max(1, gpus // asked)
     tensor = gpus // pipeline if asked is None else asked
     if tensor * pipeline != gpus:
         name = str(given["accelerator"]).partition(":")[0]
@@ -67,11 +75,11 @@ def parallel(gpus: int, given: dict[str, Any], faults: Faults) -> tuple[int, int
                 f"is {pipeline}, which does not divide {gpus} GPUs; give a divisor, or another accelerator",
             )
         else:
+            wider = f"accelerator '{name}:{tensor * pipeline}', or " if nodes == 1 else ""
             faults.add(
                 "tensor_parallel_size",
                 f"is {tensor}: tensor parallel {tensor} x pipeline parallel {pipeline} = {tensor * pipeline} GPUs, "
-                f"but '{given['accelerator']}' has {gpus}; "
-                f"give accelerator '{name}:{tensor * pipeline}', or sizes that make {gpus}",
+                f"but '{given['accelerator']}'{on_nodes(nodes)} has {gpus}; give {wider}sizes that make {gpus}",
             )
     return tensor, pipeline
 
@@ -103,14 +111,21 @@ def memory_of(
 ) -> GpuMemory | None:
     """How the GPUs' memory is shared out. What does not fit is told with its sum."""
     tensor, pipeline = split
-    checked = ("gpu_memory_utilization", "kv_cache_dtype", "dtype", "tensor_parallel_size", "pipeline_parallel_size")
+    checked = ("nodes", "gpu_memory_utilization", "kv_cache_dtype", "dtype", "tensor_parallel_size", "pipeline_parallel_size")
     if any(faults.at(key) for key in checked):
         return None
     if shape:
         _check_heads(shape, tensor, faults)
+        if pipeline > shape.layers:
+            faults.add(
+                "nodes" if "pipeline_parallel_size" not in given else "pipeline_parallel_size",
+                f"makes {pipeline} pipeline stages of the model's {shape.layers} layers ({shape.source}); give fewer, "
+                "or a larger tensor_parallel_size",
+            )
     value = given.get("kv_cache_dtype", KvCacheDtype.AUTO).bits or given.get("dtype", Dtype.AUTO).bits
     memory = GpuMemory(
         asked=str(given["accelerator"]),
+        nodes=given.get("nodes", 1),
         accelerator=accelerator,
         gpus=gpus,
         tensor=tensor,

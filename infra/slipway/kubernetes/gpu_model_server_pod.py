@@ -12,6 +12,7 @@ from slipway.kubernetes.gpu_model_server_args import Rollout
 from slipway.kubernetes.gpu_model_server_loaders import CACHE_VOLUME, WEIGHTS_VOLUME, environment, loaders, weights_mount
 from slipway.kubernetes.gpu_model_server_settings import STARTUP_PERIOD_SECONDS, GpuModelServerSettings
 from slipway.kubernetes.gpu_nodes import tolerations
+from slipway.kubernetes.leader_worker_set import GROUP_KEY, RENDEZVOUS_PORT, WAIT_FOR_LEADER
 from slipway.kubernetes.model_engine import CACHE, PORT, EngineContainer
 from slipway.kubernetes.spot import ServerGroup
 from slipway.kubernetes.weights_source import SharedVolume
@@ -26,6 +27,8 @@ def pod(
     account: str,
     claim_name: str,
     token: tuple[pulumi.Input[str], str] | None,
+    *,
+    worker: bool = False,
 ) -> k8s.core.v1.PodSpecArgsDict:
     """The pod's specification.
 
@@ -36,6 +39,7 @@ def pod(
         account: Name of the ServiceAccount.
         claim_name: Name of the claim of the volume that all replicas share, where they do.
         token: Name of the Secret with the hub's token, and the key within it.
+        worker: Whether it only computes with another pod, which answers for both.
     """
     parts = settings.engine.container(settings.server)
     # Only who downloads from the hub gets the token.
@@ -50,7 +54,7 @@ def pod(
         "node_selector": settings.node_selector,
         "tolerations": [*tolerations(settings.gpus, settings.tolerations), *group.tolerations],
         "topology_spread_constraints": _spread(settings, pods),
-        "containers": [_server(settings, parts, server_token)],
+        "containers": [_worker(settings, parts, server_token) if worker else _server(settings, parts, server_token)],
         "volumes": [
             {"name": "shm", "empty_dir": {"medium": "Memory", "size_limit": f"{settings.shm_gib}Gi"}},
             {"name": "tmp", "empty_dir": {"size_limit": f"{TMP_GIB}Gi"}},
@@ -58,6 +62,8 @@ def pod(
             *_weights_volume(settings, claim_name),
         ],
     }
+    if settings.server.nodes > 1:
+        spec["affinity"] = _together(pods)
     if group.affinity:
         spec["affinity"] = group.affinity
     if first := loaders(settings, parts, token):
@@ -93,18 +99,9 @@ def shared_claim(settings: GpuModelServerSettings, shared: SharedVolume) -> k8s.
 def _server(
     settings: GpuModelServerSettings, parts: EngineContainer, token: tuple[pulumi.Input[str], str] | None
 ) -> k8s.core.v1.ContainerArgsDict:
-    gpus = {settings.gpu_resource: str(settings.gpus)} if settings.gpus else {}
     return {
-        "name": "server",
-        "image": settings.image,
-        "command": parts.command,
-        "args": parts.args,
-        "env": environment(parts.env, token),
+        **_engine(settings, parts, token),
         "ports": [{"name": "http", "container_port": PORT}],
-        "resources": {
-            "requests": {**settings.requests, **gpus},
-            "limits": {**settings.limits, **gpus},
-        },
         "startup_probe": {
             **parts.startup,
             "period_seconds": STARTUP_PERIOD_SECONDS,
@@ -114,6 +111,36 @@ def _server(
         # Patient: a restart costs minutes of loading, so a busy server must not look dead.
         "liveness_probe": {**parts.liveness, "period_seconds": 15, "timeout_seconds": 10, "failure_threshold": 8},
         "lifecycle": {"pre_stop": parts.pre_stop},
+    }
+
+
+def _worker(
+    settings: GpuModelServerSettings, parts: EngineContainer, token: tuple[pulumi.Input[str], str] | None
+) -> k8s.core.v1.ContainerArgsDict:
+    """Nobody asks it anything, kubelet neither: its leader fails without it, and then the whole group starts anew."""
+    drain = settings.server.drain
+    wait = [str(RENDEZVOUS_PORT), str(drain.pre_stop_seconds + drain.stream_seconds)]
+    return {
+        **_engine(settings, parts, token),
+        "args": [*parts.args, *parts.worker_args],
+        "lifecycle": {"pre_stop": {"exec_": {"command": ["python3", "-c", WAIT_FOR_LEADER, *wait]}}},
+    }
+
+
+def _engine(
+    settings: GpuModelServerSettings, parts: EngineContainer, token: tuple[pulumi.Input[str], str] | None
+) -> k8s.core.v1.ContainerArgsDict:
+    gpus = {settings.gpu_resource: str(settings.gpus)} if settings.gpus else {}
+    return {
+        "name": "server",
+        "image": settings.image,
+        "command": parts.command,
+        "args": parts.args,
+        "env": environment(parts.env, token),
+        "resources": {
+            "requests": {**settings.requests, **gpus},
+            "limits": {**settings.limits, **gpus},
+        },
         "security_context": restricted.container_security(),
         "volume_mounts": [
             {"name": CACHE_VOLUME, "mount_path": CACHE},
@@ -146,9 +173,20 @@ def _weights_volume(settings: GpuModelServerSettings, claim_name: str) -> list[k
 
 
 def _spread(settings: GpuModelServerSettings, pods: Mapping[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:
-    if settings.most_replicas < 2:
+    if settings.most_replicas < 2 or settings.server.nodes > 1:
         return []
     if settings.rollout is Rollout.AVAILABILITY:
         return spread(pods)
     # The label by which a StatefulSet's pods tell their revision.
     return [{**constraint, "match_label_keys": ["controller-revision-hash"]} for constraint in spread(pods)]
+
+
+def _together(pods: Mapping[str, str]) -> k8s.core.v1.AffinityArgsDict:
+    """The pods of one group in one zone, where there is room: from zone to zone every token would wait for the network."""
+    term: k8s.core.v1.PodAffinityTermArgsDict = {
+        "topology_key": "topology.kubernetes.io/zone",
+        "label_selector": {"match_labels": pods},
+        "match_label_keys": [GROUP_KEY],
+    }
+    preferred: k8s.core.v1.WeightedPodAffinityTermArgsDict = {"weight": 100, "pod_affinity_term": term}
+    return {"pod_affinity": {"preferred_during_scheduling_ignored_during_execution": [preferred]}}

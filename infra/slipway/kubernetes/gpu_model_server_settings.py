@@ -23,6 +23,7 @@ from slipway.kubernetes.gpu_nodes import GpuToleration
 from slipway.kubernetes.identity import WorkloadIdentity
 from slipway.kubernetes.lora import AdapterSource, adapters_of
 from slipway.kubernetes.model_engine import Engine, ModelEngine, ServerSettings, hub_port
+from slipway.kubernetes.model_scaler import Keeper
 from slipway.kubernetes.model_scaling import ScalingRange
 from slipway.kubernetes.network import OURS, PROMETHEUS, Peer, anywhere
 from slipway.kubernetes.quantity import ComputeResources
@@ -48,6 +49,7 @@ class GpuModelServerSettings:
     image: pulumi.Input[str]
     accelerator: Accelerator | None
     gpus: int
+    """GPUs of one pod."""
     gpu_resource: str
     """What pods ask Kubernetes for to get them."""
     memory: GpuMemory | None
@@ -80,9 +82,17 @@ class GpuModelServerSettings:
     startup_words: str
 
     @property
+    def keeper(self) -> Keeper:
+        """What keeps its pods."""
+        if self.server.nodes > 1:
+            return Keeper.LEADER_WORKER_SET
+        return Keeper.DEPLOYMENT if self.rollout is Rollout.AVAILABILITY else Keeper.STATEFUL_SET
+
+    @property
     def startup_failures(self) -> int:
-        """Failed startup probes after which a server is taken for dead."""
-        return math.ceil(self.startup_seconds / STARTUP_PERIOD_SECONDS)
+        """Failed startup probes after which a server is taken for dead. A leader waits for its workers' nodes too."""
+        waits = self.cold_start_seconds if self.server.nodes > 1 else self.startup_seconds
+        return math.ceil(waits / STARTUP_PERIOD_SECONDS)
 
     @property
     def most_replicas(self) -> int:
@@ -126,11 +136,12 @@ class GpuModelServerSettings:
         engine = ENGINES[kind]
         checks.check_engine(kind, engine, given, faults)
         accelerator, gpus = accelerator_of(kind, given, faults)
+        nodes = 1 if faults.at("nodes") else given.get("nodes", 1)
         split = tensor, pipeline = parallel(gpus, given, faults)
         gguf = gguf_of(given, faults) if kind is ModelEngine.LLAMA_CPP else None
         weights = Weights(gguf.size_bytes, gguf.file) if gguf else weights_of(given, faults)
         shape = shape_of(kind, given, faults)
-        memory = memory_of(accelerator, gpus, split, weights, shape, given, faults) if accelerator and weights else None
+        memory = memory_of(accelerator, gpus * nodes, split, weights, shape, given, faults) if accelerator and weights else None
         # Of what was refused there is no size: any will do, since nothing is made of it.
         weights = weights or Weights(0, "unknown")
         context, at_once = given.get("context_tokens"), given.get("parallel_requests")
@@ -163,6 +174,7 @@ class GpuModelServerSettings:
                 parallel_requests=at_once,
                 tensor_parallel_size=tensor,
                 pipeline_parallel_size=pipeline,
+                nodes=nodes,
                 drain=Drain(PRE_STOP_SECONDS, given.get("longest_stream_seconds", 900)),
                 tasks=tuple(given.get("tasks", ("chat", "completions"))),
                 hub_endpoint=given.get("hub_endpoint", checks.HUB),

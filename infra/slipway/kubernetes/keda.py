@@ -1,11 +1,11 @@
 """Scaling by KEDA: the same targets and the same pace as the HorizontalPodAutoscaler, with Prometheus asked directly."""
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import pulumi
 
 from slipway.kubernetes.autoscaling import Replicas, behavior
+from slipway.kubernetes.camel import camel
 
 API_VERSION = "keda.sh/v1alpha1"
 OWNERSHIP = "validations.keda.sh/hpa-ownership"
@@ -34,7 +34,7 @@ def scaled_object(deployment: str, autoscaler: str, replicas: Replicas, requests
         "maxReplicaCount": replicas.maximum,
         "pollingInterval": POLLING_SECONDS,
         "triggers": triggers,
-        "advanced": {"horizontalPodAutoscalerConfig": {"name": autoscaler, "behavior": _camel(behavior())}},
+        "advanced": {"horizontalPodAutoscalerConfig": {"name": autoscaler, "behavior": camel(behavior())}},
     }
     if replicas.requests_per_second:
         triggers.append(
@@ -54,13 +54,3 @@ def scaled_object(deployment: str, autoscaler: str, replicas: Replicas, requests
         fallback = replicas.minimum if replicas.fallback_replicas is None else replicas.fallback_replicas
         spec["fallback"] = {"failureThreshold": FAILURES, "replicas": fallback, "behavior": "currentReplicasIfHigher"}
     return spec
-
-
-def _camel(value: object) -> Any:
-    """The keys as Kubernetes writes them, which Pulumi does for its own types and not for custom resources."""
-    if isinstance(value, list):
-        return [_camel(item) for item in cast("list[object]", value)]
-    if not isinstance(value, Mapping):
-        return value
-    pairs = cast("Mapping[str, object]", value).items()
-    return {head + rest.title().replace("_", ""): _camel(item) for key, item in pairs for head, _, rest in [key.partition("_")]}

@@ -151,6 +151,7 @@ LLAMA_CPP = Engine(
     },
     unused=(
         "weights",
+        "nodes",
         "adapters",
         "max_lora_rank",
         "dtype",

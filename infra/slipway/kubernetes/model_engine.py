@@ -61,6 +61,8 @@ class ServerSettings:
     parallel_requests: int | None
     tensor_parallel_size: int
     pipeline_parallel_size: int
+    nodes: int
+    """Pods that are one server."""
     drain: Drain
     tasks: Sequence[str]
     hub_endpoint: str
@@ -93,6 +95,8 @@ class EngineContainer:
     """How to ask for the process; must not wait for the model."""
     pre_stop: k8s.core.v1.LifecycleHandlerArgsDict
     """What happens before SIGTERM."""
+    worker_args: Sequence[str] = ()
+    """More arguments of the pods beside the first, where several are one server."""
     loader: Sequence[str] = ()
     """Command of the init container that puts the weights on the volume; empty where the engine does it."""
     loader_env: Mapping[str, str] = field(default_factory=dict[str, str])

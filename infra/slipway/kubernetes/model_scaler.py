@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import pulumi
 
-from slipway.kubernetes import schedule
+from slipway.kubernetes import leader_worker_set, schedule
 from slipway.kubernetes.keda import FAILURES, POLLING_SECONDS
 from slipway.kubernetes.model_engine import EngineMetrics
 from slipway.kubernetes.model_scaling import ScalingRange
@@ -21,22 +22,33 @@ WINDOW = "2m"
 """Of a rate: two readings of a Prometheus that reads once a minute."""
 
 
+class Keeper(StrEnum):
+    """What keeps a number of pods, by its kind."""
+
+    STATEFUL_SET = "StatefulSet"
+    DEPLOYMENT = "Deployment"
+    LEADER_WORKER_SET = "LeaderWorkerSet"
+
+
 @dataclass(frozen=True)
 class ScaleTarget:
     """What KEDA scales."""
 
-    kind: str
-    """'StatefulSet', 'Deployment' or 'LeaderWorkerSet'."""
+    kind: Keeper
     name: str
     namespace: pulumi.Input[str]
     backends: Sequence[str]
     """Its names in the routers in front of it."""
-    api_version: str = "apps/v1"
+
+    @property
+    def api_version(self) -> str:
+        """Of its kind."""
+        return leader_worker_set.API_VERSION if self.kind is Keeper.LEADER_WORKER_SET else "apps/v1"
 
     @property
     def pods(self) -> str:
         """Its pods' names, as a regular expression that those of no other workload match; of a group its leader's."""
-        if self.kind != "Deployment":
+        if self.kind is not Keeper.DEPLOYMENT:
             return f"{self.name}-[0-9]+"
         # Kubernetes' alphabet for generated names, which has no vowels. Of long names it cuts off the middle, with the last '-'.
         letters = "[bcdfghjklmnpqrstvwxz2456789]"
@@ -57,7 +69,7 @@ def scaled_object(
     """
     to_zero = scaling.minimum == 0
     spec: dict[str, pulumi.Input[Any]] = {
-        "scaleTargetRef": {"apiVersion": target.api_version, "kind": target.kind, "name": target.name},
+        "scaleTargetRef": {"apiVersion": target.api_version, "kind": target.kind.value, "name": target.name},
         "minReplicaCount": max(1, scaling.minimum),
         "maxReplicaCount": scaling.maximum,
         "pollingInterval": WAKING_SECONDS if to_zero else POLLING_SECONDS,

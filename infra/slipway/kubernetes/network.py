@@ -93,6 +93,16 @@ def isolate(
     return {**spec, "egress": ways_out}
 
 
+def with_each_other(
+    spec: k8s.networking.v1.NetworkPolicySpecArgsDict, pods: Mapping[str, str]
+) -> k8s.networking.v1.NetworkPolicySpecArgsDict:
+    """The same for pods that work together: they also reach each other, on every port, as NCCL takes any."""
+    each_other: k8s.networking.v1.NetworkPolicyPeerArgsDict = {"pod_selector": {"match_labels": pods}}
+    ingress = cast("Sequence[k8s.networking.v1.NetworkPolicyIngressRuleArgsDict]", spec.get("ingress", ()))
+    egress = cast("Sequence[k8s.networking.v1.NetworkPolicyEgressRuleArgsDict]", spec.get("egress", ()))
+    return {**spec, "ingress": [*ingress, {"from_": [each_other]}], "egress": [*egress, {"to": [each_other]}]}
+
+
 def dns() -> k8s.networking.v1.NetworkPolicyEgressRuleArgsDict:
     """The cluster's DNS, which CoreDNS too serves under the label `k8s-app: kube-dns`."""
     return {

@@ -6,6 +6,7 @@ Its image runs it as root by default. All that it writes follows from HOME and t
 import math
 
 from slipway.gpu_memory import OVERHEAD_GIB
+from slipway.kubernetes.leader_worker_set import LEADER_ADDRESS, RENDEZVOUS_PORT, WORKER_INDEX
 from slipway.kubernetes.model_engine import CACHE, PORT, Engine, EngineContainer, EngineMetrics, ServerSettings, http_get
 from slipway.kubernetes.python_engine import ONE_TOKEN, environment, question
 from slipway.kubernetes.restricted import USER
@@ -33,6 +34,9 @@ def container(settings: ServerSettings) -> EngineContainer:
         f"{_static_share(settings):g}",
         "--enable-metrics",
     ]
+    if settings.nodes > 1:
+        args += ["--dist-init-addr", f"{LEADER_ADDRESS}:{RENDEZVOUS_PORT}"]
+        args += ["--nnodes", str(settings.nodes), "--node-rank", WORKER_INDEX]
     if settings.revision:
         args += ["--revision", settings.revision]
     if settings.context_tokens:
@@ -76,6 +80,7 @@ _KEY = "a command line is no place for a secret"
 _MODEL = "use 'model', or 'weights'"
 _TENSOR = "use 'tensor_parallel_size'"
 _PIPELINE = "use 'pipeline_parallel_size'"
+_NODES = "use 'nodes'"
 
 SGLANG = Engine(
     image="lmsysorg/sglang:v0.5.15",
@@ -94,6 +99,10 @@ SGLANG = Engine(
         "--pipeline-parallel-size": _PIPELINE,
         "--pp-size": _PIPELINE,
         "--pp": _PIPELINE,
+        "--dist-init-addr": _NODES,
+        "--nccl-init-addr": _NODES,
+        "--nnodes": _NODES,
+        "--node-rank": _NODES,
         "--context-length": "use 'context_tokens'",
         "--max-running-requests": "use 'parallel_requests'",
         "--mem-fraction-static": "use 'gpu_memory_utilization'",

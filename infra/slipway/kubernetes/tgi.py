@@ -76,7 +76,7 @@ TGI = Engine(
         "--usage-stats": "it is off already",
         "--api-key": f"{_KEY}; 'allow_from' says who reaches the server, and keys are checked by the router",
     },
-    unused=("gguf", "served_name", "pipeline_parallel_size", "adapters", "max_lora_rank"),
+    unused=("gguf", "served_name", "nodes", "pipeline_parallel_size", "adapters", "max_lora_rank"),
     tasks=("chat", "completions"),
     dtypes=(Dtype.AUTO, Dtype.BFLOAT16, Dtype.FLOAT16),
     # Text Generation Inference, "Metrics".

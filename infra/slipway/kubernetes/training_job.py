@@ -1,8 +1,7 @@
 """A training run in a cluster: one Job with GPUs, on one node or several, and a volume for its checkpoints."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Mapping
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -11,7 +10,7 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.deletion import DeletionPolicy
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.names import version_label
-from slipway.kubernetes.network import isolate
+from slipway.kubernetes.network import isolate, with_each_other
 from slipway.kubernetes.training_job_args import TrainingCheckpoints, TrainingJobArgs, TrainingRestartPolicy, TrainingSettings
 from slipway.kubernetes.training_job_pod import MASTER_PORT, template
 
@@ -153,11 +152,8 @@ def _closed(settings: TrainingSettings, pods: Mapping[str, str]) -> k8s.networki
     """Nobody comes in, and the way out is what was asked for; several nodes reach each other on every port, as NCCL takes any."""
     spec = isolate(pods, MASTER_PORT, [], settings.egress)
     if settings.nodes > 1:
-        each_other: k8s.networking.v1.NetworkPolicyPeerArgsDict = {"pod_selector": {"match_labels": pods}}
-        way_out = cast("Sequence[k8s.networking.v1.NetworkPolicyEgressRuleArgsDict]", spec.get("egress", ()))
-        spec["ingress"] = [{"from_": [each_other]}]
-        spec["egress"] = [*way_out, {"to": [each_other]}]
-    elif not settings.egress:
+        return with_each_other(spec, pods)
+    if not settings.egress:
         # Not even to DNS.
         spec.pop("egress", None)
     return spec

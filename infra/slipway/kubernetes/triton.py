@@ -127,7 +127,7 @@ TRITON = Engine(
         ),
     },
     # Its frontend takes the tokenizer of a repository's newest commit only.
-    unused=("gguf", "revision"),
+    unused=("gguf", "revision", "nodes"),
     tasks=("chat", "completions", "embeddings"),
     dtypes=tuple(Dtype),
     # Its own `nv_inference_pending_request_count` is always 0 here: the vLLM backend takes each request at once, and lets it wait

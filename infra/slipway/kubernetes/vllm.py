@@ -1,5 +1,6 @@
 """vLLM: its arguments, its caches on the volume, its probes."""
 
+from slipway.kubernetes.leader_worker_set import LEADER_ADDRESS, RENDEZVOUS_PORT, WORKER_INDEX
 from slipway.kubernetes.model_engine import CACHE, PORT, Engine, EngineContainer, EngineMetrics, ServerSettings, http_get
 from slipway.kubernetes.python_engine import ONE_TOKEN, environment, question
 from slipway.sizing import Dtype, KvCacheDtype
@@ -28,6 +29,9 @@ def container(settings: ServerSettings) -> EngineContainer:
         "--shutdown-timeout",
         str(settings.drain.stream_seconds),
     ]
+    if settings.nodes > 1:
+        args += ["--distributed-executor-backend", "mp", "--nnodes", str(settings.nodes), "--node-rank", WORKER_INDEX]
+        args += ["--master-addr", LEADER_ADDRESS, "--master-port", str(RENDEZVOUS_PORT)]
     if settings.revision:
         # A tokenizer of another revision than the weights would be another model.
         args += ["--revision", settings.revision, "--tokenizer-revision", settings.revision]
@@ -48,11 +52,13 @@ def container(settings: ServerSettings) -> EngineContainer:
         readiness=http_get("/v1/models"),
         liveness=http_get("/health"),
         pre_stop={"sleep": {"seconds": settings.drain.pre_stop_seconds}},
+        worker_args=["--headless"],
     )
 
 
 _ADDRESS = f"the server always listens on port {PORT} of every interface"
 _KEY = "a command line is no place for a secret"
+_NODES = "use 'nodes'"
 
 VLLM = Engine(
     # The default build needs NVIDIA's driver 580 or newer (CUDA 13); for older ones there is the tag v0.30.0-cu129.
@@ -71,6 +77,14 @@ VLLM = Engine(
         "-tp": "use 'tensor_parallel_size'",
         "--pipeline-parallel-size": "use 'pipeline_parallel_size'",
         "-pp": "use 'pipeline_parallel_size'",
+        "--distributed-executor-backend": _NODES,
+        "--nnodes": _NODES,
+        "-n": _NODES,
+        "--node-rank": _NODES,
+        "-r": _NODES,
+        "--master-addr": _NODES,
+        "--master-port": _NODES,
+        "--headless": _NODES,
         "--max-model-len": "use 'context_tokens'",
         "--max-num-seqs": "use 'parallel_requests'",
         "--gpu-memory-utilization": "use 'gpu_memory_utilization'",

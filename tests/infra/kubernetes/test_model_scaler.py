@@ -13,10 +13,13 @@ from tests.infra.kubernetes.model_server import LLAMA, SMALL
 from tests.support.crds import crd_faults
 from tests.support.promql import promql_faults
 
+from slipway.backend import router_backend
 from slipway.kubernetes.gpu_model_server import GpuModelServer
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
-from slipway.kubernetes.model_scaler import ScaleTarget
+from slipway.kubernetes.model_scaler import Keeper, ScaleTarget
 from slipway.plan import Plan, plan_program
+from slipway_router.config import Config
+from slipway_router.router import Router
 
 PROMETHEUS = "http://prometheus-server.monitoring.svc:9090"
 SCALING: Mapping[str, Any] = {"max": 6, "prometheus_url": PROMETHEUS}
@@ -85,8 +88,8 @@ def test_the_number_follows_from_queue_and_cache_of_all_servers_together() -> No
     assert cache["metadata"]["query"] == 'sum(vllm:kv_cache_usage_perc{namespace="ai",pod=~"llama-server-[0-9]+"})'
     assert cache["metadata"]["threshold"] == "0.8"
     assert {t["metricType"] for t in spec["triggers"]} == {"AverageValue"}
-    # As long as a start takes: 1,980 s.
-    assert spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 1980
+    # As long as a start takes: 1,994 s.
+    assert spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 1994
     # A Prometheus that is away takes no server away.
     assert spec["fallback"] == {"failureThreshold": 3, "replicas": 1, "behavior": "currentReplicasIfHigher"}
     assert not {"idleReplicaCount", "cooldownPeriod", "initialCooldownPeriod"} & spec.keys()
@@ -178,9 +181,9 @@ def test_from_zero_it_is_woken_by_what_the_routers_count() -> None:
         "ignoreNullValues": "false",
     }
     assert spec["pollingInterval"] == 5
-    # 1,980 s to start. A node, the image and the start come before anybody can want it, and then it stays for 5 minutes.
-    assert spec["cooldownPeriod"] == 1980
-    assert spec["initialCooldownPeriod"] == 1200 + 1980 + 300
+    # 1,994 s to start. A node, the image and the start come before anybody can want it, and then it stays for 5 minutes.
+    assert spec["cooldownPeriod"] == 1994
+    assert spec["initialCooldownPeriod"] == 1200 + 1994 + 300
     # A Prometheus that is away keeps a server.
     assert spec["fallback"]["replicas"] == 1
     assert waiting["metadata"]["query"].endswith(" or vector(0)")
@@ -212,6 +215,27 @@ def test_what_prometheus_makes_of_it_at_zero() -> None:
     assert spec["triggers"][0]["metadata"]["threshold"] == "256"
 
 
+def test_a_router_is_told_that_it_may_be_away_and_counts_what_keda_asks_for() -> None:
+    backends: list[Any] = []
+
+    def program() -> None:
+        for name, scaling in (("llama", TO_ZERO), ("steady", SCALING)):
+            args = cast("GpuModelServerArgs", {**LLAMA, "scaling": scaling})
+            backends.append(GpuModelServer(name, args).backend(url="http://127.0.0.1:8101/v1"))
+
+    plan = plan_program(program)
+    told = [{k: b.get(k) for k in ("min_replicas", "max_replicas", "cold_start_seconds")} for b in backends]
+    assert told == [
+        {"min_replicas": 0, "max_replicas": 6, "cold_start_seconds": 1200 + 1994},
+        {"min_replicas": 1, "max_replicas": 6, "cold_start_seconds": None},
+    ]
+    # The router's own metric, from its start on, by the name that is asked for.
+    text = Router(Config.parse({"backends": [router_backend(b) for b in backends]}), {}).metrics.text().decode()
+    asked = re.match(r'sum\((\w+)\{namespace="ai",backend=~"(\w+)"\}\)$', queries(plan)["wanted"])
+    assert asked
+    assert re.search(rf'^{asked[1]}{{backend="{asked[2]}"}} 0.0$', text, re.MULTILINE)
+
+
 def test_pulumi_does_not_say_the_number_that_keda_sets() -> None:
     plan = planned()
     assert "replicas" not in plan["llama-server"].inputs["spec"]
@@ -237,6 +261,9 @@ def test_a_namespace_from_another_resource_arrives_in_the_query() -> None:
         ("StatefulSet", "llama-server-12", True),
         # That of a component called 'llama-server'.
         ("StatefulSet", "llama-server-server-0", False),
+        # A group's leader tells for all its pods.
+        ("LeaderWorkerSet", "llama-server-1", True),
+        ("LeaderWorkerSet", "llama-server-1-2", False),
         ("Deployment", "llama-server-6d4b75cb6d-hwv7x", True),
         # Kubernetes cuts long names where the end of the pod's begins.
         ("Deployment", "llama-server-6d4b7hwv7x", True),
@@ -246,4 +273,4 @@ def test_a_namespace_from_another_resource_arrives_in_the_query() -> None:
 )
 def test_its_metrics_are_told_from_those_of_a_like_name(kind: str, pod: str, its: bool) -> None:
     # Prometheus matches whole values.
-    assert bool(re.fullmatch(ScaleTarget(kind, "llama-server", "ai", []).pods, pod)) is its
+    assert bool(re.fullmatch(ScaleTarget(Keeper(kind), "llama-server", "ai", []).pods, pod)) is its
