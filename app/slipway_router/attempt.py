@@ -4,21 +4,28 @@ from time import perf_counter
 
 from slipway_router.answer import Answer
 from slipway_router.breaker import ORDINARY
+from slipway_router.replica import Assignment
 from slipway_router.target import Target
 
 
 class Attempt:
     """A request at one backend, until that is over."""
 
-    __slots__ = ("_left", "admitted", "answer", "began", "chunk", "target")
+    __slots__ = ("_left", "admitted", "answer", "assignment", "at", "began", "chunk", "good", "target")
 
-    def __init__(self, target: Target, admitted: int) -> None:
+    def __init__(self, target: Target, at: Target, admitted: int, assignment: Assignment | None = None) -> None:
         """
         Args:
             target: The backend, which counts this as under way.
-            admitted: What its breaker said.
+            at: Where it is sent: to one of the backend's replicas, or else the backend itself.
+            admitted: What the breaker of that said.
+            assignment: To the replica.
         """
         self.target = target
+        self.at = at
+        self.assignment = assignment
+        self.good = False
+        """Whether the answer began as it should."""
         self.admitted = admitted
         self.began = perf_counter()
         self.answer: Answer | None = None
@@ -40,5 +47,8 @@ class Attempt:
         if self.answer is not None:
             self.answer.abort()
         self.target.status.in_flight -= 1
+        if self.assignment is not None:
+            self.at.status.in_flight -= 1
+            self.assignment.end(failed=not self.good)
         if self.admitted != ORDINARY:
-            self.target.breaker.leave(self.admitted)
+            self.at.breaker.leave(self.admitted)

@@ -11,10 +11,18 @@ from slipway_router.asgi import ApiError, Header
 from slipway_router.attempt import Attempt
 from slipway_router.breaker import REFUSED
 from slipway_router.cold_start import ColdStart, first_back
+from slipway_router.fleet import Fleet, Member, Placed
+from slipway_router.prompt import Prompt
 from slipway_router.request import Asked
 from slipway_router.router import Router
 from slipway_router.target import Target
 
+SLOW_REPLICAS = 2
+"""Replicas of one backend that may fail a request, after it reached them, before other backends are asked: then it is likely that
+the backend as a whole is unwell, and each may have taken its time."""
+
+# The next replica may do better at once; what others say holds for all of them.
+_OF_ONE_REPLICA: frozenset[Cause] = frozenset({"connect", "tls", "timeout", "reset", "protocol", "full", "status", "rate_limit"})
 _NOT_TAKEN_UP: frozenset[Cause] = frozenset({"connect", "tls", "full", "rate_limit", "unsupported", "open", "cold"})
 
 
@@ -22,14 +30,18 @@ class Attempts:
     """What one request has tried so far."""
 
     __slots__ = (
+        "_another",
         "_asked",
         "_loop",
         "_passed_over",
+        "_prompt",
         "_request_id",
         "_router",
+        "_slow",
         "_started",
         "_tier",
         "_tracing",
+        "_tried",
         "_worked",
         "failures",
         "made",
@@ -60,6 +72,13 @@ class Attempts:
         be reached, or refused for its limits, costs nobody anything."""
         self._passed_over: tuple[ColdStart, ...] = ()
         """Backends that this request should be at, and that are not there."""
+        self._prompt: Prompt | None = None
+        self._tried: dict[Target, list[Member]] | None = None
+        """The replicas that it was sent to, where a backend has several."""
+        self._slow = 0
+        """Replicas of it that failed after they were reached."""
+        self._another: Target | None = None
+        """The backend of which another replica may do better than the one that failed last."""
         self.order = [router.targets[name] for name in order]
         self.failures: dict[Target, UpstreamError] = {}
         """Why a backend was not asked, or what its last attempt came to."""
@@ -76,6 +95,8 @@ class Attempts:
         status = target.status
         why: UpstreamError | None = None
         admitted = REFUSED
+        at, assignment = target, None
+        self._another = None
         if self._loop.time() >= self._started + target.total:
             why = UpstreamError("timeout", "was not asked: its total time is over")
         elif (cold := target.cold_start) is not None and self._passes_over(cold, early=early, hedge=hedge):
@@ -86,12 +107,21 @@ class Attempts:
             why = UpstreamError("rate_limit", f"asked to be left alone for {wait:.0f} s more", retry_after=wait)
         elif target.room is not None and status.in_flight >= target.room[self._tier]:
             why = UpstreamError("full", f"has {status.in_flight} requests under way, all that it may have", retry_after=1.0)
-        elif not (admitted := target.breaker.admit(early=early)):
+        elif target.fleet is not None and target.fleet.members:
+            placed = self._place(target, target.fleet, early=early)
+            if placed is not None:
+                at, assignment, admitted = placed
+        else:
+            admitted = target.breaker.admit(early=early)
+        if why is None and not admitted:
             wait = target.breaker.wait_seconds
             why = UpstreamError("open", "was not asked: it has failed too often of late", retry_after=wait)
-        elif self._worked or hedge:
+        elif why is None and (self._worked or hedge):
             if not self._router.budget.take():
-                target.breaker.leave(admitted)
+                at.breaker.leave(admitted)
+                if assignment is not None:
+                    assignment.end(failed=True)
+                    at.status.in_flight -= 1
                 self._router.metrics.retry_refused.inc()
                 why = UpstreamError("full", "was not asked: the router's retry budget is used up")
             elif not hedge:
@@ -100,7 +130,7 @@ class Attempts:
             self.made += 1
             target.metrics.attempts.inc()
             status.in_flight += 1
-            return Attempt(target, admitted)
+            return Attempt(target, at, admitted, assignment)
         if not hedge:
             self.failures.setdefault(target, why)
         return None
@@ -136,17 +166,61 @@ class Attempts:
     def failed(self, attempt: Attempt, error: UpstreamError) -> None:
         """Take in what an attempt came to."""
         target = attempt.target
-        target.failed(error, attempt.admitted)
+        attempt.at.failed(error, attempt.admitted)
+        of_one = attempt.assignment is not None and self._of_one_replica(target, error.cause)
         if error.absent and target.cold_start is not None and target.away:
             self._pass_over(target.cold_start)
             error = UpstreamError("cold", f"{error.detail}: it has no replica", retry_after=target.cold_start.left_seconds)
         target.metrics.failures[error.cause].inc()
         self.failures[target] = error
-        self._worked = self._worked or error.cause not in _NOT_TAKEN_UP
+        taken_up = error.cause not in _NOT_TAKEN_UP
+        self._worked = self._worked or taken_up
+        if of_one:
+            self._another = target
+            self._slow += taken_up
+
+    def another(self, target: Target) -> bool:
+        """Whether the backend whose replica has just failed should be asked again, at another one, before other backends are."""
+        if self._another is not target:
+            return False
+        if self._slow < SLOW_REPLICAS and self._untried(target):
+            return True
+        self._slow = 0
+        return False
+
+    def left_over(self) -> list[Target]:
+        """Backends of which some replicas were not asked, in favour of other backends, that may yet do better."""
+        tried = self._tried
+        if tried is None:
+            return []
+        return [t for t in self.order if t in tried and self._of_one_replica(t, self.failures[t].cause) and self._untried(t)]
+
+    def another_round(self) -> None:
+        """Every replica may be asked once more."""
+        self._tried = None
+
+    def _untried(self, target: Target) -> bool:
+        tried = (self._tried or {}).get(target, [])
+        return target.fleet is not None and bool(target.fleet.willing(tried))
+
+    def _of_one_replica(self, target: Target, cause: Cause) -> bool:
+        return cause in _OF_ONE_REPLICA and not (cause == "rate_limit" and target.backend.quota is not None)
+
+    def _place(self, target: Target, fleet: Fleet, *, early: bool) -> Placed | None:
+        if self._prompt is None:
+            self._prompt = Prompt(self._asked, fleet.most_bytes)
+        if self._tried is None:
+            self._tried = {}
+        tried = self._tried.setdefault(target, [])
+        placed = fleet.place(self._prompt, tried, observed=self._asked.stream, early=early)
+        if placed is not None:
+            tried.append(placed.member)
+            placed.member.status.in_flight += 1
+        return placed
 
     async def open(self, attempt: Attempt) -> None:
         """Ask, and wait for the head of a good answer; of a stream, until it proves alive."""
-        target, asked = attempt.target, self._asked
+        target, asked = attempt.at, self._asked
         provider = target.provider
         if provider.prepares:
             await provider.prepare()
@@ -163,6 +237,8 @@ class Attempts:
                     raise UpstreamError("reset", "ended its stream before the first token")
                 chunk += more
             attempt.chunk = chunk
+            if attempt.assignment is not None:
+                attempt.assignment.first_token()
 
     async def open_or_hedge(self, first: Attempt, late: float) -> tuple[Attempt, UpstreamError | None]:
         """As `open`, and once the answer is late, ask the next backend beside it.
@@ -175,7 +251,9 @@ class Attempts:
         try:
             await asyncio.wait(opening, timeout=late)
             if not next(iter(opening)).done():
-                beside = [t for t in self.order if t not in self.failures and t is not first.target and t.breaker.closed]
+                # Another replica of the same backend, where there is one, is as good as the first.
+                others = [t for t in self.order if t is not first.target or first.assignment is not None]
+                beside = [t for t in others if t not in self.failures and t.breaker.closed]
                 second = next((a for a in (self.enter(t, hedge=True) for t in beside) if a is not None), None)
                 if second is not None:
                     opening[self._loop.create_task(self.open(second))] = second

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from slipway_router.cost import Prices, cost_faults
 from slipway_router.policies import NamedPolicy, Route
 from slipway_router.protocol import Protocol, aws_region, protocol_faults, with_default_tasks
+from slipway_router.replica_settings import ReplicaSettings, fleet_faults
 from slipway_router.route_checks import route_faults
 from slipway_router.schema import Ability, Quality, Strict, Task, Tier
 from slipway_router.shadow.checks import shadow_faults
@@ -129,6 +130,9 @@ class Backend(Strict):
     """With `min_replicas: 0`: most requests that wait for its start where no other backend can answer them."""
     domain: str | None = None
     """What fails together: a region, a cluster, a node pool, a vendor. Fail-over prefers backends of another one."""
+    replicas: ReplicaSettings | None = None
+    """Its replicas, where it is several alike servers and the router is to choose between them: each request goes to the one that
+    will be done first, given what is cached there. Absent: `url` is asked, whatever is behind it. With `openai` only."""
     breaker: BreakerSettings = BreakerSettings()
     """When it is left alone after failures."""
     health_check: Literal["models", "completion"] = "models"
@@ -387,6 +391,7 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         faults += health_check_faults(f"backends[{i}]", backend)
         faults += cost_faults(f"backends[{i}]", backend)
         faults += scaling_faults(f"backends[{i}]", backend)
+        faults += fleet_faults(f"backends[{i}]", backend)
     faults += retry_faults(data.get("retries"), entries("backends"))
     for i, key in enumerate(entries("keys")):
         if (key.get("env") is None) == (key.get("sha256") is None):

@@ -40,6 +40,7 @@ _NOT_PASSED_ON = frozenset(
         b"access-control-allow-credentials", b"access-control-allow-headers", b"access-control-allow-methods",
         # ours: a router behind this one must not be taken for it
         b"x-slipway-backend", b"x-slipway-resource", b"x-slipway-rule", b"x-slipway-attempts",
+        b"x-slipway-replica",
     }
 )  # fmt: skip
 _WORTH_ANOTHER: frozenset[Cause] = frozenset({"connect", "reset", "protocol", "status"})
@@ -107,6 +108,9 @@ class Exchange:
             for target in order:
                 if target not in failures and await self._try(target):
                     return
+            for target in attempts.left_over():
+                if await self._try(target):
+                    return
             # Nothing else is left: one request at a time may find out whether a backend is well again, and one that is just back
             # gets more than its share.
             for target in [t for t in order if failures[t].cause in _HELD_BACK and not t.away]:
@@ -118,6 +122,7 @@ class Exchange:
                 if not again:
                     break
                 await asyncio.sleep(backoff(retries, number))
+                attempts.another_round()
                 for target in again:
                     if await self._try(target):
                         return
@@ -132,7 +137,16 @@ class Exchange:
             attempts.over()
 
     async def _try(self, target: Target, *, early: bool = False) -> bool:
-        """Ask one backend, if it may be asked. Says whether the client's request is over; else `attempts` knows why not."""
+        """Ask one backend, if it may be asked, and another one of its replicas while that may do better.
+
+        Says whether the client's request is over; else `attempts` knows why not.
+        """
+        over = await self._ask(target, early=early)
+        while not over and self.attempts.another(target):
+            over = await self._ask(target, early=early)
+        return over
+
+    async def _ask(self, target: Target, *, early: bool) -> bool:
         attempts = self.attempts
         attempt = attempts.enter(target, early=early)
         if attempt is None:
@@ -182,7 +196,7 @@ class Exchange:
         body = await answer.read_up_to(HOLD_BYTES)
         if answer.status < 300:
             check_whole(body, cut=answer.pending)
-        headers = self._answer_headers(target, answer)
+        headers = self._answer_headers(attempt.at, answer)
         if answer.pending:
             headers += [h for h in answer.headers if h[0] == b"content-length"]
         else:
@@ -201,7 +215,7 @@ class Exchange:
         target, answer, chunk = attempt.target, attempt.got, attempt.chunk
         self._begin(attempt, answer)
         self.streaming = True
-        headers = self._answer_headers(target, answer)
+        headers = self._answer_headers(attempt.at, answer)
         send = self._send
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         held = before = last = b""
@@ -227,7 +241,8 @@ class Exchange:
         self.target = target = attempt.target
         if answer.status < 400:
             now = perf_counter()
-            target.succeeded((now - attempt.began) * 1000, answer, attempt.admitted)
+            attempt.at.succeeded((now - attempt.began) * 1000, answer, attempt.admitted)
+            attempt.good = True
             target.metrics.first_byte[self.asked.task].observe(now - self._arrived)
             if target.first_bytes is not None:
                 target.first_bytes[self.asked.stream].add(now - attempt.began)

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from slipway_router.fleet import Fleet, Member
 from slipway_router.matching import Request
 from slipway_router.policies import RULES_POLICY
 from slipway_router.policy import RoutingContext
+from slipway_router.prompt import Prompt
 from slipway_router.request import Asked, user_of
 from slipway_router.router import Router
 from slipway_router.target import Target
@@ -43,8 +45,57 @@ def explain(router: Router, asked: Asked, context: RoutingContext, headers: Mapp
         "policy": policy,
         "passed_over": passed,
         "shadows": router.shadows.explain(request) if router.shadows is not None else [],
-        "order": [_candidate(router.targets[name], context) for name in decision.order],
+        "order": [
+            {**_candidate(t, context), **_replicas(t, asked, shares=len(router.config.keys) < 2)}
+            for t in (router.targets[name] for name in decision.order)
+        ],
     }
+
+
+def _replicas(target: Target, asked: Asked, *, shares: bool) -> dict[str, Any]:
+    """What the choice among its replicas would be, where it has several.
+
+    Args:
+        target: The backend.
+        asked: The request.
+        shares: Whether to tell what is cached. Where there are several keys, one's holder could find out another's prompts.
+    """
+    fleet = target.fleet
+    if fleet is None or not fleet.members:
+        return {}
+    prompt = Prompt(asked, fleet.most_bytes)
+    weighed = fleet.weigh(prompt)
+    told: list[dict[str, Any]] = []
+    for member, w in weighed:
+        one: dict[str, Any] = {
+            "replica": member.number,
+            "chosen": w.chosen,
+            "against": [],
+            "wait_seconds": round(w.wait_seconds, 4),
+        }
+        if shares:
+            one["cached_share"] = round(1 - w.missing_tokens / prompt.tokens, 4) if prompt.tokens else 0.0
+            one["cost_seconds"] = None if w.cost_seconds is None else round(w.cost_seconds, 4)
+            if w.cost_seconds is None:
+                one["against"] = ["it would be done too long after the first"]
+        told.append({**one, "in_flight": member.in_flight, "prompt_tokens_held": round(w.held_tokens)})
+    may_be_asked = {member for member, _ in weighed}
+    others = [m for m in fleet.members.values() if m not in may_be_asked]
+    told += [{"replica": m.number, "chosen": False, "against": _against_replica(fleet, m)} for m in others]
+    return {"prompt_tokens": round(prompt.tokens), "replicas": told}
+
+
+def _against_replica(fleet: Fleet, member: Member) -> list[str]:
+    """Why a replica may not be asked now."""
+    told: list[str] = []
+    ejected = fleet.ejected_seconds(member)
+    if ejected:
+        told.append(f"it does worse than the others, and is left out for {ejected:.0f} s more")
+    if not member.breaker.willing:
+        told.append(f"its breaker is {member.breaker.state}")
+    if not member.status.cooldown.over:
+        told.append(f"it asked to be left alone for {member.status.cooldown.wait_seconds:.0f} s more")
+    return told
 
 
 def _candidate(target: Target, context: RoutingContext) -> dict[str, Any]:

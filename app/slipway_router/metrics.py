@@ -1,9 +1,9 @@
 """What the router counts, for Prometheus. Every label has a bounded set of values: none is a client's own text."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -12,7 +12,11 @@ from slipway_router.answer import Cause
 from slipway_router.config import Backend, Config, Task, Tier
 from slipway_router.counting import Count, Counters, Histograms, Times
 from slipway_router.policy import ProviderStatus
+from slipway_router.replica_metrics import ReplicaCollector
 from slipway_router.shadow.metrics import ShadowMetrics
+
+if TYPE_CHECKING:
+    from slipway_router.fleet import Fleet
 
 NO_BACKEND = ("none", "none")
 """Backend and model of a request that reached no backend."""
@@ -146,6 +150,9 @@ class Metrics:
             registry=self._registry,
         )
         self.shadows = ShadowMetrics(self._registry)
+        self.fleets: Sequence[Fleet] = ()
+        """Backends of several replicas, whose own metrics are told too."""
+        self._registry.register(ReplicaCollector(lambda: self.fleets))
         self.use_keys(config)
 
     def use_keys(self, config: Config) -> None:

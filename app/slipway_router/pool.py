@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from slipway_router.answer import Answer, UpstreamError
 from slipway_router.config import Timeouts
 from slipway_router.connection import Connection
+from slipway_router.replica_settings import Address
 
 IDLE_SECONDS = 60.0
 """A kept connection idle for longer is not used again: cloud NATs forget one after some minutes, in silence."""
@@ -16,17 +17,18 @@ IDLE_SECONDS = 60.0
 class Pool:
     """The connections to one backend."""
 
-    def __init__(self, url: str, timeouts: Timeouts, max_connections: int) -> None:
+    def __init__(self, url: str, timeouts: Timeouts, max_connections: int, at: Address | None = None) -> None:
         """
         Args:
             url: Scheme, host and port to connect to; `https` verifies certificate and name against the system's authorities
                 (or `SSL_CERT_FILE`).
             timeouts: Its deadlines, but for `total`, which each request brings along.
             max_connections: Most connections at once.
+            at: Where to connect to instead, the certificate's name being still that of `url`.
         """
         parts = urlsplit(url)
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._name = parts.hostname or ""
+        self._host, self._port = at or (self._name, parts.port or (443 if parts.scheme == "https" else 80))
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._timeouts = timeouts
         self._most = max_connections
@@ -114,7 +116,7 @@ class Pool:
                     self._host,
                     self._port,
                     ssl=self._tls,
-                    server_hostname=self._host if self._tls else None,
+                    server_hostname=self._name if self._tls else None,
                 )
         except TimeoutError:
             connection.abort()

@@ -26,17 +26,17 @@ LIMIT_SECONDS = 5.0
 
 
 async def probe_all(router: Router, period: float = PERIOD_SECONDS) -> None:
-    """Probe every backend now and then until cancelled, also those that a new configuration brings."""
+    """Probe every backend, each of its replicas where it has several, now and then until cancelled; also later ones."""
     probing: dict[Target, asyncio.Task[None]] = {}
     try:
         while True:
-            router.changed.clear()
-            there = set(router.targets.values())
+            changed = router.changed
+            there = {e for t in router.targets.values() for e in t.endpoints}
             for target in probing.keys() - there:
                 probing.pop(target).cancel()
             for target in there - probing.keys():
                 probing[target] = asyncio.create_task(_keep_probing(target, period))
-            await router.changed.wait()
+            await changed.wait()
     finally:
         for task in probing.values():
             task.cancel()

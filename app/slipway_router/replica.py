@@ -80,7 +80,7 @@ class Replica:
         self.name = name
         self.capacity = capacity
         self.bit = bit
-        self.held = 0
+        self.held = 0.0
         """Prompt tokens of all requests under way."""
         self.assigned = 0
         """Number of the newest request."""
@@ -116,12 +116,20 @@ class Replica:
 
     def wait(self, now: float) -> float:
         """Seconds until a prompt sent now would begin."""
-        if not self._waiting:
-            return 0.0
-        head = next(iter(self._waiting))
         per_token = self.seconds_per_token(now)
+        while self._waiting:
+            head = next(iter(self._waiting))
+            took = head.computed_tokens * per_token
+            if head.observed or now - self._since < took:
+                break
+            # Nobody tells when it is done: it is taken to be by now.
+            since = self._since + took
+            self.computed(head, now, measure=False)
+            self._since = since
+        else:
+            return 0.0
         # A head that takes longer than estimated has no more than its own time deducted: a stuck replica never looks free.
-        return max(0.0, self._pending * per_token - min(now - self._since, head.computed_tokens * per_token))
+        return max(0.0, self._pending * per_token - min(now - self._since, took))
 
     def send(self, assignment: "Assignment", blocks: Sequence[int], now: float) -> None:
         """Put a prompt into the queue and its blocks into the cache, the first of them as the last to go."""
@@ -175,10 +183,18 @@ class Replica:
 class Assignment:
     """One request at the replica that was chosen for it. `end` must be called, whatever becomes of it."""
 
-    __slots__ = ("_clock", "_fresh", "_over", "_replica", "computed_tokens", "tokens", "wait_seconds")
+    __slots__ = ("_clock", "_fresh", "_over", "_replica", "computed_tokens", "observed", "tokens", "wait_seconds")
 
     def __init__(
-        self, replica: Replica, fresh: Sequence[int], tokens: int, missing: float, wait: float, clock: Callable[[], float]
+        self,
+        replica: Replica,
+        fresh: Sequence[int],
+        tokens: float,
+        missing: float,
+        wait: float,
+        clock: Callable[[], float],
+        *,
+        observed: bool = True,
     ) -> None:
         self.tokens = tokens
         """Tokens of the prompt."""
@@ -186,6 +202,8 @@ class Assignment:
         """Those that the replica is believed to have to compute, the rest being cached."""
         self.wait_seconds = wait
         """Estimated time until it begins."""
+        self.observed = observed
+        """Whether `first_token` will be called; else it is taken to be computed once its time has passed."""
         self._replica = replica
         self._fresh = fresh
         self._clock = clock

@@ -23,6 +23,7 @@ so room is cheapest where the blocks that would go have been idle the longest. S
 import math
 from collections.abc import Callable, Collection, Sequence
 from time import monotonic
+from typing import NamedTuple
 
 from slipway_router.replica import Assignment, Replica, Speed
 
@@ -34,6 +35,24 @@ So those who share a system prompt spread over replicas once the streams on one 
 GUARD = 3.0
 """Computations of the whole prompt by which its estimated finish may come after the earliest there is."""
 _MOST_DEAR = 2.0
+
+_Candidate = tuple[tuple[float, float, int], float, float, bool, Replica]
+"""Cost and what decides among equals, wait, tokens to compute, whether within the guard, whose."""
+
+
+class Weighed(NamedTuple):
+    """One replica as the choice sees it."""
+
+    name: str
+    wait_seconds: float
+    """Until the prompt would begin."""
+    missing_tokens: float
+    """Of the prompt, not cached there."""
+    held_tokens: float
+    """Prompt tokens of its requests under way."""
+    cost_seconds: float | None
+    """None where it would be done too late to be chosen."""
+    chosen: bool
 
 
 def prefix_blocks(prompt: bytes, block_bytes: int, salt: str = "") -> list[int]:
@@ -125,22 +144,52 @@ class Replicas:
             replica.clear()
             self._everyone &= ~replica.bit
 
-    def choose(self, blocks: Sequence[int], tokens: int, among: Collection[str] | None = None) -> Assignment | None:
+    def held(self, name: str) -> float:
+        """Prompt tokens of all requests under way at a replica; 0 for an unknown one."""
+        replica = self._replicas.get(name)
+        return replica.held if replica is not None else 0.0
+
+    def choose(
+        self, blocks: Sequence[int], tokens: float, among: Collection[str] | None = None, *, observed: bool = True
+    ) -> Assignment | None:
         """Send a request to the replica of least cost.
 
         Args:
             blocks: The prompt's, of `prefix_blocks`.
             tokens: The prompt's length, estimated if need be.
             among: Replicas that may be asked, such as those whose breaker is closed. Default: all.
+            observed: Whether `first_token` will be told, as it can be of streams only.
 
         Returns:
             The assignment; None where no replica may be asked.
         """
-        asked = [r for r in self._replicas.values() if among is None or r.name in among]
-        if not asked:
-            return None
         now = self._clock()
         matched = self._matched(blocks)
+        weighed = self._weigh(matched, tokens, among, now)
+        if not weighed:
+            return None
+        _, wait, missing, _, replica = _best(weighed)
+        self._count += 1
+        replica.assigned = self._count
+        fresh = blocks[matched[replica.bit] :]
+        assignment = Assignment(replica, fresh, tokens, missing, wait, self._clock, observed=observed)
+        replica.send(assignment, blocks, now)
+        return assignment
+
+    def weigh(self, blocks: Sequence[int], tokens: float, among: Collection[str] | None = None) -> list["Weighed"]:
+        """What `choose` would go by, the replica that it would choose first. Nothing is sent."""
+        weighed = self._weigh(self._matched(blocks), tokens, among, self._clock())
+        best = _best(weighed)[-1] if weighed else None
+        made = [
+            Weighed(r.name, wait, missing, r.held, rank[0] if within else None, r is best)
+            for rank, wait, missing, within, r in weighed
+        ]
+        return sorted(made, key=lambda w: (not w.chosen, math.inf if w.cost_seconds is None else w.cost_seconds))
+
+    def _weigh(self, matched: dict[int, int], tokens: float, among: Collection[str] | None, now: float) -> list[_Candidate]:
+        asked = [r for r in self._replicas.values() if among is None or r.name in among]
+        if not asked:
+            return []
         idle = {r.bit: r.idle(now) for r in asked if not r.room}
         mean = sum(idle.values()) / len(idle) if idle else 0.0
         finishes: list[tuple[Replica, float, float, float, float]] = []
@@ -150,27 +199,16 @@ class Replicas:
             finishes.append((r, wait, missing, per_token, wait + missing * per_token))
         latest = min(finish + GUARD * tokens * per_token for _, _, _, per_token, finish in finishes)
         new = min(missing for _, _, missing, _, _ in finishes)
-        best = (math.inf, 0, 0)
-        replica, wait, missing, _, _ = finishes[0]
-        for candidate in finishes:
-            r, _, lacks, per_token, finish = candidate
-            if finish > latest:
-                continue
+        weighed: list[_Candidate] = []
+        for r, wait, lacks, per_token, finish in finishes:
             age = idle.get(r.bit, mean)
             dear = min(mean / age, _MOST_DEAR) if age > 0 else 1.0
             room = r.room * self._block_tokens
             pushing = max(0.0, new - room)
             copying = max(0.0, lacks - room) - pushing
             extra = EVICTION_WEIGHT * (copying + dear * pushing) + STREAM_SHARE * r.held
-            rank = (finish + extra * per_token, r.held, r.assigned)
-            if rank < best:
-                best = rank
-                replica, wait, missing, _, _ = candidate
-        self._count += 1
-        replica.assigned = self._count
-        assignment = Assignment(replica, blocks[matched[replica.bit] :], tokens, missing, wait, self._clock)
-        replica.send(assignment, blocks, now)
-        return assignment
+            weighed.append(((finish + extra * per_token, r.held, r.assigned), wait, lacks, finish <= latest, r))
+        return weighed
 
     def _matched(self, blocks: Sequence[int]) -> dict[int, int]:
         """How many of the first blocks each replica has, by its bit."""
@@ -191,6 +229,14 @@ class Replicas:
             matched[bit] = len(blocks)
             left ^= bit
         return matched
+
+
+def _best(weighed: list[_Candidate]) -> _Candidate:
+    best = weighed[0]
+    for candidate in weighed[1:]:
+        if candidate[3] and (not best[3] or candidate[0] < best[0]):
+            best = candidate
+    return best
 
 
 def _positive(name: str, value: float) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from slipway_router.abilities import NOTHING, able, needs_of, unable
 from slipway_router.asgi import ApiError
 from slipway_router.config import AUTO, Config, ConfigError, Task
+from slipway_router.fleet import Fleet
 from slipway_router.hedge import FirstBytes
 from slipway_router.keys import Keys
 from slipway_router.matching import Request
@@ -38,7 +39,7 @@ class Router:
         self.draining_since: float | None = None
         """Loop time at which the router was told to stop."""
         self.changed = asyncio.Event()
-        """Set when there are other backends than before."""
+        """Set, and replaced by another one, when there are other backends or replicas than before."""
         self._quotas: dict[str, Cooldown] = {}
         self.shadows: Shadows | None = None
         """Which requests are copied; None where none is."""
@@ -54,7 +55,12 @@ class Router:
             ConfigError: see above; then everything stays as it was.
         """
         self._use(config, environ, source)
+        self.tell_changed()
+
+    def tell_changed(self) -> None:
+        """Say that there are other backends or replicas than before."""
         self.changed.set()
+        self.changed = asyncio.Event()
 
     def _use(self, config: Config, environ: Mapping[str, str], source: str) -> None:
         _check_variables(config, environ, source)
@@ -70,11 +76,13 @@ class Router:
         # Nothing fails from here on.
         for name, old in self.targets.items():
             if targets.get(name) is not old:
-                old.pool.retire()
+                old.retire()
                 self.metrics.forget(name, old.status)
         for name, target in targets.items():
             if self.targets.get(name) is not target:
                 target.metrics = self.metrics.backend(target.backend, target.status)
+                if target.backend.replicas is not None:
+                    target.fleet = Fleet(target, target.backend.replicas)
             target.room = config.admission.room(target.backend.max_in_flight)
             if config.hedging is None:
                 target.first_bytes = None
@@ -85,6 +93,7 @@ class Router:
         self.metrics.use_keys(config)
         self.budget = RetryBudget(config.retries)
         self.targets = targets
+        self.metrics.fleets = [t.fleet for t in targets.values() if t.fleet is not None]
         self.routes = routes
         self.shadows = Shadows(config, targets, self.metrics.shadows, self.shadows) if config.shadows else None
         self.headers = READ | routes.headers | (self.shadows.headers if self.shadows is not None else routes.headers)
@@ -194,7 +203,7 @@ class Router:
     def close(self) -> None:
         """Close every connection to a backend."""
         for target in self.targets.values():
-            target.pool.close()
+            target.close()
 
 
 def _candidates(config: Config, statuses: Mapping[str, ProviderStatus]) -> dict[Task, dict[str, Candidates]]:

@@ -13,6 +13,7 @@ import uvicorn
 import uvloop
 
 from slipway_router.asgi import App
+from slipway_router.discovery import discover_all
 from slipway_router.lean import LeanProtocol
 from slipway_router.probe import probe_all
 from slipway_router.proxy import Proxy
@@ -78,8 +79,8 @@ async def _serve(router: Router, listener: socket.socket, reloader: Reloader) ->
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.begin)
-    background = [asyncio.create_task(work) for work in (probe_all(router), reloader.watch(), _keep_reloading(loop, reloader))]
-    background.append(asyncio.create_task(_loaded(web)))
+    works = (discover_all(router), probe_all(router), reloader.watch(), _keep_reloading(loop, reloader), _loaded(web))
+    background = [asyncio.create_task(work) for work in works]
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     names = ", ".join(router.targets)

@@ -1,7 +1,8 @@
 """A backend as the data path uses it: its connections, its status, its metrics, and everything about it that never changes."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import Header
@@ -16,8 +17,12 @@ from slipway_router.pool import Pool
 from slipway_router.providers.provider import PATHS
 from slipway_router.providers.registry import provider_for
 from slipway_router.providers.translated import Whole
+from slipway_router.replica_settings import Address
 from slipway_router.retry import Cooldown, told_seconds
 from slipway_router.schema import ABILITIES
+
+if TYPE_CHECKING:
+    from slipway_router.fleet import Fleet
 
 TASKS: dict[str, Task] = {f"/v1{path}": task for task, path in PATHS.items()}
 """The paths of the data path."""
@@ -42,12 +47,16 @@ class Target:
     metrics: BackendMetrics
     """Set by the router, once all backends are there."""
 
-    def __init__(self, backend: Backend, key: str | None, quota: Cooldown | None = None) -> None:
+    fleet: "Fleet | None" = None
+    """Its replicas, where it is told to have several. Set by the router."""
+
+    def __init__(self, backend: Backend, key: str | None, quota: Cooldown | None = None, at: Address | None = None) -> None:
         """
         Args:
             backend: What the configuration says of it.
             key: The key that it wants.
             quota: Of the rate limit that it shares with others. None: it has its own.
+            at: Where it is, if not where its `url` says.
         """
         self.backend = backend
         self.key = key
@@ -73,7 +82,7 @@ class Target:
             else None,
         )
         self.breaker = self.status.breaker
-        self.pool = Pool(backend.url, backend.timeouts, backend.max_connections)
+        self.pool = Pool(backend.url, backend.timeouts, backend.max_connections, at)
         self.room: Mapping[str, int] | None = None
         """How many requests of each tier may be under way; None where there is no limit. Set by the router."""
         self.first_bytes: dict[bool, FirstBytes] | None = None
@@ -90,6 +99,11 @@ class Target:
             self.headers.append((b"x-slipway-resource", backend.resource.encode("latin-1", "replace")))
 
     @property
+    def endpoints(self) -> "Sequence[Target]":
+        """What answers for it: its replicas, where any are known, else itself."""
+        return list(self.fleet.members.values()) if self.fleet is not None and self.fleet.members else (self,)
+
+    @property
     def in_flight(self) -> int:
         """Requests under way."""
         return self.status.in_flight
@@ -98,6 +112,18 @@ class Target:
     def away(self) -> bool:
         """Whether it is at zero, or on its way from there."""
         return self.cold_start is not None and self.cold_start.away
+
+    def retire(self) -> None:
+        """Keep no connection any more; answers under way go on to their end."""
+        self.pool.retire()
+        if self.fleet is not None:
+            self.fleet.retire()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.pool.close()
+        if self.fleet is not None:
+            self.fleet.close()
 
     def check(self, answer: Answer) -> None:
         """Refuse an answer that another backend might give better. A client's own mistake (any other 4xx) is passed on.
@@ -127,7 +153,7 @@ class Target:
             if not was_closed and self.breaker.closed:
                 self._tell_breaker("answers again")
         if self.cold_start is not None:
-            self._found(self.cold_start, request=latency_ms is not None)
+            self.found(self.cold_start, request=latency_ms is not None)
         was = self.status.available
         self.status.update(latency_ms, success=True)
         self.status.reachable = self.reached = True
@@ -211,7 +237,8 @@ class Target:
             logger.info("backend %s has no replica: it is %s", self.name, cold.state)
         return excused
 
-    def _found(self, cold: ColdStart, *, request: bool) -> None:
+    def found(self, cold: ColdStart, *, request: bool) -> None:
+        """It is there, and has been away if its cold start says so."""
         if cold.state != "awake":
             logger.info("backend %s is back", self.name)
             self.status.forget_errors()

@@ -304,3 +304,38 @@ def test_numbers_that_make_no_sense_are_refused(wrong: object, said: str) -> Non
     assert callable(wrong)
     with pytest.raises(ValueError, match=said):
         wrong()
+
+
+def test_a_prompt_whose_first_token_nobody_tells_is_taken_to_be_computed_when_its_time_is_over() -> None:
+    clock = Clock()
+    replicas = fleet("a", clock)
+    for n in range(3):
+        assert replicas.choose([n], 1000, observed=False) is not None
+    (seen,) = replicas.weigh([], 0)
+    assert seen.wait_seconds == pytest.approx(3.0)
+    clock.now = 1.5
+    (seen,) = replicas.weigh([], 0)
+    assert seen.wait_seconds == pytest.approx(1.5)
+    clock.now = 3.0
+    (seen,) = replicas.weigh([], 0)
+    assert seen.wait_seconds == 0
+    assert seen.held_tokens == replicas.held("a") == 3000
+
+
+def test_what_is_weighed_is_what_is_chosen() -> None:
+    clock = Clock()
+    replicas = fleet("abc", clock)
+    rng = random.Random(1)
+    for n in range(200):
+        start = rng.randrange(5) * 100
+        blocks = [*range(start, start + rng.randrange(1, 20)), 10_000 + n]
+        weighed = replicas.weigh(blocks, len(blocks) * BLOCK)
+        assert [w.chosen for w in weighed] == [True, False, False]
+        assignment = send(replicas, blocks)
+        assert assignment.replica == weighed[0].name
+        assert assignment.computed_tokens == weighed[0].missing_tokens
+        clock.now += rng.random()
+        if rng.random() < 0.7:
+            done(assignment)
+    assert replicas.weigh([1], BLOCK, among=()) == []
+    assert replicas.held("z") == 0
