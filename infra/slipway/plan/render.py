@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import yaml
@@ -55,6 +55,7 @@ def render(plan: Plan, *, skip_secrets: bool = False) -> Rendering:
     elsewhere: list[Resource] = []
     expected: list[Resource] = []
     objects: dict[tuple[str, str, str, str], Resource] = {}
+    patches: list[Resource] = []
     for resource in plan:
         if not resource.custom or resource.type.startswith("pulumi:providers:"):
             continue
@@ -70,10 +71,17 @@ def render(plan: Plan, *, skip_secrets: bool = False) -> Rendering:
             if skip_secrets:
                 continue
         faults += [f"{resource.name} ({_kind(resource)}): {fault}" for fault in found]
+        if _is_patch(resource):
+            patches.append(resource)
+            continue
         key = _key(resource)
         if key in objects and key[3]:
             faults.append(f"{resource.name} ({_kind(resource)}): is the same object as {objects[key].name}, {key[2]}/{key[3]}")
         objects[key] = resource
+    for patch in patches:
+        key = _key(patch)
+        # Of an object that is made elsewhere, the manifest has these fields alone.
+        objects[key] = replace(objects[key], inputs=_merged(objects[key].inputs, patch.inputs)) if key in objects else patch
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise PlanError(f"stack '{plan.stack}' cannot be rendered, {count}:" + "".join(f"\n  {fault}" for fault in faults))
@@ -118,6 +126,21 @@ def _is_object(resource: Resource) -> bool:
 
 def _kind(resource: Resource) -> str:
     return str(resource.inputs.get("kind") or resource.type.rpartition(":")[2])
+
+
+def _is_patch(resource: Resource) -> bool:
+    """Whether it says some fields of an object that another resource makes, as the provider's `ServicePatch` and its like do."""
+    return resource.type.rpartition(":")[2] == f"{_kind(resource)}Patch"
+
+
+def _merged(whole: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """One object with the fields of another, which win."""
+    merged = dict(whole)
+    for key, value in part.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(cast("Mapping[str, Any]", old), cast("Mapping[str, Any]", value)) if both else value
+    return merged
 
 
 def _api_version(resource: Resource) -> str:
