@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from slipway.kubernetes.ai_namespace import AiNamespace
     from slipway.kubernetes.gpu_model_server import GpuModelServer
     from slipway.kubernetes.redis_cache import RedisCache
+    from slipway.kubernetes.service_mesh import ServiceMesh
     from slipway.kubernetes.training_job import TrainingJob
     from slipway.local.model_server import LocalModelServer
     from slipway.local.process import LocalProcess
@@ -32,6 +33,7 @@ __all__ = [
     "LocalRouter",
     "RedisCache",
     "SageMakerEndpoint",
+    "ServiceMesh",
     "TrainingJob",
     "VertexEndpoint",
     "vendor",
@@ -47,6 +49,7 @@ _HOMES = {
     "LocalRouter": "slipway.local.router",
     "RedisCache": "slipway.kubernetes.redis_cache",
     "SageMakerEndpoint": "slipway.aws.sagemaker_endpoint",
+    "ServiceMesh": "slipway.kubernetes.service_mesh",
     "TrainingJob": "slipway.kubernetes.training_job",
     "VertexEndpoint": "slipway.gcp.vertex_endpoint",
 }

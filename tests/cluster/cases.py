@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import yaml
 from tests.cluster.cluster import Cluster, eventually
-from tests.support.crds import SOURCES, definition
+from tests.support.crds import OUTLINES, SOURCES, definition, given_definitions
 
 from slipway.plan import plan_program
 from slipway.plan.render import render
@@ -95,7 +95,7 @@ def _rendered(project: Path, stack: str, folder: Path) -> Manifests:
 
 def define(cluster: Cluster, *kinds: str) -> None:
     """Make the definitions of custom resources, as their operators' installation does."""
-    definitions = [definition(kind) for kind in kinds]
+    definitions = [definition(kind) for kind in kinds] + given_definitions()
     if definitions:
         cluster.create(*definitions)
         names = [f"crd/{d['metadata']['name']}" for d in definitions]
@@ -105,7 +105,7 @@ def define(cluster: Cluster, *kinds: str) -> None:
 def prepare(cluster: Cluster, manifests: Manifests) -> None:
     """Make what a user makes beforehand: definitions of custom resources, namespaces at the restricted level that the manifests
     do not bring, and Secrets."""
-    define(cluster, *sorted({o["kind"] for o in manifests.objects} & SOURCES.keys()))
+    define(cluster, *sorted({o["kind"] for o in manifests.objects if o["apiVersion"] not in OUTLINES} & SOURCES.keys()))
     brought = {o["metadata"]["name"]: yaml.safe_dump(o) for o in manifests.of("Namespace")}
     for name in sorted(manifests.namespaces):
         if name in brought:

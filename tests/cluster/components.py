@@ -7,7 +7,7 @@ import pulumi
 from tests.cluster.cases import Manifests
 
 import slipway
-from slipway import AiApiService, AiNamespace, GpuModelServer, RedisCache, TrainingJob, vendor
+from slipway import AiApiService, AiNamespace, GpuModelServer, RedisCache, ServiceMesh, TrainingJob, vendor
 from slipway.plan import plan_program
 from slipway.plan.render import render
 
@@ -79,12 +79,22 @@ def training(namespace: str, changed: bool) -> None:
         TrainingJob(name, given)
 
 
+def meshes(namespace: str, changed: bool) -> None:
+    """Two meshes of Istio's, each around a router."""
+    for name in INSTANCES:
+        given: Any = {**_router(namespace, changed), "mesh": {"kind": "istio"}}
+        router = AiApiService(name, given)
+        args: Any = {"mesh": "istio", "namespace": namespace, "services": [router.mesh_service(outlier_detection={})]}
+        ServiceMesh(f"{name}-mesh", args)
+
+
 PROGRAMS: Mapping[str, Callable[[str, bool], None]] = {
     "AiApiService": routers,
     "AiNamespace": namespaces,
     "GpuModelServer, vLLM": vllm,
     "GpuModelServer, llama.cpp": llama_cpp,
     "RedisCache": caches,
+    "ServiceMesh": meshes,
     "TrainingJob": training,
 }
 """By the component's name in the guide: what declares two, given a namespace, and whether an argument is changed."""

@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 from tests.cluster.cases import Manifests, define, program
 from tests.cluster.cluster import Cluster, ClusterError
-from tests.support.crds import SOURCES
+from tests.support.crds import SOURCES, given_definitions
 
-from slipway import AiApiService, vendor
+from slipway import AiApiService, ServiceMesh, vendor
 from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs
 
 pytestmark = pytest.mark.xdist_group("cluster")
@@ -66,6 +66,41 @@ def test_every_custom_resource_is_admitted(crds: Cluster, more: dict[str, Any]) 
         there = crds.get(one["kind"].lower(), one["metadata"]["name"], "--namespace", NAMESPACE)
         assert there["spec"].keys() >= one["spec"].keys()
     # What the API server filled in is not taken for a change.
+    assert crds.run("diff", "--server-side", "--field-manager=slipway", "--filename=-", stdin=made.text).returncode == 0
+
+
+def mesh(kind: str) -> Manifests:
+    """A router and a service of another's in a mesh, with all that the mesh can do."""
+    limits: dict[str, Any] = {"circuit_breaker": {"max_connections": 100}} if kind != "linkerd" else {}
+    jwt: dict[str, Any] = {"issuer": "https://id.example.com", "jwks_uri": "https://id.example.com/jwks", "audiences": ["llm"]}
+    tracing: dict[str, Any] = {"provider": "otel"} if kind == "istio" else {"address": "otel.observability.svc:4317"}
+
+    def declare() -> None:
+        args: Any = {"namespace": NAMESPACE, "image": "r:1", "backends": EVERYTHING["backends"], "mesh": {"kind": kind}}
+        args["env_from_secrets"] = {"OPENAI_API_KEY": {"name": "keys", "key": "openai"}}
+        args["settings"] = {"retries": {"rounds": 0}}
+        router = AiApiService(f"{kind}-api", args)
+        web: Any = {"service": "web", "port": 80, "pod_labels": {"app": "web"}, "account": "web", **limits}
+        if kind != "linkerd":
+            web["outlier_detection"] = {}
+        more: dict[str, Any] = {"retries": {"attempts": 2}, "split": {"web": 10}, "calls": ["web"]}
+        more |= {"outlier_detection": {}} if kind != "consul" else {}
+        more |= {"jwt": jwt} if kind != "linkerd" else {}
+        services = [router.mesh_service(**more), web]
+        given: Any = {"mesh": kind, "namespace": NAMESPACE, "services": services}
+        if kind != "linkerd":
+            given["tracing"] = {**tracing, "egress": {"port": 4317, "cidr": "10.0.0.0/8"}}
+        ServiceMesh(f"{kind}-mesh", given)
+
+    return program(declare)
+
+
+@pytest.mark.parametrize("kind", ["istio", "linkerd", "consul"])
+def test_every_object_of_a_mesh_is_admitted(crds: Cluster, kind: str) -> None:
+    if kind != "istio" and not given_definitions():
+        pytest.skip(f"no Go module has {kind}'s definitions; give a folder with them as SLIPWAY_CRDS")
+    made = mesh(kind)
+    crds.apply(made.text)
     assert crds.run("diff", "--server-side", "--field-manager=slipway", "--filename=-", stdin=made.text).returncode == 0
 
 

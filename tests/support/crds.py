@@ -1,7 +1,9 @@
 """Custom resources against the schemas of their CustomResourceDefinitions, which come inside the operators' Go modules.
 
-As strict as the API server with `fieldValidation=Strict`: a field that the schema does not know is a fault. Rules in CEL,
-defaults and an operator's own webhook are not looked at. Without Go, or without its module proxy, the tests that ask are skipped.
+Linkerd's and Consul's come in none: for these there are outlines of what we use (outlines.yaml), or the definitions
+themselves, in a folder that SLIPWAY_CRDS names. As strict as the API server with `fieldValidation=Strict`: a field that
+the schema does not know is a fault. Rules in CEL, defaults and an operator's own webhook are not looked at. Without Go, or
+without its module proxy, the tests that ask are skipped.
 """
 
 import functools
@@ -21,6 +23,8 @@ _PROMETHEUS = ("github.com/prometheus-operator/prometheus-operator@v0.85.0", "ex
 _KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases")
 _GATEWAY = ("sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard")
 _AUTOSCALER = ("k8s.io/autoscaler/vertical-pod-autoscaler@v1.8.1", "deploy")
+_ISTIO = ("istio.io/api@v1.31.1", "kubernetes", "customresourcedefinitions.gen.yaml")
+_CERTIFICATES = ("github.com/cert-manager/cert-manager@v1.21.2", "deploy/crds")
 _SECRETS = ("github.com/external-secrets/external-secrets@v0.18.2", "config/crds/bases")
 _GROUPS = ("sigs.k8s.io/lws@v0.8.0", "config/crd/bases")
 SOURCES = {
@@ -31,8 +35,24 @@ SOURCES = {
     "LeaderWorkerSet": (*_GROUPS, "leaderworkerset.x-k8s.io_leaderworkersets.yaml"),
     "VerticalPodAutoscaler": (*_AUTOSCALER, "vpa-v1-crd-gen.yaml"),
     "ExternalSecret": (*_SECRETS, "external-secrets.io_externalsecrets.yaml"),
+    "Certificate": (*_CERTIFICATES, "cert-manager.io_certificates.yaml"),
+    "PeerAuthentication": _ISTIO,
+    "RequestAuthentication": _ISTIO,
+    "AuthorizationPolicy": _ISTIO,
+    "DestinationRule": _ISTIO,
+    "VirtualService": _ISTIO,
+    "Telemetry": _ISTIO,
 }
 """Kind: Go module with its version, folder and file of the definition."""
+
+
+OUTLINES: Mapping[str, Mapping[str, Any]] = yaml.safe_load((Path(__file__).parent / "outlines.yaml").read_text())
+"""API version, then kind: what there is of it in outlines.yaml."""
+
+
+def is_custom(manifest: Mapping[str, Any]) -> bool:
+    """Whether its kind is not Kubernetes' own, and known here."""
+    return manifest["apiVersion"] in OUTLINES or manifest["kind"] in SOURCES
 
 
 def crd_faults(manifest: Mapping[str, Any]) -> list[str]:
@@ -42,23 +62,62 @@ def crd_faults(manifest: Mapping[str, Any]) -> list[str]:
     return [f"{error.json_path}: {error.message}" for error in errors]
 
 
-@functools.cache
 def definition(kind: str) -> dict[str, Any]:
     """The CustomResourceDefinition of a kind. Without Go, or without its module proxy, the test that asks is skipped."""
     module, folder, file = SOURCES[kind]
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for document in yaml.load_all((_module(module) / folder / file).read_text(), loader):
+    for document in _documents(_module(module) / folder / file):
         if document["spec"]["names"]["kind"] == kind:
             return document
     raise AssertionError(f"{file} does not define {kind}")
 
 
+def given_definitions() -> list[dict[str, Any]]:
+    """The definitions in the folder that SLIPWAY_CRDS names; none where it names none."""
+    folder = os.environ.get("SLIPWAY_CRDS")
+    files = sorted(Path(folder).rglob("*.yaml")) if folder else []
+    return [d for file in files for d in _documents(file) if d and d.get("kind") == "CustomResourceDefinition"]
+
+
+@functools.cache
+def _documents(file: Path) -> list[dict[str, Any]]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return list(yaml.load_all(file.read_text(), loader))
+
+
 @functools.cache
 def _validator(kind: str, api_version: str) -> Draft202012Validator:
-    spec = definition(kind)["spec"]
+    group = api_version.partition("/")[0]
+    given = [d for d in given_definitions() if (d["spec"]["names"]["kind"], d["spec"]["group"]) == (kind, group)]
+    if api_version in OUTLINES and not given:
+        spec_schema = _outlined(OUTLINES[api_version][kind])
+        return Draft202012Validator({"type": "object", "properties": {"spec": spec_schema}, "required": ["spec"]})
+    spec = (given[0] if given else definition(kind))["spec"]
     served = {f"{spec['group']}/{v['name']}": v["schema"]["openAPIV3Schema"] for v in spec["versions"] if v["served"]}
     assert api_version in served, f"{kind} is served as {', '.join(served)}, not as {api_version}"
-    return Draft202012Validator(_strict(served[api_version]))
+    schema = _strict(served[api_version])
+    # Every object has these; Istio's definitions do not say so.
+    schema["properties"] = {"apiVersion": {}, "kind": {}, "metadata": {}, **schema["properties"]}
+    return Draft202012Validator(schema)
+
+
+def _outlined(outline: Any) -> dict[str, Any]:
+    """An outline as a JSON schema."""
+    if isinstance(outline, list):
+        (item,) = cast("list[Any]", outline)
+        return {"type": "array", "items": _outlined(item)}
+    if isinstance(outline, Mapping):
+        fields = cast("Mapping[str, Any]", outline)
+        if "*" in fields:
+            return {"type": "object", "additionalProperties": _outlined(fields["*"])}
+        return {
+            "type": "object",
+            "properties": {name.rstrip("!"): _outlined(field) for name, field in fields.items()},
+            "required": [name.rstrip("!") for name in fields if name.endswith("!")],
+            "additionalProperties": False,
+        }
+    if outline == "any":
+        return {}
+    return {"enum": outline.split("|")} if "|" in outline else {"type": outline}
 
 
 @functools.cache

@@ -35,3 +35,24 @@ def test_what_is_unknown_missing_or_mistyped_is_told_by_its_path(spec: dict[str,
 def test_a_version_that_is_not_served_is_an_error() -> None:
     with pytest.raises(AssertionError, match="is served as gateway"):
         crd_faults({**ROUTE, "apiVersion": "gateway.networking.k8s.io/v9"})
+
+
+INTENTIONS: dict[str, Any] = {
+    "apiVersion": "consul.hashicorp.com/v1alpha1",
+    "kind": "ServiceIntentions",
+    "metadata": {"name": "api"},
+    "spec": {"destination": {"name": "api"}, "sources": [{"name": "web", "action": "allow"}]},
+}
+
+
+def test_an_outline_is_as_strict() -> None:
+    assert crd_faults(INTENTIONS) == []
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"source": []}, "$.spec"),
+        ({"sources": [{"name": "web", "action": "permit"}]}, "$.spec.sources[0].action"),
+        ({"sources": [{"name": 3, "action": "deny"}]}, "$.spec.sources[0].name"),
+    ]
+    for spec, path in wrong:
+        assert any(fault.startswith(f"{path}: ") for fault in crd_faults({**INTENTIONS, "spec": spec}))
+    server: dict[str, Any] = {"apiVersion": "policy.linkerd.io/v1beta3", "kind": "Server", "spec": {}}
+    assert crd_faults(server) == ["$.spec: 'port' is a required property"]

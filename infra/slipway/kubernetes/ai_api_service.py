@@ -3,19 +3,22 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from slipway.backend import router_config
-from slipway.kubernetes import external_secrets, router_pod
+from slipway.kubernetes import external_secrets, http_route, router_pod
 from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Resolved, keys_secret
 from slipway.kubernetes.ai_namespace_args import PodSecurityLevel, pod_security_labels
 from slipway.kubernetes.exposure import expose_by_ingress, expose_by_route, public_urls
 from slipway.kubernetes.identity import account_annotations, associate
-from slipway.kubernetes.restricted import labels
+from slipway.kubernetes.mesh_pods import MeshKind, account_of, kind_of
+from slipway.kubernetes.mesh_service import MeshService
+from slipway.kubernetes.restricted import labels, selector
 from slipway.kubernetes.router_release import APP, deploy
+from slipway_router.steadiness import Retries
 
 
 class AiApiService(pulumi.ComponentResource):
@@ -41,6 +44,7 @@ class AiApiService(pulumi.ComponentResource):
             pulumi.InputPropertiesError: with every fault of the arguments, before anything is registered.
         """
         resolved = Resolved.of(name, args)
+        self._name, self._resolved = name, resolved
         super().__init__("slipway:index:AiApiService", name, {**args}, opts)
         given = resolved.args
         namespace = given["namespace"]
@@ -65,9 +69,10 @@ class AiApiService(pulumi.ComponentResource):
                 )
             )
         identity = given.get("identity")
+        account_name = account_of(name, given.get("mesh"))
         account = k8s.core.v1.ServiceAccount(
             f"{name}-account",
-            metadata=meta(f"{name}-account", account_annotations(identity)),
+            metadata=meta(account_name, account_annotations(identity)),
             automount_service_account_token=False,
             opts=after(*base),
         )
@@ -84,7 +89,7 @@ class AiApiService(pulumi.ComponentResource):
         )
         needed: list[pulumi.Resource] = [account, config]
         if identity is not None:
-            needed += associate(name, identity, namespace, f"{name}-account", after(*base))
+            needed += associate(name, identity, namespace, account_name, after(*base))
         external = given.get("external_secrets")
         if external is not None:
             secret = keys_secret(name)
@@ -102,7 +107,7 @@ class AiApiService(pulumi.ComponentResource):
         ready: list[pulumi.Resource] = []
         releases = resolved.releases(name)
         for release in releases:
-            ready += deploy(self, release, resolved, self.config_name, f"{name}-account", base, needed)
+            ready += deploy(self, release, resolved, self.config_name, account_name, base, needed)
 
         ingress, route = given.get("ingress"), given.get("http_route")
         if ingress is not None:
@@ -125,6 +130,51 @@ class AiApiService(pulumi.ComponentResource):
                 "config_name": self.config_name,
             }
         )
+
+    def mesh_service(self, *, canary: bool = False, **more: Any) -> MeshService:
+        """This router as a service of a ServiceMesh.
+
+        Args:
+            canary: Its second version instead of the first.
+            more: Any other field of `slipway.kubernetes.mesh_service.MeshService`, such as `jwt`; it wins over what is known
+                here.
+
+        Raises:
+            pulumi.RunError: Its pods are in no mesh, or it has no canary.
+        """
+        given = self._resolved.args
+        if "mesh" not in given:
+            raise pulumi.RunError(f"AiApiService '{self._name}' is in no mesh; give it 'mesh', such as {{'kind': 'istio'}}")
+        releases = self._resolved.releases(self._name)
+        if canary and len(releases) == 1:
+            raise pulumi.RunError(f"AiApiService '{self._name}' has no canary; give it 'canary', or leave it out here")
+        service = releases[-1 if canary else 0].name
+        known: MeshService = {
+            "service": service,
+            "port": 80,
+            "pod_port": router_pod.PORT,
+            "pod_labels": selector(APP, service),
+            "account": account_of(self._name, given["mesh"]),
+            "mesh": given["mesh"]["kind"],
+            "component": self,
+            "calls": [backend["resource"] for backend in given["backends"] if "resource" in backend],
+            "router_retries": Retries.model_validate(self._resolved.settings.get("retries", {})).rounds,
+            "checks_keys": bool(self._resolved.settings.get("keys")),
+            "stream_seconds": self._resolved.drain.stream_seconds,
+        }
+        if gateways := self._gateways():
+            known["callers"] = [{"namespace": namespace} for namespace in (given["namespace"], *gateways)]
+        return cast("MeshService", {**known, **more})
+
+    def _gateways(self) -> list[pulumi.Input[str]]:
+        """Namespaces from which requests come through its ways in from outside, beside its own. Consul knows no namespaces."""
+        given = self._resolved.args
+        if kind_of(given.get("mesh")) is MeshKind.CONSUL:
+            return []
+        proxies = [*given["ingress"]["proxies"]] if "ingress" in given else []
+        if "http_route" in given:
+            proxies += http_route.peers(given["http_route"])
+        return [proxy["namespace"] for proxy in proxies if "namespace" in proxy]
 
 
 def encoded(config: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from slipway.kubernetes.external_secrets import ExternalSecrets, check_external_
 from slipway.kubernetes.http_route import HttpRouteExposure, check_http_route, peers
 from slipway.kubernetes.identity import WorkloadIdentity, check_identity, identity_egress
 from slipway.kubernetes.ingress import IngressExposure, check_ingress
+from slipway.kubernetes.mesh_pods import MeshKind, MeshSidecar, check_monitor, check_sidecar, kind_of
 from slipway.kubernetes.names import check_annotations, check_image, check_labels, check_name, check_namespace, check_object_name
 from slipway.kubernetes.network import PROMETHEUS, SAME_NAMESPACE, Peer, check_peer
 from slipway.kubernetes.quantity import ComputeResources, fill
@@ -108,6 +109,9 @@ class AiApiServiceArgs(TypedDict):
     """More annotations of the pods, beside those for Prometheus; they win over those. Default none."""
     service_annotations: NotRequired[Mapping[str, pulumi.Input[str]]]
     """Annotations of the Service, such as a cloud's settings for its load balancer. Default none."""
+    mesh: NotRequired[MeshSidecar]
+    """Have the pods join a service mesh: its sidecar comes first and goes last, and Prometheus reads both by the pods'
+    annotations. A ServiceMesh then says the policy. Default: none."""
     pre_stop_seconds: NotRequired[int]
     """How long a replica that is to go still takes new requests, in seconds: until every proxy has left it out.
     Default 10; 0 to 300."""
@@ -212,6 +216,7 @@ class Resolved:
                 " only; give [{'cidr': '0.0.0.0/0'}] for everybody",
             )
         _check_exposure(name, given, resolved, faults)
+        _check_mesh(given, faults)
         faults.refuse(name)
         return resolved
 
@@ -253,6 +258,19 @@ def _check_exposure(name: str, given: AiApiServiceArgs, resolved: Resolved, faul
         check_http_route("http_route", route, resolved.drain.stream_seconds, faults)
     if canary is not None:
         check_canary(canary, given, name, resolved.replicas, faults)
+
+
+def _check_mesh(given: AiApiServiceArgs, faults: Faults) -> None:
+    sidecar: object = given.get("mesh")
+    check_sidecar("mesh", sidecar, faults)
+    if "service_monitor" in given and not faults.at("mesh"):
+        check_monitor("service_monitor", sidecar, faults)
+    if "canary" in given and kind_of(sidecar) is MeshKind.CONSUL:
+        faults.add(
+            "canary",
+            "cannot go with mesh 'consul', whose access rules want one ServiceAccount for each Service: make the other version an"
+            " AiApiService of its own, and split between the two with a ServiceMesh",
+        )
 
 
 def _mappings(backends: object) -> list[Backend] | None:

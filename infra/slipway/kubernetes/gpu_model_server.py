@@ -17,11 +17,14 @@ from slipway.kubernetes.gpu_model_server_workload import Workload
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.keda import API_VERSION
 from slipway.kubernetes.leader_worker_set import LEADER
+from slipway.kubernetes.mesh_pods import account_of
+from slipway.kubernetes.mesh_service import MeshService
 from slipway.kubernetes.model_engine import PORT
 from slipway.kubernetes.model_scaler import ScaleTarget, scaled_object
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate, with_each_other
 from slipway.kubernetes.spot import groups_of
+from slipway_router.steadiness import Retries
 
 COMPONENT = "model-server"
 """Value of the label `app.kubernetes.io/name` of its pods."""
@@ -75,9 +78,10 @@ class GpuModelServer(pulumi.ComponentResource):
             spec={"selector": {**self._pods, **(LEADER if settings.server.nodes > 1 else {})}, "ports": [_HTTP]},
             opts=pulumi.ResourceOptions(parent=self),
         )
+        account_name = account_of(name, settings.mesh)
         account = k8s.core.v1.ServiceAccount(
             f"{name}-account",
-            metadata=meta(f"{name}-account", account_annotations(settings.identity)),
+            metadata=meta(account_name, account_annotations(settings.identity)),
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -95,9 +99,7 @@ class GpuModelServer(pulumi.ComponentResource):
         )
         before: list[pulumi.Resource] = [account, policy]
         if settings.identity is not None:
-            before += associate(
-                name, settings.identity, settings.namespace, f"{name}-account", pulumi.ResourceOptions(parent=self)
-            )
+            before += associate(name, settings.identity, settings.namespace, account_name, pulumi.ResourceOptions(parent=self))
         token: tuple[pulumi.Input[str], str] | None = None
         if settings.hub_token is not None:
             secret = k8s.core.v1.Secret(
@@ -204,3 +206,37 @@ class GpuModelServer(pulumi.ComponentResource):
                 # The requests that meet none wake one, and the router fills in for so long.
                 known["cold_start_seconds"] = float(self._settings.cold_start_seconds)
         return cast("Backend", {**known, **more})
+
+    def mesh_service(self, **more: Any) -> MeshService:
+        """This server as a service of a ServiceMesh.
+
+        Args:
+            more: Any other field of `slipway.kubernetes.mesh_service.MeshService`, such as `circuit_breaker`; it wins over what
+                is known here.
+
+        Raises:
+            pulumi.RunError: Its pods are in no mesh.
+        """
+        mesh = self._settings.mesh
+        if mesh is None:
+            raise pulumi.RunError(f"GpuModelServer '{self._name}' is in no mesh; give it 'mesh', such as {{'kind': 'istio'}}")
+        parts = self._settings.engine.container(self._settings.server)
+        probes = (parts.startup, parts.readiness, parts.liveness)
+        known: MeshService = {
+            "service": self._name,
+            "port": PORT,
+            "pod_labels": self._pods,
+            "account": account_of(self._name, mesh),
+            "mesh": mesh["kind"],
+            "component": self,
+            "open_paths": list(dict.fromkeys(["/metrics", *(path for probe in probes for path in _paths(probe))])),
+            # Of a router that is not in the mesh nobody knows better.
+            "router_retries": Retries().rounds,
+            "stream_seconds": self._settings.server.drain.stream_seconds,
+        }
+        return cast("MeshService", {**known, **more})
+
+
+def _paths(probe: Mapping[str, Any]) -> list[str]:
+    """The path that a probe asks for by HTTP, where it does."""
+    return [probe["http_get"]["path"]] if "http_get" in probe else []

@@ -11,6 +11,7 @@ from slipway.backend import SecretKeyRef
 from slipway.kubernetes.gpu_nodes import GpuToleration
 from slipway.kubernetes.identity import WorkloadIdentity
 from slipway.kubernetes.lora import LoraAdapter
+from slipway.kubernetes.mesh_pods import MeshSidecar
 from slipway.kubernetes.model_engine import ModelEngine
 from slipway.kubernetes.model_scaling import ModelScaling
 from slipway.kubernetes.network import Peer
@@ -53,7 +54,7 @@ class GpuModelServerArgs(TypedDict):
     none."""
     nodes: NotRequired[int]
     """Nodes that each server spans, with the GPUs of `accelerator` on each: a group of pods of a LeaderWorkerSet, whose
-    controller (version 0.8 or newer) must be in the cluster. Default 1. 'vllm' and 'sglang' only. Excludes `spot`."""
+    controller (version 0.8 or newer) must be in the cluster. Default 1. 'vllm' and 'sglang' only. Excludes `spot`, `mesh`."""
     engine: NotRequired[ModelEngine]
     """'vllm', 'sglang', 'tgi' or 'triton' on GPUs, or 'llama.cpp' on CPUs. Default 'vllm'."""
     image: NotRequired[pulumi.Input[str]]
@@ -115,6 +116,9 @@ class GpuModelServerArgs(TypedDict):
     replicas: NotRequired[int]
     """Servers, each with its own GPUs and its own copy of the weights. 0 frees the GPUs and keeps the volumes. Default 1.
     Excludes `scaling`."""
+    mesh: NotRequired[MeshSidecar]
+    """Have the pods join a service mesh: its sidecar comes first and goes last. A ServiceMesh then says the policy.
+    Default: none."""
     scaling: NotRequired[ModelScaling]
     """As many servers as the load asks for, in place of `replicas`, which it excludes. Default: a fixed number."""
     rollout: NotRequired[Rollout]

@@ -22,6 +22,7 @@ from slipway.kubernetes.gpu_model_server_weights import cache_gib, gguf_of, load
 from slipway.kubernetes.gpu_nodes import GpuToleration
 from slipway.kubernetes.identity import WorkloadIdentity
 from slipway.kubernetes.lora import AdapterSource, adapters_of
+from slipway.kubernetes.mesh_pods import MeshSidecar, check_sidecar
 from slipway.kubernetes.model_engine import Engine, ModelEngine, ServerSettings, hub_port
 from slipway.kubernetes.model_scaler import Keeper
 from slipway.kubernetes.model_scaling import ScalingRange
@@ -78,6 +79,7 @@ class GpuModelServerSettings:
     loading_seconds: int
     """How long an init container may load from `source`, in seconds."""
     identity: WorkloadIdentity | None
+    mesh: MeshSidecar | None
     startup_seconds: int
     startup_words: str
 
@@ -158,6 +160,12 @@ class GpuModelServerSettings:
         scaling = None
         if "scaling" in given:
             scaling = ScalingRange.of(given["scaling"], engine.metrics, startup, faults)
+        check_sidecar("mesh", given.get("mesh"), faults)
+        if "mesh" in given and given.get("nodes", 1) != 1:
+            faults.add(
+                "mesh",
+                "cannot go with 'nodes': what GPUs of several nodes tell each other would go through the sidecars; leave one out",
+            )
         faults.refuse(name)
 
         node_labels = given.get("node_labels", GpuNodeLabels.GPU_FEATURE_DISCOVERY)
@@ -215,6 +223,7 @@ class GpuModelServerSettings:
             adapters=adapters,
             loading_seconds=loading_seconds(weights, source, given),
             identity=given.get("identity"),
+            mesh=given.get("mesh"),
             startup_seconds=startup,
             startup_words=startup_words,
         )

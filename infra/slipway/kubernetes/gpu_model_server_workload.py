@@ -13,6 +13,7 @@ from slipway.kubernetes.camel import camel
 from slipway.kubernetes.gpu_model_server_args import Rollout
 from slipway.kubernetes.gpu_model_server_pod import claim, pod
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
+from slipway.kubernetes.mesh_pods import account_of, in_mesh, sidecar_annotations, sidecar_labels
 from slipway.kubernetes.model_engine import PORT
 from slipway.kubernetes.model_scaler import Keeper
 from slipway.kubernetes.spot import ServerGroup
@@ -124,18 +125,19 @@ class Workload:
         return {"when_deleted": "Retain" if self.settings.keep_cache else "Delete", "when_scaled": "Retain"}
 
     def _template(self, *, worker: bool = False) -> k8s.core.v1.PodTemplateSpecArgsDict:
-        account, weights = f"{self.name}-account", f"{self.name}-weights"
-        made: k8s.core.v1.PodTemplateSpecArgsDict = {
-            "metadata": {"labels": {**self.labels, **self.group.labels}},
-            "spec": pod(self.settings, self.group, self.pods, account, weights, self.token, worker=worker),
-        }
+        mesh = self.settings.mesh
+        account, weights = account_of(self.name, mesh), f"{self.name}-weights"
+        spec = pod(self.settings, self.group, self.pods, account, weights, self.token, worker=worker)
+        labels = {**self.labels, **self.group.labels, **sidecar_labels(mesh)}
+        made: k8s.core.v1.PodTemplateSpecArgsDict = {"metadata": {"labels": labels}, "spec": in_mesh(spec, mesh)}
         if not worker:
             made["metadata"] = {
-                "labels": {**self.labels, **self.group.labels},
+                "labels": labels,
                 "annotations": {
                     "prometheus.io/scrape": "true",
                     "prometheus.io/port": str(PORT),
                     "prometheus.io/path": "/metrics",
+                    **sidecar_annotations(mesh, self.name, PORT, self.settings.server.drain),
                 },
             }
         return made

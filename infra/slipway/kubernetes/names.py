@@ -19,9 +19,14 @@ _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 def check_name(name: str, faults: Faults) -> None:
     """Refuse a component's name that its Service cannot have: an RFC 1035 label, at most 63 characters."""
+    check_service_name("name", name, faults)
+
+
+def check_service_name(path: str, name: str, faults: Faults) -> None:
+    """Refuse what is no RFC 1035 label, as the names of Services must be."""
     if not _SERVICE.fullmatch(name):
         length = f" ({len(name)} characters)" if len(name) > 63 else ""
-        faults.add("name", f"is {name!r}{length}; give lower case letters, digits and '-', first a letter, at most 63")
+        faults.add(path, f"is {name!r}{length}; give lower case letters, digits and '-', first a letter, at most 63")
 
 
 def check_namespace(path: str, namespace: str, faults: Faults) -> None:

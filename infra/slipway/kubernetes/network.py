@@ -77,14 +77,26 @@ def isolate(
         ingress: Who may connect to that port. Empty: nobody.
         egress: Where the pods may connect to. Empty: nowhere but DNS.
     """
+    return opened(pods, {port: ingress}, egress)
+
+
+def opened(
+    pods: Mapping[str, str], ingress: Mapping[int, Sequence[Peer]], egress: Sequence[Egress]
+) -> k8s.networking.v1.NetworkPolicySpecArgsDict:
+    """As `isolate`, with a list of who may connect for each of several ports."""
     spec: k8s.networking.v1.NetworkPolicySpecArgsDict = {
         "pod_selector": _selector(pods),
         "policy_types": ["Ingress", "Egress"],
     }
     # A rule with an empty list of peers would mean everybody. And an empty list of rules, which means nobody, is left out: the
     # API server keeps none, so it would count every apply as a change.
-    if ingress:
-        spec["ingress"] = [{"from_": [_peer(p) for p in ingress], "ports": [{"protocol": "TCP", "port": port}]}]
+    rules: list[k8s.networking.v1.NetworkPolicyIngressRuleArgsDict] = [
+        {"from_": [_peer(p) for p in peers], "ports": [{"protocol": "TCP", "port": port}]}
+        for port, peers in ingress.items()
+        if peers
+    ]
+    if rules:
+        spec["ingress"] = rules
     ways_out: list[k8s.networking.v1.NetworkPolicyEgressRuleArgsDict] = [dns()]
     for way in egress:
         rule = _way_out(way)

@@ -9,6 +9,7 @@ from slipway.kubernetes import keda, router_pod, service_monitor, vertical_autos
 from slipway.kubernetes.ai_api_service_args import Release, Resolved
 from slipway.kubernetes.autoscaling import Replicas, ScalingBy, autoscaler
 from slipway.kubernetes.disruption import budget
+from slipway.kubernetes.mesh_pods import in_mesh, sidecar_annotations, sidecar_labels
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate
 from slipway.kubernetes.restricted import labels, selector
@@ -66,7 +67,7 @@ def deploy(
     monitor = given.get("service_monitor")
     # Both would make Prometheus read every figure twice.
     scraped = router_pod.annotations() if monitor is None else {}
-    version = version_label(release.image)
+    version, sidecar = version_label(release.image), given.get("mesh")
     # Pulumi waits for what it changes: a share that changes must change the Deployment too, or one that has failed since would
     # get it all the same.
     share: k8s.meta.v1.ObjectMetaArgsDict = {} if release.share is None else {"annotations": {SHARE: str(release.share)}}
@@ -79,20 +80,27 @@ def deploy(
             resolved.rollout_seconds,
             {
                 "metadata": {
-                    "labels": {**labels(APP, name), **version},
-                    "annotations": {**scraped, **given.get("annotations", {})},
+                    "labels": {**labels(APP, name), **version, **sidecar_labels(sidecar)},
+                    "annotations": {
+                        **scraped,
+                        **sidecar_annotations(sidecar, name, router_pod.PORT, resolved.drain),
+                        **given.get("annotations", {}),
+                    },
                 },
-                "spec": router_pod.pod(
-                    image=release.image,
-                    account=account,
-                    config=config_name,
-                    labels=pods,
-                    secrets=resolved.secrets,
-                    resources=resolved.resources,
-                    drain=resolved.drain,
-                    priority_class=given.get("priority_class"),
-                    node_selector=given.get("node_selector"),
-                    image_pull_secrets=given.get("image_pull_secrets", ()),
+                "spec": in_mesh(
+                    router_pod.pod(
+                        image=release.image,
+                        account=account,
+                        config=config_name,
+                        labels=pods,
+                        secrets=resolved.secrets,
+                        resources=resolved.resources,
+                        drain=resolved.drain,
+                        priority_class=given.get("priority_class"),
+                        node_selector=given.get("node_selector"),
+                        image_pull_secrets=given.get("image_pull_secrets", ()),
+                    ),
+                    sidecar,
                 ),
             },
         ),

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import kubernetes_validate
 import pulumi
-from tests.support.crds import SOURCES, crd_faults
+from tests.support.crds import crd_faults, is_custom
 
 from slipway import AiApiService, vendor
 from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Resolved
@@ -41,7 +41,7 @@ def schema_faults(plan: Plan) -> list[str]:
     for resource in plan:
         if not resource.custom:
             continue
-        if resource.inputs["kind"] in SOURCES:
+        if is_custom(resource.inputs):
             found += [f"{resource.name}: {fault}" for fault in crd_faults(resource.inputs)]
         else:
             kubernetes_validate.validate(dict(resource.inputs), "1.36", strict=True)

@@ -92,7 +92,16 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
 
 
 def test_every_argument_has_a_wrong_value_here_or_in_a_test_of_its_own() -> None:
-    elsewhere = {"ingress", "http_route", "canary", "identity", "external_secrets", "service_monitor", "recommend_resources"}
+    elsewhere = {
+        "ingress",
+        "http_route",
+        "canary",
+        "identity",
+        "external_secrets",
+        "service_monitor",
+        "recommend_resources",
+        "mesh",
+    }
     here = {key for wrong, _ in WRONG for key in wrong}
     assert here | elsewhere >= AiApiServiceArgs.__annotations__.keys()
 
@@ -205,6 +214,7 @@ FULL: dict[str, Any] = {
     "canary": {"image": "router:2", "weight": 10, "replicas": 3},
     "service_monitor": {"labels": {"a": "b"}, "interval_seconds": 15},
     "recommend_resources": True,
+    "mesh": {"kind": "linkerd"},
     "create_namespace": True,
     "service_type": "ClusterIP",
     "annotations": {"a": "b"},
