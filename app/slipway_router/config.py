@@ -69,18 +69,23 @@ class Backend(Strict):
     """What it speaks. `openai`: vLLM, SGLang, llama.cpp, Ollama, OpenAI and whatever else has its API. `azure`: Azure OpenAI,
     where `url` is the resource's endpoint, such as `https://NAME.openai.azure.com`, and `model` the deployment's name.
     `anthropic`: Anthropic's Messages API, for the task `chat`. `vertex`: Vertex AI's OpenAI-compatible endpoint, for the task
-    `chat`, by the pod's identity; `url` ends in `/endpoints/openapi` or an endpoint's id. `sagemaker`: a SageMaker endpoint whose
-    container has OpenAI's API, by the pod's role; `url` is `https://runtime.sagemaker.REGION.amazonaws.com/endpoints/NAME`.
-    `bedrock`: Amazon Bedrock's Converse API, for the task `chat`, by the pod's role; `url` is
-    `https://bedrock-runtime.REGION.amazonaws.com` and `model` the id of a model or an inference profile, or an ARN."""
+    `chat`, by the pod's identity; `url` ends in `/endpoints/openapi` or an endpoint's id. `vertex-raw`: a container of one's
+    own on Vertex AI that has OpenAI's API at its predict route, for one task; `url` ends in an endpoint's id. `vertex-
+    anthropic`: Anthropic's models on Vertex AI, for the task `chat`; `url` ends in `/projects/P/locations/L`. `sagemaker`: a
+    SageMaker endpoint whose container has OpenAI's API, by the pod's role; `url` is
+    `https://runtime.sagemaker.REGION.amazonaws.com/endpoints/NAME`. `bedrock`: Amazon Bedrock's Converse API, for the task
+    `chat`, by the pod's role; `url` is `https://bedrock-runtime.REGION.amazonaws.com` and `model` the id of a model or an
+    inference profile, or an ARN."""
     api_version: str | None = None
-    """Version of the vendor's API. With `azure` (default '2024-10-21') and `anthropic` (default '2023-06-01') only."""
+    """Version of the vendor's API. With `azure` (default '2024-10-21'), `anthropic` (default '2023-06-01') and
+    `vertex-anthropic` (default 'vertex-2023-10-16') only."""
     default_max_tokens: int = Field(default=4096, ge=1)
-    """Most tokens of an answer where the client does not say. With `anthropic` only, whose API wants a number."""
+    """Most tokens of an answer where the client does not say. With `anthropic` and `vertex-anthropic` only: they want it."""
     region: str | None = None
     """AWS region that requests are signed for. With `sagemaker` and `bedrock` only. Default: that of the address."""
     tasks: tuple[Task, ...] = ("chat", "completions")
-    """What it can be asked for. With `anthropic`, `vertex` and `bedrock` only, and by default, `chat`."""
+    """What it can be asked for. With `anthropic`, `vertex`, `vertex-anthropic` and `bedrock` only `chat`, which is their
+    default; with `vertex-raw` one task."""
     abilities: tuple[Ability, ...] | None = None
     """What it can, of `tools`, `vision`, `json_schema` and `logprobs`. What is not listed it cannot: a request that needs that is
     never sent to it. Absent: not known, and taken to be able to do all; what its protocol cannot say is still told apart."""

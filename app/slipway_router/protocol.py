@@ -4,15 +4,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
-Protocol = Literal["openai", "azure", "anthropic", "vertex", "sagemaker", "bedrock"]
+Protocol = Literal["openai", "azure", "anthropic", "vertex", "vertex-raw", "vertex-anthropic", "sagemaker", "bedrock"]
 
-CHAT_ONLY: frozenset[str] = frozenset({"anthropic", "vertex", "bedrock"})
+CHAT_ONLY: frozenset[str] = frozenset({"anthropic", "vertex", "vertex-anthropic", "bedrock"})
 """Protocols that know conversations only."""
-VERSIONED: tuple[str, ...] = ("azure", "anthropic")
+VERSIONED: tuple[str, ...] = ("azure", "anthropic", "vertex-anthropic")
 """Protocols that name the version of their API in each request."""
+MESSAGES: tuple[str, ...] = ("anthropic", "vertex-anthropic")
+"""Protocols that are Anthropic's Messages API."""
 
-
-KEYLESS: frozenset[str] = frozenset({"vertex", "sagemaker", "bedrock"})
+KEYLESS: frozenset[str] = frozenset({"vertex", "vertex-raw", "vertex-anthropic", "sagemaker", "bedrock"})
 """Protocols that ask by an identity, not by a key."""
 AWS: frozenset[str] = frozenset({"sagemaker", "bedrock"})
 """Those whose requests are signed for a region."""
@@ -33,7 +34,7 @@ def with_default_tasks(backend: object) -> object:
     if not isinstance(backend, Mapping):
         return backend
     given = cast("Mapping[str, Any]", backend)
-    return {"tasks": ("chat",), **given} if given.get("protocol") in CHAT_ONLY else given
+    return {"tasks": ("chat",), **given} if given.get("protocol") in (*CHAT_ONLY, "vertex-raw") else given
 
 
 def protocol_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -42,8 +43,8 @@ def protocol_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, st
     faults: list[tuple[str, str]] = []
     if backend.get("api_version") is not None and protocol not in VERSIONED:
         faults.append((f"{path}.api_version", f"goes with the protocols {', '.join(VERSIONED)} only; leave it out"))
-    if backend.get("default_max_tokens") is not None and protocol != "anthropic":
-        faults.append((f"{path}.default_max_tokens", "goes with the protocol anthropic only; leave it out"))
+    if backend.get("default_max_tokens") is not None and protocol not in MESSAGES:
+        faults.append((f"{path}.default_max_tokens", f"goes with the protocols {', '.join(MESSAGES)} only; leave it out"))
     if backend.get("region") is not None and protocol not in AWS:
         faults.append((f"{path}.region", "goes with the protocols sagemaker and bedrock only; leave it out"))
     if protocol in KEYLESS and backend.get("api_key_env") is not None:
@@ -54,6 +55,8 @@ def protocol_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, st
     if protocol in AWS and backend.get("region") is None and isinstance(url, str) and aws_region(url) is None:
         faults.append((f"{path}.region", "is required: the address does not tell the AWS region"))
     tasks = backend.get("tasks")
+    if protocol == "vertex-raw" and isinstance(tasks, list | tuple) and len(cast("Sequence[object]", tasks)) > 1:
+        faults.append((f"{path}.tasks", "are more than one; an endpoint has one predict route: give the task that it is for"))
     if protocol in CHAT_ONLY and isinstance(tasks, list | tuple):
         for i, task in enumerate(cast("Sequence[object]", tasks)):
             if task != "chat":

@@ -46,7 +46,8 @@ class Backend(TypedDict):
     model: str
     """The model's name at the backend."""
     protocol: NotRequired[str]
-    """What it speaks: 'openai', 'azure', 'anthropic', 'vertex', 'sagemaker' or 'bedrock'. Default 'openai'."""
+    """What it speaks: 'openai', 'azure', 'anthropic', 'vertex', 'vertex-raw', 'vertex-anthropic', 'sagemaker' or 'bedrock'.
+    Default 'openai'."""
     api_version: NotRequired[str]
     """Version of the vendor's API, with 'azure' (default '2024-10-21') and 'anthropic' (default '2023-06-01') only."""
     default_max_tokens: NotRequired[int]

@@ -24,17 +24,16 @@ def test_anthropic_knows_conversations_only() -> None:
 
 def test_what_goes_with_one_protocol_is_refused_with_another() -> None:
     assert faults(api_version="1", default_max_tokens=5) == [
-        ("backends[0].api_version", "goes with the protocols azure, anthropic only; leave it out"),
-        ("backends[0].default_max_tokens", "goes with the protocol anthropic only; leave it out"),
+        ("backends[0].api_version", "goes with the protocols azure, anthropic, vertex-anthropic only; leave it out"),
+        ("backends[0].default_max_tokens", "goes with the protocols anthropic, vertex-anthropic only; leave it out"),
     ]
     right = backend(protocol="anthropic", api_version="2023-06-01", default_max_tokens=5)
     assert Config.parse({"backends": [right]}).backends[0].default_max_tokens == 5
 
 
 def test_an_unknown_protocol_is_told_with_those_there_are() -> None:
-    assert faults(protocol="cohere") == [
-        ("backends[0].protocol", "is 'cohere'; give 'openai', 'azure', 'anthropic', 'vertex' or 'sagemaker'")
-    ]
+    choice = "'openai', 'azure', 'anthropic', 'vertex', 'vertex-raw', 'vertex-anthropic', 'sagemaker' or 'bedrock'"
+    assert faults(protocol="cohere") == [("backends[0].protocol", f"is 'cohere'; give {choice}")]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Anthropic's Messages API: a chat completion is said in it, and its answer is said as a chat completion."""
 
+from typing import Any
+
 import orjson
 
 from slipway_router.answer import Answer, UpstreamError
@@ -54,11 +56,19 @@ class Anthropic(Provider):
         return head, body
 
     def body(self, asked: Asked) -> bytes:
+        return encoded(self.message(asked))
+
+    def message(self, asked: Asked) -> dict[str, Any]:
+        """The body of a Messages request."""
         if isinstance(asked, AskedInMessages):
-            return orjson.dumps({**asked.messages, "model": self.model})
+            return {**asked.messages, "model": self.model}
         body, faults = to_messages(asked.fields, self.model, self.backend.default_max_tokens)
         refuse(faults, "Anthropic's Messages API")
-        return encoded(body)
+        return body
+
+    def error(self, status: int, body: bytes, *, native: bool) -> bytes:
+        """An error in the client's shape: for one of the Messages API (`native`) it has that."""
+        return body if native else to_error(status, body)
 
     async def understand(self, asked: Asked, answer: Answer) -> Answer:
         headers: list[Header] = [(_PASSED_ON[name], value) for name, value in answer.headers if name in _PASSED_ON]
@@ -75,7 +85,7 @@ class Anthropic(Provider):
         if answer.status == 402:
             raise UpstreamError("auth", "answered 402: its account has a problem with billing")
         if answer.status != 200:
-            return Whole(answer.status, headers, body if native else to_error(answer.status, body))
+            return Whole(answer.status, headers, self.error(answer.status, body, native=native))
         if native:
             told = Whole(200, headers, body)
             told.unsaid = orjson.dumps({"usage": to_usage(an_object(a_message(body).get("usage")))})

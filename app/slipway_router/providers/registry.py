@@ -36,6 +36,14 @@ def _provider(backend: Backend, key: str | None) -> Provider:
             from slipway_router.providers.vertex import Vertex
 
             return Vertex(backend, key)
+        case "vertex-raw":
+            from slipway_router.providers.vertex import VertexRaw
+
+            return VertexRaw(backend, key)
+        case "vertex-anthropic":
+            from slipway_router.providers.vertex_anthropic import VertexAnthropic
+
+            return VertexAnthropic(backend, key)
         case "sagemaker":
             from slipway_router.providers.sagemaker import SageMaker
 

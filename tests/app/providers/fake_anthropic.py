@@ -21,6 +21,10 @@ USAGE: Mapping[str, Any] = {
     "cache_read_input_tokens": 5,
     "cache_creation_input_tokens": 2,
 }
+Refusal = tuple[str, str, str]
+"""Status, type and message of an error."""
+VERTEX_PATH = "/v1/projects/p/locations/europe-west1"
+VERTEX_MODEL = "claude-test@20260101"
 # Typed out, these unions are beyond what a checker shows; pydantic reads them as they are.
 _WHOLE = TypeAdapter[Any](MessageCreateParamsNonStreaming)
 _STREAMED = TypeAdapter[Any](MessageCreateParamsStreaming)
@@ -105,6 +109,7 @@ def api(
     check: Callable[[Any], None] = lambda _: None,
     cut_after: int | None = None,
     broken_by: bytes | None = None,
+    refusal: Callable[[Got], Refusal | None] | None = None,
 ) -> Behaviour:
     """Answers a right request, and refuses a wrong one with the API's own errors.
 
@@ -113,13 +118,14 @@ def api(
         check: Looks at the body that came.
         cut_after: Ends a stream after so many events, as if it were over.
         broken_by: An event that takes the place of those that are cut.
+        refusal: What is wrong with a request. Default: that of the API itself, at its own address.
     """
     told = message(text("hello there")) if answer is None else answer
 
     async def behave(out: Exit) -> None:
-        refusal = _refusal(out.got)
-        if refusal is not None:
-            status, kind, said = refusal
+        wrong = (refusal or _refusal)(out.got)
+        if wrong is not None:
+            status, kind, said = wrong
             await fake.whole(error(kind, said), status)(out)
             return
         body = out.got.json
@@ -140,14 +146,32 @@ def api(
     return behave
 
 
-def _refusal(got: Got) -> tuple[str, str, str] | None:
+def _refusal(got: Got) -> Refusal | None:
     if got.headers.get("x-api-key") != KEY or "authorization" in got.headers:
         return "401 Unauthorized", "authentication_error", "invalid x-api-key"
     if got.path != "/v1/messages":
         return "404 Not Found", "not_found_error", "Not found"
     if got.headers.get("anthropic-version") not in ("2023-06-01", SDK_VERSION):
         return "400 Bad Request", "invalid_request_error", "anthropic-version: header is required"
-    body = got.json
+    return _wrong(got.json)
+
+
+def vertex_refusal(got: Got) -> Refusal | None:
+    """The same API on Vertex AI: model and version have other places ("Use Anthropic's Claude models", Google Cloud)."""
+    if got.headers.keys() & {"x-api-key", "anthropic-version"}:
+        return "400 Bad Request", "invalid_request_error", "unexpected header"
+    body = dict(got.json)
+    operation = "streamRawPredict" if body.get("stream") else "rawPredict"
+    if got.path != f"{VERTEX_PATH}/publishers/anthropic/models/{VERTEX_MODEL}:{operation}":
+        return "404 Not Found", "not_found_error", "Not found"
+    if body.pop("anthropic_version", None) not in ("vertex-2023-10-16", SDK_VERSION):
+        return "400 Bad Request", "invalid_request_error", "anthropic_version: Field required"
+    if "model" in body:
+        return "400 Bad Request", "invalid_request_error", "model: Extra inputs are not permitted"
+    return _wrong({**body, "model": VERTEX_MODEL})
+
+
+def _wrong(body: Any) -> Refusal | None:
     try:
         _exhaust((_STREAMED if body.get("stream") else _WHOLE).validate_python(body))
     except ValidationError as wrong:

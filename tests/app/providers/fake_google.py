@@ -1,4 +1,4 @@
-"""Google on loopback: tokens for a service account's signed assertion (RFC 7523), and Vertex AI's OpenAI-compatible endpoint."""
+"""Google on loopback: tokens for a service account's signed assertion (RFC 7523), and Vertex AI's endpoints."""
 
 import json
 import time
@@ -49,8 +49,14 @@ class Google:
         path.write_text(json.dumps(account))
         return str(path)
 
-    def api(self, answer: Behaviour, error: bytes | None = None) -> Behaviour:
-        """Tokens, and the endpoint for whoever has one."""
+    def api(self, answer: Behaviour, error: bytes | None = None, path: str | None = f"{PATH}/chat/completions") -> Behaviour:
+        """Tokens, and the endpoint for whoever has one.
+
+        Args:
+            answer: What the endpoint does.
+            error: What it says instead, with 400.
+            path: Where it is. None: `answer` itself looks at the path.
+        """
 
         async def behave(out: Exit) -> None:
             got = out.got
@@ -61,7 +67,7 @@ class Google:
             if scheme != "Bearer" or token not in self.tokens or token in self.revoked:
                 refused = {"code": 401, "message": "Request had invalid authentication credentials.", "status": "UNAUTHENTICATED"}
                 await fake.whole(json.dumps([{"error": refused}]).encode(), "401 Unauthorized")(out)
-            elif got.path != f"{PATH}/chat/completions":
+            elif path is not None and got.path != path:
                 await fake.whole(b"<html>Not Found</html>", "404 Not Found", kind="text/html")(out)
             elif error is not None:
                 await fake.whole(error, "400 Bad Request")(out)

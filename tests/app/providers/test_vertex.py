@@ -1,6 +1,7 @@
 """Vertex AI: a service account's tokens, got by Google's own library from a server that checks its signature."""
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.app.providers import fake_google
 from tests.app.providers.fake_google import Google
 from tests.app.serving import Served, backend, serving, upstream
 
+import slipway_router.providers
 from slipway_router.config import Config, ConfigError
 from slipway_router.probe import probe
 from slipway_router.router import Router
@@ -130,8 +132,10 @@ async def test_the_probe_has_a_token_too(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_without_the_package_the_configuration_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "google.auth", None)
-    monkeypatch.delitem(__import__("sys").modules, "slipway_router.providers.vertex", raising=False)
+    monkeypatch.setitem(sys.modules, "google.auth", None)
+    for name in ("google", "vertex"):
+        monkeypatch.delitem(sys.modules, f"slipway_router.providers.{name}", raising=False)
+        monkeypatch.delattr(slipway_router.providers, name, raising=False)
     config = Config.parse({"backends": [{"name": "a", "url": "http://127.0.0.1/v1", "model": "m", "protocol": "vertex"}]})
-    with pytest.raises(ConfigError, match=r"backends\.a\.protocol: the protocol vertex needs google-auth.*slipway\[vertex\]"):
+    with pytest.raises(ConfigError, match=r"backends\.a\.protocol: the protocols vertex.* need google-auth.*slipway\[vertex\]"):
         Router(config, {})
