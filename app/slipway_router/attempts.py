@@ -104,7 +104,8 @@ class Attempts:
             why = UpstreamError("cold", "has no replica, and is started" if wait else "has just come back", retry_after=wait)
         elif not (status.cooldown.over and status.quota.over):
             wait = status.rests_seconds
-            why = UpstreamError("rate_limit", f"asked to be left alone for {wait:.0f} s more", retry_after=wait)
+            cause = "full" if status.quota.over else "rate_limit"
+            why = UpstreamError(cause, f"asked to be left alone for {wait:.0f} s more", retry_after=wait)
         elif target.room is not None and status.in_flight >= target.room[self._tier]:
             why = UpstreamError("full", f"has {status.in_flight} requests under way, all that it may have", retry_after=1.0)
         elif target.fleet is not None and target.fleet.members:
@@ -280,15 +281,17 @@ class Attempts:
                 attempt.leave()
 
     def all_failed(self, headers: list[Header]) -> ApiError:
-        """What the client is told: 400 if no API can say what is asked. Of those that can: 503 if all are only busy, 504
-        if too slow, else 502.
+        """What the client is told: 400 if no API can say what is asked. Of those that can: 429 if all are over a rate limit,
+        which clients know how to wait for, 503 if all are only busy, 504 if too slow, else 502.
         """
         failures = [(t, self.failures[t]) for t in self.order]
         causes = {error.cause for _, error in failures} - {"unsupported"}
         told = "; ".join(f"{target.name} {error.detail}" for target, error in failures)
         if not causes:
             return ApiError(400, f"No backend can do what is asked: {told}.", code="unsupported", headers=headers)
-        if causes <= {"full", "rate_limit", "open", "cold"}:
+        if causes == {"rate_limit"}:
+            status, code = 429, "rate_limited"
+        elif causes <= {"full", "rate_limit", "open", "cold"}:
             status, code = 503, "backends_busy"
         elif causes == {"timeout"}:
             status, code = 504, "backends_timed_out"
@@ -297,7 +300,8 @@ class Attempts:
         waits = [error.retry_after for _, error in failures if error.retry_after is not None]
         if waits:
             headers = [*headers, (b"retry-after", b"%d" % ceil(min(waits)))]
-        return ApiError(status, f"No backend could answer: {told}.", kind="server_error", code=code, headers=headers)
+        kind = "rate_limit_error" if status == 429 else "server_error"
+        return ApiError(status, f"No backend could answer: {told}.", kind=kind, code=code, headers=headers)
 
 
 def _is_stream(answer: Answer) -> bool:

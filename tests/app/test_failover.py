@@ -101,7 +101,7 @@ async def test_a_full_backend_sheds_to_the_next() -> None:
     [
         (fake.failing(), 502, "backends_failed", "one answered 500; two answered 500"),
         (fake.hang, 504, "backends_timed_out", "one sent nothing within 0.3 s"),
-        (fake.failing("429 Too Many Requests", "Retry-After: 7"), 503, "backends_busy", "answered 429"),
+        (fake.failing("429 Too Many Requests", "Retry-After: 7"), 429, "rate_limited", "answered 429"),
     ],
 )
 async def test_when_every_backend_fails_the_causes_are_told(behaviour: Behaviour, status: int, code: str, said: str) -> None:
@@ -113,11 +113,15 @@ async def test_when_every_backend_fails_the_causes_are_told(behaviour: Behaviour
         answer = await served.chat()
         metrics = (await served.client.get("/metrics")).text
     error = answer.json()["error"]
-    assert (answer.status_code, error["code"], error["type"]) == (status, code, "server_error")
+    assert (answer.status_code, error["code"], error["type"]) == (
+        status,
+        code,
+        "rate_limit_error" if status == 429 else "server_error",
+    )
     assert said in error["message"]
     assert "it is me" not in error["message"]
     assert answer.headers["x-slipway-attempts"] == ("4" if code == "backends_failed" else "2")
-    assert answer.headers.get("retry-after") == ("7" if code == "backends_busy" else None)
+    assert answer.headers.get("retry-after") == ("7" if code == "rate_limited" else None)
     assert f'slipway_router_requests_total{{backend="none",code="{status}",model="none",task="chat"}} 1.0' in metrics
 
 
@@ -294,6 +298,13 @@ async def test_an_open_breaker_lets_one_request_at_a_time_try_when_nothing_else_
         assert served.router.targets["one"].breaker.closed
 
 
+async def test_a_backend_that_asked_to_be_left_alone_is_busy_and_over_no_limit() -> None:
+    async with upstream(fake.failing("503 Service Unavailable", "Retry-After: 7")) as up, serving(backend(up)) as served:
+        answers = [await served.chat() for _ in range(2)]
+    assert [(a.status_code, a.json()["error"]["code"]) for a in answers] == [(502, "backends_failed"), (503, "backends_busy")]
+    assert len(up.posts) == 1
+
+
 async def test_a_clients_own_mistakes_never_open_a_breaker() -> None:
     async with (
         upstream(fake.failing("400 Bad Request")) as up,
@@ -318,7 +329,7 @@ async def test_a_rate_limit_cools_every_backend_of_its_quota_for_the_longest_tim
         refused = [await served.chat(model=m) for m in ("one", "two")]
         state = {b["name"]: b["rests_seconds"] for b in (await served.client.get("/ready")).json()["backends"]}
     assert (len(first.posts), second.posts) == (1, [])
-    assert [(r.status_code, r.json()["error"]["code"]) for r in refused] == [(503, "backends_busy")] * 2
+    assert [(r.status_code, r.json()["error"]["code"]) for r in refused] == [(429, "rate_limited")] * 2
     assert all(55 < int(r.headers["retry-after"]) <= 60 for r in refused)
     assert 55 < state["two"] == state["one"] <= 60
     assert state["three"] == 0

@@ -105,7 +105,7 @@ async def test_a_quota_that_is_used_up_stays_so() -> None:
     async with upstream() as one, serving(backend(one, quota="q")) as served:
         served.router.targets["one"].status.quota.rest(60)
         served.router.reload(config(backend(one, "new", quota="q")), {})
-        assert await asked(served) == "backends_busy"
+        assert await asked(served) == "rate_limited"
 
 
 async def test_a_key_that_is_not_set_changes_nothing() -> None:
