@@ -58,6 +58,10 @@ class Front:
         headers: list[Header] = list(message["headers"])
         self._native = NATIVE in headers
         headers = [h for h in headers if h != NATIVE]
+        identity = next((v for n, v in headers if n == b"x-request-id"), None)
+        if identity is not None and all(n != b"request-id" for n, _ in headers):
+            # Where Anthropic's SDKs look for it. A vendor's own stays: its support knows that one.
+            headers.append((b"request-id", identity))
         self._start = {**message, "headers": headers}
         if any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers):
             self._stream = MessageStream()

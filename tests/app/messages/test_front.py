@@ -194,7 +194,7 @@ async def test_errors_are_the_sdks_own() -> None:
             await client.messages.create(model="auto", max_tokens=5, messages=HELLO)
     body: Any = unknown.value.body
     assert (body["type"], body["error"]["type"]) == ("error", "not_found_error")
-    assert body["request_id"] == unknown.value.response.headers["x-request-id"]
+    assert body["request_id"] == unknown.value.response.headers["x-request-id"] == unknown.value.request_id
 
 
 async def test_what_only_anthropic_has_is_refused_with_its_name() -> None:

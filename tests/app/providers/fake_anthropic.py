@@ -65,7 +65,7 @@ def events(answer: Mapping[str, Any]) -> list[bytes]:
         made += [{"type": "content_block_delta", "index": i, "delta": d} for d in deltas]
         made.append({"type": "content_block_stop", "index": i})
     end = {"stop_reason": answer["stop_reason"], "stop_sequence": None}
-    made += [{"type": "message_delta", "delta": end, "usage": {"output_tokens": 7}}, {"type": "message_stop"}]
+    made += [{"type": "message_delta", "delta": end, "usage": USAGE}, {"type": "message_stop"}]
     for e in made:
         if e["type"] != "ping":
             _EVENT.validate_python(e)
