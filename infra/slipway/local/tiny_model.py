@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 """Raised with every change that changes the file's bytes."""
 SEED = 20250301
 EMBEDDING = 64
@@ -31,9 +31,16 @@ _TEXT = (
 )
 WORDS = _TEXT.split()
 _BEGIN, _STOP_TOKEN = "<|assistant|>", "</s>"
-CONTROL = ("<|system|>", "<|user|>", _BEGIN)
+CALL = "<tool_call>"
+"""The token before a tool's call. The model never says it by itself: push it by `logit_bias`."""
+CONTROL = ("<|system|>", "<|user|>", _BEGIN, CALL, "</tool_call>")
+# Tools as in Hermes' format: where a template has none, llama.cpp leaves those of a request out without a word.
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}</s>{% endfor %}"
+    "{{ bos_token }}{% if tools %}<|system|>{{ tools | tojson }}</s>{% endif %}"
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] or '' }}"
+    "{% for call in message['tool_calls'] or [] %}<tool_call>"
+    '{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}</tool_call>'
+    "{% endfor %}</s>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 

@@ -17,7 +17,7 @@ from openai import BadRequestError, OpenAI
 from tests.infra.local.place import free_port, serving
 
 from slipway.local.llama_server import main
-from slipway.local.tiny_model import WORDS, write_tiny_model
+from slipway.local.tiny_model import CALL, WORDS, vocabulary, write_tiny_model
 
 IGNORE_END = {"ignore_eos": True}
 """llama.cpp's own setting: an answer has as many tokens as were asked for."""
@@ -74,6 +74,19 @@ def test_a_streamed_chat_comes_word_by_word_and_equals_the_whole(client: OpenAI)
     assert len(parts) == 12
     assert "".join(parts) == whole.choices[0].message.content
     assert chunks[-1].usage.completion_tokens == 12
+
+
+def test_a_tool_is_called_where_the_model_is_pushed_to(client: OpenAI) -> None:
+    parameters = {"type": "object", "properties": {"city": {"type": "string", "enum": ["Oslo"]}}, "required": ["city"]}
+    tool: Any = {"type": "function", "function": {"name": "weather", "parameters": parameters}}
+    push = {str([text for text, *_ in vocabulary()].index(CALL)): 60, str(END): 90}
+    question: Any = [{"role": "user", "content": "the wind"}]
+    create: Any = client.chat.completions.create
+    asked: dict[str, Any] = {"model": "tiny", "messages": question, "tools": [tool], "tool_choice": "required", "max_tokens": 200}
+    (choice,) = create(**asked, logit_bias=push, parallel_tool_calls=False).choices
+    (call,) = choice.message.tool_calls
+    assert (choice.finish_reason, call.function.name) == ("tool_calls", "weather")
+    assert json.loads(call.function.arguments) == {"city": "Oslo"}
 
 
 def test_known_words_are_one_token_each(client: OpenAI) -> None:
