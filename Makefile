@@ -24,6 +24,8 @@ test: .venv/.dev ## Pass every test that this machine can run
 cluster: ## Build the Kubernetes control plane that tests/cluster runs on (once, 10 minutes; needs Go, not .venv)
 	@$(PYTHON) -m tests.cluster.tools
 
+clients: tests/clients/.venv/.done tests/clients/node/node_modules/.done ## Install the clients that tests/clients tries on the router
+
 check: .venv/.dev ## Format, lint and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -46,7 +48,7 @@ lock: .venv/.dev ## Remake the lock files; versions stay unless tools/lock.sh --
 	tools/lock.sh
 
 clean: ## Remove what was built; .slipway, which holds running stacks, stays
-	rm -rf .venv build dist .pytest_cache .ruff_cache .coverage .coverage.*
+	rm -rf .venv tests/clients/.venv tests/clients/node/node_modules build dist .pytest_cache .ruff_cache .coverage .coverage.*
 
 # A marker per set of packages: the second time there is nothing to do.
 .venv/bin/python:
@@ -65,4 +67,14 @@ clean: ## Remove what was built; .slipway, which holds running stacks, stays
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ .venv/.run
 
-.PHONY: help up down plan test cluster check format bench peers lock clean
+# A client for Python of each kind, in an environment of its own: together they are larger than the project.
+tests/clients/.venv/.done: tests/clients/requirements.txt | .venv/.dev
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python tests/clients/.venv
+	@$(BIN)/uv pip install --quiet --compile-bytecode --no-deps --require-hashes --python tests/clients/.venv/bin/python -r $<
+	@touch $@
+
+tests/clients/node/node_modules/.done: tests/clients/node/package-lock.json
+	@if command -v npm >/dev/null; then cd $(<D) && npm ci --silent --no-audit --no-fund --omit-lockfile-registry-resolved=true && touch node_modules/.done; \
+	else echo "npm is not installed: the clients for Node are not tried"; fi
+
+.PHONY: help up down plan test cluster clients check format bench peers lock clean

@@ -4,6 +4,7 @@
 #   constraints.txt       everything: `pip install --no-deps --require-hashes -r constraints.txt`
 #   requirements.txt      what `make up` needs: no cloud's SDK, no developer's tool
 #   app/requirements.txt  what the router's image needs: no Pulumi
+#   tests/clients/        the clients that are tried on the router: requirements.txt, and node/package-lock.json where npm is
 #
 # A lock names everything, so pip resolves nothing (`--no-deps`): its resolver would look at newer releases for an extra
 # such as coverage[toml], and refuse them. The project's own folder has no hash, so it is installed after its dependencies,
@@ -19,3 +20,7 @@ lock() {
 lock "$@" --all-extras pyproject.toml --output-file constraints.txt
 echo hatchling | lock --extra local --constraint constraints.txt pyproject.toml - --output-file requirements.txt
 lock --constraint constraints.txt app/requirements.in --output-file app/requirements.txt
+lock "$@" tests/clients/requirements.in --output-file tests/clients/requirements.txt
+if command -v npm >/dev/null; then
+  npm install --prefix tests/clients/node --package-lock-only --omit-lockfile-registry-resolved=true --silent
+fi

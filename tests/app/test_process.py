@@ -1,11 +1,9 @@
 """The command as a process: how it starts, refuses, drains and ends."""
 
 import json
-import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -17,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 from tests.app.fake_upstream import DONE, chunk, event, head
+from tests.app.process import COMMAND, running
 from tests.app.serving import CHAT
 
-COMMAND = [sys.executable, "-m", "slipway_router"]
 START_SECONDS = 20
 
 
@@ -86,30 +84,6 @@ def write(folder: Path, url: str, **more: Any) -> Path:
     path = folder / "router.json"
     path.write_text(json.dumps({"backends": [{"name": "slow", "url": url, "model": "mock", "self_hosted": True}], **more}))
     return path
-
-
-@contextmanager
-def running(config: Path) -> Generator[tuple[subprocess.Popen[str], str, list[str]]]:
-    """The process, its address and its log."""
-    process = subprocess.Popen([*COMMAND, "--config", str(config), "--port", "0"], stderr=subprocess.PIPE, text=True)
-    log: list[str] = []
-    assert process.stderr is not None
-    reader = threading.Thread(target=log.extend, args=(process.stderr,), daemon=True)
-    try:
-        for line in process.stderr:
-            log.append(line)
-            if found := re.search(r"listening on (http://\S+),", line):
-                break
-        else:
-            raise AssertionError("".join(log))
-        reader.start()
-        yield process, found[1], log
-    finally:
-        process.kill()
-        process.wait()
-        if reader.ident is not None:
-            reader.join()
-        process.stderr.close()
 
 
 def refused(*arguments: str, environ: dict[str, str] | None = None) -> tuple[int, str]:

@@ -51,18 +51,25 @@ def api(whole: bytes, streamed: Sequence[bytes], *, check: Callable[[Any], None]
     async def behave(out: Exit) -> None:
         body = out.got.json
         check(body)
-        try:
-            if out.got.path != "/v1/chat/completions":
-                raise AssertionError(out.got.path)
-            _exhaust((_STREAMED if body.get("stream") else _WHOLE).validate_python(body))
-        except ValidationError as wrong:
-            first = wrong.errors()[0]
-            error = {"message": f"{first['loc']}: {first['msg']}", "type": "invalid_request_error", "param": None, "code": None}
-            await fake.whole(orjson.dumps({"error": error}), "400 Bad Request")(out)
+        assert out.got.path == "/v1/chat/completions"
+        refused = refusal(body)
+        if refused is not None:
+            await fake.whole(refused, "400 Bad Request")(out)
             return
         await (fake.stream(events=list(streamed)) if body.get("stream") else fake.whole(whole))(out)
 
     return behave
+
+
+def refusal(body: Any) -> bytes | None:
+    """OpenAI's own kind of error where this is no chat completion that it would take."""
+    try:
+        _exhaust((_STREAMED if body.get("stream") else _WHOLE).validate_python(body))
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        error = {"message": f"{first['loc']}: {first['msg']}", "type": "invalid_request_error", "param": None, "code": None}
+        return orjson.dumps({"error": error})
+    return None
 
 
 def _exhaust(value: Any) -> None:
