@@ -19,7 +19,7 @@ DOWN = "down"
 """A backend that fails on every request."""
 CANCEL_SECONDS = 1.0
 """How long after a client closed a stream the backend's work may go on."""
-RUN_SECONDS = 240.0
+RUN_SECONDS = 600.0
 
 
 @dataclass(frozen=True)

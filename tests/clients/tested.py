@@ -12,7 +12,8 @@ from tests.clients.tools import missing
 PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
 _HEAD = """# Clients
 
-Clients as they are, against the router as a process, in front of these backends: {backends}.
+Clients as they are, against the router as a process, in front of these backends:
+{backends}.
 llama.cpp is itself; the vendors are fakes, which hold what they are sent against the vendors' own types and signatures. A *yes*
 means that every backend was tried, and did what is meant below.
 
@@ -65,7 +66,7 @@ def _cell(client: Client, stage: Stage, found: Results, column: str, notes: list
     elif refused.keys() == {"llama.cpp"}:
         said, note = "yes", f"Not tried over llama.cpp: {reasons.pop()}."
     else:
-        said, note = "yes", f"Over {' and '.join(refused)} refused: they have no such task here. The client sees a 404."
+        said, note = "yes", f"Over {', '.join(refused)} refused: they have no such task here. The client sees a 404."
     note = note[0].upper() + note[1:]
     if note not in notes:
         notes.append(note)

@@ -14,7 +14,8 @@ from tests.app import fake_upstream as fake
 from tests.app.fake_upstream import Exit, FakeUpstream
 from tests.app.messages import fake_openai as gpt
 from tests.app.providers import fake_anthropic as claude
-from tests.app.providers import fake_google, fake_sagemaker
+from tests.app.providers import fake_aws, fake_google, fake_sagemaker
+from tests.app.providers import fake_bedrock as bedrock
 from tests.clients.scripts import prompts
 
 HELLO = "hello there"
@@ -81,11 +82,20 @@ def all_vendors(folder: Path) -> tuple[list[Vendor], Callable[[Mapping[str, int]
         Vendor(
             "sagemaker",
             "SageMaker",
-            {"protocol": "sagemaker", "region": fake_sagemaker.REGION},
+            {"protocol": "sagemaker", "region": fake_aws.REGION},
             fake_sagemaker.ENDPOINT,
             both,
             12,
             _sagemaker,
+        ),
+        Vendor(
+            "bedrock",
+            "Bedrock",
+            {"protocol": "bedrock", "region": fake_aws.REGION, "model": bedrock.MODEL},
+            "",
+            ["chat"],
+            17,
+            _bedrock,
         ),
     ]
 
@@ -94,9 +104,9 @@ def all_vendors(folder: Path) -> tuple[list[Vendor], Callable[[Mapping[str, int]
             "GPT_KEY": GPT_KEY,
             "CLAUDE_KEY": claude.KEY,
             "GOOGLE_APPLICATION_CREDENTIALS": google.key_file(folder, ports["gemini"]),
-            "AWS_ACCESS_KEY_ID": fake_sagemaker.ACCESS,
-            "AWS_SECRET_ACCESS_KEY": fake_sagemaker.SECRET,
-            "AWS_SESSION_TOKEN": fake_sagemaker.TOKEN,
+            "AWS_ACCESS_KEY_ID": fake_aws.ACCESS,
+            "AWS_SECRET_ACCESS_KEY": fake_aws.SECRET,
+            "AWS_SESSION_TOKEN": fake_aws.TOKEN,
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": "/dev/null",
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
@@ -108,8 +118,8 @@ def all_vendors(folder: Path) -> tuple[list[Vendor], Callable[[Mapping[str, int]
 def _last(body: Any) -> str:
     """What the last message says; nothing where that is a tool's result."""
     content: Any = body["messages"][-1].get("content") if body.get("messages") else None
-    parts: list[Any] = [{"type": "text", "text": content}] if isinstance(content, str | None) else content
-    return next((p["text"] or "" for p in parts if p["type"] == "text"), "")
+    parts: list[Any] = [{"text": content}] if isinstance(content, str | None) else content
+    return next((p["text"] for p in parts if p.get("text")), "")
 
 
 def _with_key(header: str, value: str) -> Answering:
@@ -233,6 +243,31 @@ def _has_result(body: Any) -> bool:
     return not isinstance(content, str) and any(block["type"] == "tool_result" for block in content)
 
 
+async def _bedrock(out: Exit) -> None:
+    body = out.got.json
+    last = _last(body)
+    if last == prompts.REFUSED:
+        await fake_aws.error("400 Bad Request", "ValidationException", message=REFUSED)(out)
+    elif last == prompts.BUSY:
+        await fake_aws.error("429 Too Many Requests", "ThrottlingException", message=BUSY)(out)
+    elif last == prompts.CUT:
+        await out.write(fake.head("200 OK", fake_aws.STREAM, "Transfer-Encoding: chunked"))
+        for frame in bedrock.events(bedrock.message(bedrock.text("hello")))[:3]:
+            await out.write(fake.chunk(frame))
+        await asyncio.sleep(0.02)
+        out.reset()
+    elif last.startswith(prompts.ENDLESS):
+        frames = bedrock.events(bedrock.message(bedrock.text("on and on")))
+        await _endless(out, frames[:3], frames[2], fake_aws.STREAM)
+    elif "toolConfig" in body and not any("toolResult" in block for block in body["messages"][-1]["content"]):
+        call = _call(body["toolConfig"]["tools"][0]["toolSpec"]["name"])
+        await bedrock.api(bedrock.message(bedrock.tool_use(*call), stop_reason="tool_use"))(out)
+    elif "outputConfig" in body:
+        await bedrock.api(bedrock.message(bedrock.text(json.dumps(JSON))))(out)
+    else:
+        await bedrock.api()(out)
+
+
 async def _sagemaker(out: Exit) -> None:
     body = out.got.json
     if "input" in body:
@@ -241,19 +276,19 @@ async def _sagemaker(out: Exit) -> None:
     last = _last(body)
     if last == prompts.REFUSED:
         told = {"OriginalStatusCode": 400, "OriginalMessage": _error(REFUSED, "unsupported_value").decode(), "Message": "failed"}
-        await fake_sagemaker.error("424 Failed Dependency", "ModelError", **told)(out)
+        await fake_aws.error("424 Failed Dependency", "ModelError", **told)(out)
     elif last == prompts.BUSY:
-        await fake_sagemaker.error("400 Bad Request", "ThrottlingException", Message=BUSY)(out)
+        await fake_aws.error("400 Bad Request", "ThrottlingException", Message=BUSY)(out)
     elif last == prompts.CUT:
         frames = [fake_sagemaker.part(e) for e in gpt.chunks({"content": "hello"}, finish=None)]
-        await out.write(fake.head("200 OK", fake_sagemaker.STREAM, "Transfer-Encoding: chunked"))
+        await out.write(fake.head("200 OK", fake_aws.STREAM, "Transfer-Encoding: chunked"))
         for frame in frames:
             await out.write(fake.chunk(frame))
         await asyncio.sleep(0.02)
         out.reset()
     elif last.startswith(prompts.ENDLESS):
         begin = [fake_sagemaker.part(e) for e in gpt.chunks({"content": "hello"}, finish=None)]
-        await _endless(out, begin, begin[-1], fake_sagemaker.STREAM)
+        await _endless(out, begin, begin[-1], fake_aws.STREAM)
     else:
         refused = gpt.refusal(body)
         assert refused is None, refused
