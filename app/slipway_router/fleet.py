@@ -127,6 +127,7 @@ class Fleet:
             self._join(member)
             logger.info("backend %s has joined (%s)", member.name, member.address)
         if gone or new:
+            self.owner.status.replicas = max(1, len(self.members))
             self.tell()
         return bool(gone or new)
 

@@ -99,6 +99,9 @@ class Backend(TypedDict):
     Default: not known, and to be gone is a failure."""
     max_replicas: NotRequired[int]
     """Most replicas. Default: not known."""
+    replicas: NotRequired[Mapping[str, pulumi.Input[Any]]]
+    """Where each of several alike servers is and what it has cached: 'service' or 'addresses', 'kv_tokens', 'block_tokens',
+    'tokens_per_second', 'refresh_seconds', 'outliers'. Default: the router asks `url` and leaves the choice to what is there."""
     cold_start_seconds: NotRequired[float]
     """How long a start from no replica may take, with `min_replicas` 0. Default 300."""
     ramp_seconds: NotRequired[float]
@@ -137,7 +140,8 @@ def check_router(settings: Mapping[str, Any], backends: Sequence[Backend], fault
     for i, backend in enumerate(backends):
         entry = router_backend(backend)
         url = entry.get("url")
-        plain.append(entry if isinstance(url, str | None) else {**entry, "url": PLACEHOLDER_URL})
+        entry = entry if isinstance(url, str | None) else {**entry, "url": PLACEHOLDER_URL}
+        plain.append({**entry, "replicas": _known(backend["replicas"])} if "replicas" in backend else entry)
         if "api_key" in backend and "api_key_env" not in backend:
             faults.add(f"backends[{i}].api_key", "goes with 'api_key_env', the variable that it fills")
     try:
@@ -147,6 +151,14 @@ def check_router(settings: Mapping[str, Any], backends: Sequence[Backend], fault
             path = f"{settings_path}.{found}" if settings_path and not found.startswith("backends") else found
             if not faults.at(path):
                 faults.add(path, reason)
+
+
+def _known(replicas: object) -> object:
+    """What a backend says of its replicas, but for what is not known yet."""
+    if not isinstance(replicas, Mapping):
+        return replicas
+    given = cast("Mapping[str, object]", replicas)
+    return {k: v for k, v in given.items() if not isinstance(v, pulumi.Output)}
 
 
 class _Backends(TypedDict):

@@ -216,6 +216,7 @@ async def test_a_replica_that_joins_is_used_and_one_that_leaves_is_not() -> None
         assert one.use([Address("127.0.0.1", up.port) for up in (ups[0], new)])
         assert not one.use([Address("127.0.0.1", up.port) for up in (new, ups[0])])
         assert sorted(m.number for m in one.members.values()) == [0, 1]
+        assert served.router.targets["llama"].status.replicas == 2
         for n in range(6):
             await served.chat(messages=own(n))
         assert counts([*ups, new]) == [3, 0, 3]

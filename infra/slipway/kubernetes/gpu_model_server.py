@@ -70,12 +70,13 @@ class GpuModelServer(pulumi.ComponentResource):
             made: k8s.meta.v1.ObjectMetaArgsDict = {"name": object_name, "namespace": settings.namespace, "labels": labels}
             return {**made, "annotations": annotations} if annotations else made
 
+        # Of a group of pods the leader answers.
+        answering = {**self._pods, **(LEADER if settings.server.nodes > 1 else {})}
         # The address is by the component's own name, so the Service has that and not its logical name.
         k8s.core.v1.Service(
             f"{name}-service",
             metadata=meta(name, _NO_WAIT),
-            # Of a group of pods the leader answers.
-            spec={"selector": {**self._pods, **(LEADER if settings.server.nodes > 1 else {})}, "ports": [_HTTP]},
+            spec={"selector": answering, "ports": [_HTTP]},
             opts=pulumi.ResourceOptions(parent=self),
         )
         account_name = account_of(name, settings.mesh)
@@ -128,12 +129,13 @@ class GpuModelServer(pulumi.ComponentResource):
                 spec=budget(self._pods),
                 opts=pulumi.ResourceOptions(parent=self),
             )
-        if settings.keeper is Keeper.STATEFUL_SET:
+        if settings.keeper is Keeper.STATEFUL_SET or settings.most_replicas > 1:
+            # By its records a router finds each server that is ready; those of both groups of spot and other nodes.
             before.append(
                 k8s.core.v1.Service(
                     f"{name}-headless",
                     metadata=meta(f"{name}-headless", _NO_WAIT),
-                    spec={"cluster_ip": "None", "selector": self._pods, "ports": [_HTTP]},
+                    spec={"cluster_ip": "None", "selector": answering, "ports": [_HTTP]},
                     opts=pulumi.ResourceOptions(parent=self),
                 )
             )
@@ -200,12 +202,22 @@ class GpuModelServer(pulumi.ComponentResource):
         }
         if server.context_tokens:
             known["context_tokens"] = server.context_tokens
+        if self._settings.most_replicas > 1 and self._settings.mesh is None:
+            # A mesh's proxy goes by the name asked for, and chooses among the servers itself.
+            known["replicas"] = self._replicas()
         if scaling := self._settings.scaling:
             known |= {"min_replicas": scaling.minimum, "max_replicas": scaling.maximum}
             if not scaling.minimum:
                 # The requests that meet none wake one, and the router fills in for so long.
                 known["cold_start_seconds"] = float(self._settings.cold_start_seconds)
         return cast("Backend", {**known, **more})
+
+    def _replicas(self) -> dict[str, Any]:
+        """How a router finds the servers, and how much each of them has cached."""
+        service = pulumi.Output.concat(self._name, "-headless.", self._settings.namespace, ".svc")
+        memory = self._settings.memory
+        tokens = memory.tokens if memory is not None else None
+        return {"service": service, **({"kv_tokens": tokens} if tokens else {})}
 
     def mesh_service(self, **more: Any) -> MeshService:
         """This server as a service of a ServiceMesh.

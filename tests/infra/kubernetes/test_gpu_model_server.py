@@ -5,7 +5,7 @@ That an engine starts from these manifests is not proven here: no GPU is needed.
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import kubernetes_validate
 import pulumi
@@ -26,6 +26,7 @@ from slipway.backend import router_config
 from slipway.kubernetes.ai_api_service import AiApiService
 from slipway.kubernetes.gpu_model_server import GpuModelServer
 from slipway.plan import Plan, Secret, plan_program
+from slipway_router.config import Config
 
 KUBERNETES = "1.36"
 TOKEN = "hub-secret-8f2a"
@@ -227,6 +228,33 @@ def test_objects_are_called_by_their_logical_name_but_the_service_that_is_the_ad
             assert resource.inputs["metadata"]["name"] == ("llama" if resource.name == "llama-service" else resource.name)
     assert stateful_set(plan)["spec"]["serviceName"] == "llama-headless"
     assert plan["llama-headless"].urn in plan["llama-server"].options["dependsOn"]
+
+
+@pytest.mark.parametrize("rollout", ["resource-aware", "availability"])
+def test_a_router_finds_each_of_several_servers_and_may_connect_to_it(rollout: str) -> None:
+    def program() -> None:
+        given: dict[str, Any] = {**LLAMA, "namespace": pulumi.Output.from_input("ai"), "replicas": 2, "rollout": rollout}
+        llama = GpuModelServer("llama", cast("Any", given))
+        spare = GpuModelServer("spare", {**LLAMA, "namespace": "ai"})
+        AiApiService("api", {"image": "router:1.0", "namespace": "ai", "backends": [llama.backend(), spare.backend()]})
+        pulumi.export("config", router_config({}, [llama.backend(), spare.backend()]))
+
+    plan = plan_program(program)
+    several, single = Config.parse(plan.outputs["config"]).backends
+    assert several.replicas is not None
+    assert f"room for {several.replicas.kv_tokens:,} tokens" in plan["llama"].outputs["explain"]
+    assert several.replicas.service == "llama-headless.ai.svc"
+    assert single.replicas is None
+    found, asked = (plan[f"llama-{role}"].inputs["spec"] for role in ("headless", "service"))
+    assert found["clusterIP"] == "None"
+    assert (found["selector"], found["ports"]) == (asked["selector"], asked["ports"])
+    # A server that is not ready has no record.
+    assert not found.get("publishNotReadyAddresses", False)
+    # Policies see pods, not Services: the way to the Service is the way to each pod.
+    (way,) = [r for r in plan["api-network"].inputs["spec"]["egress"] if "llama" in str(r)]
+    assert way["to"][0]["podSelector"]["matchLabels"].items() >= found["selector"].items()
+    assert way["ports"] == [{"protocol": "TCP", "port": 8000}]
+    assert any({"protocol": "UDP", "port": 53} in r["ports"] for r in plan["api-network"].inputs["spec"]["egress"])
 
 
 def test_a_router_takes_it_as_a_backend() -> None:
