@@ -1,12 +1,10 @@
 """Plans of the last release, which today's must follow: `python -m tests.cluster.release` records them when a release is made."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.cluster.cases import EXAMPLES, ROOT, SHIPPED, project_of
 
 from slipway.plan import Plan, plan_project
-from slipway.plan.diff import Change, Kind
 
 RECORDED = Path(__file__).parent / "recorded"
 CASES = [*(f"stack-{name}" for name in SHIPPED), *(f"example-{name}" for name in EXAMPLES)]
@@ -23,14 +21,6 @@ def today(case: str, folder: Path) -> Plan:
 def recorded(case: str) -> Plan:
     """The plan of the last release."""
     return Plan.from_json((RECORDED / f"{case}.json").read_text())
-
-
-def lost(changes: Sequence[Change]) -> Iterator[str]:
-    """What an upgrade would delete or replace of what must be kept, a line each."""
-    for change in changes:
-        kind = change.resource.type.rpartition(":")[2]
-        if kind in KEPT and (change.kind is Kind.DELETED or change.replaced):
-            yield f"{change.resource.name} ({kind}) is {'replaced' if change.replaced else change.kind.value}"
 
 
 if __name__ == "__main__":

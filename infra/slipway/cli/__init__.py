@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from slipway.cli import stacks
+from slipway.cli.check_upgrade import check_upgrade
 from slipway.cli.plan import plan
 from slipway.cli.render import render
 
@@ -25,6 +26,7 @@ app.command()(stacks.down)
 app.command("destroy", hidden=True)(stacks.down)  # Pulumi's word for it
 app.command()(plan)
 app.command()(render)
+app.command("check-upgrade")(check_upgrade)
 
 
 @app.callback(invoke_without_command=True)

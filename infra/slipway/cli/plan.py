@@ -42,7 +42,7 @@ def plan(
     with told():
         if exit_code and against is None:
             raise PlanError("--exit-code goes with --against, the plan to compare with")
-        old = _read(against) if against else None
+        old = read_plan(against, "--against") if against else None
         made = planned(directory, stack)
         if old is None:
             _show_plan(made) if not as_json else sys.stdout.write(made.to_json())
@@ -79,15 +79,20 @@ def changes_json(changes: Sequence[Change]) -> str:
     return json.dumps({"changes": listed}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _read(file: Path) -> Plan:
+def read_plan(file: Path, argument: str) -> Plan:
+    """A plan from a file; `argument` is what named it.
+
+    Raises:
+        PlanError: it cannot be read, or is no plan.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"--against: {file} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+        raise PlanError(f"{argument}: {file} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
     try:
         return Plan.from_json(text)
     except PlanError as error:
-        raise PlanError(f"--against: {file} is {error}") from None
+        raise PlanError(f"{argument}: {file} is {error}") from None
 
 
 def _console() -> Console:

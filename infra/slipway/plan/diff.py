@@ -78,7 +78,12 @@ class Change:
         """Whether a resource that holds data is deleted or replaced, and its options do not keep it."""
         kept = self.resource.options.get("retainOnDelete", False)
         gone = self.kind is Kind.DELETED or self.replaced
-        return gone and not kept and _STATEFUL.match(self.resource.type) is not None
+        return gone and not kept and is_stateful(self.resource.type)
+
+
+def is_stateful(type_: str) -> bool:
+    """Whether resources of a type hold data, or take all that is in them along."""
+    return _STATEFUL.match(type_) is not None
 
 
 def compare(old: Plan, new: Plan) -> list[Change]:
