@@ -12,11 +12,12 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from slipway_router.cost import Prices, cost_faults
+from slipway_router.loops import loop_faults
 from slipway_router.policies import NamedPolicy, Route
 from slipway_router.protocol import Protocol, aws_region, protocol_faults, with_default_tasks
 from slipway_router.replica_settings import ReplicaSettings, fleet_faults
 from slipway_router.route_checks import route_faults
-from slipway_router.schema import Ability, Quality, Strict, Task, Tier
+from slipway_router.schema import RANK, Ability, Quality, Strict, Task, Tier
 from slipway_router.shadow.checks import shadow_faults
 from slipway_router.shadow.settings import Shadow
 from slipway_router.steadiness import (
@@ -179,6 +180,13 @@ class Backend(Strict):
             raise ValueError(f"has the port {port[1]}; give 1 to 65535")
         return value.rstrip("/")
 
+    @field_validator("serves")
+    @classmethod
+    def _serves(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if AUTO in value:
+            raise ValueError(f"names {AUTO!r}, by which clients leave the choice to the policy; take it out")
+        return value
+
     @field_validator("quota", "domain")
     @classmethod
     def _shared_name(cls, value: str | None) -> str | None:
@@ -330,8 +338,7 @@ class Config(Strict):
         """The policy with every backend named, from the backends' own facts where the configuration is silent."""
         backends = self.answering
         names = [b.name for b in backends]
-        rank = {"low": 0, "medium": 1, "high": 2}
-        best = self.policy.best or max(backends, key=lambda b: (rank[b.quality], b.prices.per_1k())).name
+        best = self.policy.best or max(backends, key=lambda b: (RANK[b.quality], b.prices.per_1k())).name
         own = self.policy.self_hosted or next((b.name for b in backends if b.self_hosted), None)
         cheap = self.policy.cheap or min(backends, key=lambda b: b.prices.per_1k()).name
         middle = [n for n in names if n not in (cheap, own, best)]
@@ -412,4 +419,4 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
             if name not in names:
                 choice = ", ".join(f"'{n}'" for n in names) or "no backend"
                 faults.append((f"policy.{where}", f"names {name!r}, which is no backend; there are {choice}"))
-    return faults + route_faults(data) + shadow_faults(data)
+    return faults + loop_faults(data) + route_faults(data) + shadow_faults(data)

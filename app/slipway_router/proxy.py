@@ -15,6 +15,7 @@ from slipway_router.asgi import CLOSE, ApiError, App, Message, Receive, Scope, S
 from slipway_router.config import Task
 from slipway_router.exchange import Exchange
 from slipway_router.lean import body_at_hand
+from slipway_router.loops import hop_line
 from slipway_router.matching import Request
 from slipway_router.messages.front import PATH as MESSAGES
 from slipway_router.messages.front import Front
@@ -136,7 +137,7 @@ class Proxy:
                 send if copying is None else copying.send,
                 tier=context.user_tier,
                 request_id=identity,
-                tracing=tracing(headers),
+                tracing=hop_line(headers) + tracing(headers),
                 started=started,
                 loop=loop,
             )

@@ -10,6 +10,7 @@ import orjson
 
 from slipway_router.asgi import ApiError, Header
 from slipway_router.config import AUTO, Quality, Task, Tier
+from slipway_router.loops import HOPS
 from slipway_router.policy import RoutingContext
 
 CHARACTERS_PER_TOKEN = 4
@@ -34,7 +35,7 @@ _STEERING = frozenset(
     }
 )
 _TRACING = (b"traceparent", b"tracestate")
-READ = _STEERING.union(_TRACING)
+READ = _STEERING.union(_TRACING, (HOPS,))
 
 
 @dataclass(frozen=True, slots=True)

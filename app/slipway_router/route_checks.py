@@ -3,8 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from pydantic import ValidationError
+
 from slipway_router.policies import ROUTE_NAME, RULES_POLICY
 from slipway_router.protocol import with_default_tasks
+from slipway_router.route_reach import hidden_by
+from slipway_router.schema import RANK
+from slipway_router.steadiness import Timeouts
 
 Faults = list[tuple[str, str]]
 
@@ -19,13 +24,15 @@ def route_faults(data: Mapping[str, Any]) -> Faults:
         used = [(i, _mapping(r.get("match"))) for i, r in enumerate(routes) if r.get("policy") == name]
         faults += _policy_faults(name, policy, used, backends)
     faults += _order_faults(routes, policies)
+    tiers = {str(k.get("tier", "free")) for k in _mappings(data.get("keys"))}
+    for i, route in enumerate(routes):
+        faults += _match_faults(f"routes[{i}].match", _mapping(route.get("match")), tiers, list(backends.values()))
     return faults
 
 
 def _order_faults(routes: Sequence[Mapping[str, Any]], policies: Mapping[str, Any]) -> Faults:
     faults: Faults = []
     first: dict[str, int] = {}
-    last: int | None = None
     choice = ", ".join(f"'{n}'" for n in (RULES_POLICY, *policies))
     for i, route in enumerate(routes):
         name, policy = route.get("name"), route.get("policy")
@@ -33,10 +40,39 @@ def _order_faults(routes: Sequence[Mapping[str, Any]], policies: Mapping[str, An
             faults.append((f"routes[{i}].name", f"'{name}' is there twice, first as routes[{first[name]}]; names must differ"))
         if isinstance(policy, str) and policy != RULES_POLICY and policy not in policies:
             faults.append((f"routes[{i}].policy", f"names {policy!r}, which is no policy; there are {choice}"))
-        if last is not None:
-            faults.append((f"routes[{i}]", f"is never reached: routes[{last}] before it takes every request; put that last"))
-        elif not {k for k in _mapping(route.get("match")) if k != "timezone"}:
-            last = i
+    leads = [_leads(r.get("policy"), policies) for r in routes]
+    for later, earlier in hidden_by(routes, leads):
+        whole = not {k for k in _mapping(routes[earlier].get("match")) if k != "timezone"}
+        takes = "every request; put that last" if whole else "all that it would; put this one before that, or leave it out"
+        faults.append((f"routes[{later}]", f"is never reached: routes[{earlier}] before it takes {takes}"))
+    return faults
+
+
+def _leads(policy: object, policies: Mapping[str, Any]) -> frozenset[str] | None:
+    """The backends that a route with this policy leads to; None where that is all."""
+    if policy == RULES_POLICY:
+        return None
+    if not isinstance(policy, str) or policy not in policies:
+        return frozenset()
+    named = _mapping(policies[policy])
+    return frozenset(map(str, (*_mapping(named.get("weights")), *_list(named.get("backends"))))) or None
+
+
+def _match_faults(path: str, match: Mapping[str, Any], tiers: set[str], backends: Sequence[Mapping[str, Any]]) -> Faults:
+    """Conditions that no request can meet, or that no backend can."""
+    faults: Faults = []
+    held = ", ".join(f"'{t}'" for t in sorted(tiers))
+    for tier in _list(match.get("tiers")):
+        if tiers and tier not in tiers:
+            faults.append((f"{path}.tiers", f"names '{tier}', which no key has; the keys have {held}"))
+    for task in _list(match.get("tasks")):
+        if backends and all(task not in _tasks(b) for b in backends):
+            faults.append((f"{path}.tasks", f"names '{task}', which no backend does"))
+    least = _whole(match.get("min_tokens"))
+    holds = [_whole(b.get("context_tokens")) for b in backends]
+    known = [h for h in holds if h is not None]
+    if least is not None and known and len(known) == len(holds) and max(known) < least:
+        faults.append((f"{path}.min_tokens", f"is {least}, and no backend holds more than {max(known)} tokens"))
     return faults
 
 
@@ -66,6 +102,42 @@ def _policy_faults(
         faults += _cannot_serve(f"routes[{i}]", match, known)
     if policy.get("kind") == "priority":
         faults += _lesser_fallbacks(known, [match for _, match in used])
+        faults += _late_fallbacks(known)
+    if policy.get("kind") == "cheapest":
+        faults += _quality_faults(f"{path}.quality", policy.get("quality"), known or [(path, b) for b in backends.values()])
+    return faults
+
+
+def _quality_faults(path: str, quality: object, known: Sequence[tuple[str, Mapping[str, Any]]]) -> Faults:
+    """A quality that nobody has: every request would get less than is asked."""
+    if not isinstance(quality, str) or quality not in RANK:
+        return []
+    found = [str(b.get("quality", "medium")) for _, b in known]
+    best = max((RANK[q] for q in found if q in RANK), default=RANK[quality])
+    if best >= RANK[quality]:
+        return []
+    told = next(q for q, rank in RANK.items() if rank == best)
+    return [(path, f"is '{quality}', and its backends have '{told}' at best; give that, or name a better backend")]
+
+
+def _late_fallbacks(known: Sequence[tuple[str, Mapping[str, Any]]]) -> Faults:
+    """Fallbacks whose own deadline is over, or nearly, when those before them have taken all their time."""
+    faults: Faults = []
+    elapsed = 0.0
+    for where, backend in known:
+        try:
+            times = Timeouts.model_validate(backend.get("timeouts") or {})
+        except ValidationError:
+            return faults
+        attempt = times.connect + times.first_byte
+        if elapsed and elapsed + attempt > times.total:
+            told = (
+                f"'{backend['name']}' is asked after {elapsed:g} s at worst, if those before it take all their time, and may "
+                f"itself take connect {times.connect:g} s + first_byte {times.first_byte:g} s, but its timeouts.total is "
+                f"{times.total:g} s; raise that, or give those before it a shorter first_byte"
+            )
+            faults.append((where, told))
+        elapsed += min(attempt, times.total)
     return faults
 
 

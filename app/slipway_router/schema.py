@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict
 Tier = Literal["free", "paid", "enterprise"]
 """Tiers of seed users, least first."""
 Quality = Literal["low", "medium", "high"]
+RANK = {"low": 0, "medium": 1, "high": 2}
+"""Qualities, least first."""
 Task = Literal["chat", "completions", "embeddings"]
 """What a backend can be asked for: `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`."""
 

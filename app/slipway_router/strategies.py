@@ -8,9 +8,7 @@ from hashlib import blake2b
 from slipway_router.cost import ANSWER_SHARE
 from slipway_router.policies import NamedPolicy
 from slipway_router.policy import ProviderStatus, RoutingContext, Statuses
-
-RANK = {"low": 0, "medium": 1, "high": 2}
-"""Qualities, least first."""
+from slipway_router.schema import RANK
 
 Order = Callable[[NamedPolicy, Sequence[str], RoutingContext, Statuses, str | None], list[str]]
 """Puts names in order. The last argument tells one user from another; None where nobody says."""

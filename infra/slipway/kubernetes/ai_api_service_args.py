@@ -21,7 +21,7 @@ from slipway.kubernetes.mesh_pods import MeshKind, MeshSidecar, check_monitor, c
 from slipway.kubernetes.names import check_annotations, check_image, check_labels, check_name, check_namespace, check_object_name
 from slipway.kubernetes.network import PROMETHEUS, SAME_NAMESPACE, Peer, check_peer
 from slipway.kubernetes.quantity import ComputeResources, fill
-from slipway.kubernetes.router_backends import default_rollout, egress, longest_stream
+from slipway.kubernetes.router_backends import check_no_loop, default_rollout, egress, longest_stream
 from slipway.kubernetes.router_pod import PORT, RESOURCES
 from slipway.kubernetes.secret_env import collect
 from slipway.kubernetes.service_monitor import ServiceMonitorSettings, check_service_monitor
@@ -174,6 +174,7 @@ class Resolved:
         backends = _mappings(given.get("backends"))
         if backends is not None:
             check_router(own, backends, faults, settings_path="settings")
+            known(given.get("namespace"), lambda namespace: check_no_loop(name, namespace, backends, faults))
 
         external = fit.get("external_secrets")
         more = fit.get("env_from_secrets", {})

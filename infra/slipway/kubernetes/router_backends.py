@@ -16,6 +16,27 @@ def default_rollout(backends: Sequence[Backend]) -> int:
     return min(math.ceil(min(starts, default=0)) + 600, 86400)
 
 
+def check_no_loop(name: str, namespace: str, backends: Sequence[Backend], faults: Faults) -> None:
+    """Refuse a backend that is the router's own Service.
+
+    Args:
+        name: Name of the Service.
+        namespace: Its namespace.
+        backends: What the router leads to.
+        faults: Where to tell.
+    """
+    here = f"{name}.{namespace}"
+    own = (name, here, f"{here}.svc", f"{here}.svc.cluster.local")
+    for i, backend in enumerate(backends):
+        path = f"backends[{i}].url"
+
+        def check(url: object, path: str = path) -> None:
+            if isinstance(url, str) and not faults.at(path) and urlsplit(url).hostname in own:
+                faults.add(path, f"is {url!r}, the address of this service itself; give what answers instead")
+
+        known(backend.get("url"), check)
+
+
 def longest_stream(backends: Sequence[Backend], faults: Faults) -> float:
     """The longest answer that any backend may give, in seconds: the largest `timeouts.total`."""
     longest = [Timeouts().total] if not backends else []

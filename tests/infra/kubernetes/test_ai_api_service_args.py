@@ -54,6 +54,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"backends": [{**OPENAI, "api_key": {"name": "api-keys"}}]}, {"backends[0].api_key.key": "is required"}),
     ({"backends": [{**LLAMA, "api_key": {"name": "a", "key": "b"}}]}, {"backends[0].api_key": "goes with 'api_key_env'"}),
     ({"backends": [{**LLAMA, "url": "llama:8000"}]}, {"backends[0].url": "give http://HOST:PORT/v1"}),
+    ({"backends": [{**LLAMA, "url": "http://ai-api.ai.svc/v1"}]}, {"backends[0].url": "the address of this service itself"}),
+    ({"backends": [{**LLAMA, "url": "http://ai-api.ai.svc.cluster.local/v1"}]}, {"backends[0].url": "of this service itself"}),
     ({"backends": [{**LLAMA, "egress": None}]}, {"backends[0].egress": "is required, since the backend is on port 8000"}),
     ({"backends": [{**LLAMA, "url": "http://x/v1", "egress": None}]}, {"backends[0].egress": "is on port 80 "}),
     ({"backends": [{**LLAMA, "url": "http://x:99999/v1", "egress": None}]}, {"backends[0].url": "has the port 99999"}),
