@@ -13,6 +13,8 @@ ANSWER_SHARE = 0.25
 blend in which Artificial Analysis, for one, compares prices."""
 WINDOW_SECONDS = 3600.0
 """Over which the unit cost is measured."""
+LEAST_STEP_SECONDS = 1.0
+"""What is told sooner after the last is left out: each of many replicas tells."""
 LEAST_SECONDS = 60.0
 """With less than that nothing is told of it."""
 
@@ -73,6 +75,8 @@ class UnitCost:
             replicas: How many there are.
         """
         now = self._clock()
+        if self._samples and now - self._samples[-1].at < LEAST_STEP_SECONDS:
+            return
         last = self._samples[-1] if self._samples else _Sample(now, tokens, 0.0)
         dollars = last.dollars + (now - last.at) / 3600 * self.per_replica_hour * replicas
         self._samples.append(_Sample(now, tokens, dollars))

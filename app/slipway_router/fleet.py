@@ -68,6 +68,10 @@ class Member(Target):
         if error is not None and error.absent and not self._fleet.owner.status.reachable:
             self._fleet.owner.excused()
 
+    def sample_cost(self) -> None:
+        """See `Target.sample_cost`; what replicas cost and answer is the backend's."""
+        self._fleet.owner.sample_cost()
+
 
 class Placed(NamedTuple):
     """A request, its replica and the leave of that one's breaker."""
@@ -126,6 +130,7 @@ class Fleet:
             self.members[member.key_of] = member
             self._join(member)
             logger.info("backend %s has joined (%s)", member.name, member.address)
+        self.owner.status.replicas = max(1, len(self.members))
         if gone or new:
             self.owner.status.replicas = max(1, len(self.members))
             self.tell()

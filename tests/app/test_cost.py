@@ -64,6 +64,24 @@ def test_a_price_for_a_mix_of_prompt_and_answer() -> None:
     assert (prices.per_1k(0), prices.per_1k(1), prices.per_1k()) == (0.003, 0.015, pytest.approx(0.006))
 
 
+async def test_replicas_that_are_known_are_those_that_are_paid_for() -> None:
+    async with upstream() as up:
+        addresses = [f"127.0.0.1:{up.port}", f"localhost:{up.port}"]
+        own = backend(up, replica_cost_per_hour=2, replicas={"addresses": addresses}, slots_per_replica=3)
+        async with serving(own) as served:
+            target = served.router.targets["one"]
+            clock = Clock()
+            target.status.unit_cost = UnitCost(2, clock)
+            for endpoint in target.endpoints:
+                endpoint.sample_cost()
+            await served.chat()
+            clock.now += 90
+            for endpoint in target.endpoints:
+                endpoint.sample_cost()
+    assert (target.status.replicas_now, target.status.capacity) == (2, 6)
+    assert target.status.unit_cost.per_1k == pytest.approx(2 * 2 * 90 / 3600 * 1000 / 96)
+
+
 async def test_owned_and_rented_are_told_side_by_side() -> None:
     async with upstream() as up:
         own = backend(up, "own", replica_cost_per_hour=2.5, min_replicas=3, slots_per_replica=2)
