@@ -2,7 +2,7 @@
 import Anthropic from "@anthropic-ai/sdk";
 import { asked, left, prompts, run, untilBroken } from "./script.mjs";
 
-const client = new Anthropic({ baseURL: asked.url, apiKey: asked.key, maxRetries: 0, timeout: 20000 });
+const client = new Anthropic({ baseURL: asked.url, apiKey: asked.key, maxRetries: 0, timeout: 120000 });
 const tool = { name: prompts.WEATHER.name, input_schema: prompts.WEATHER.schema };
 const forced = { tools: [tool], tool_choice: { type: "any" } };
 const given = (model, content, more = {}) => ({ model, max_tokens: 200, messages: [{ role: "user", content }], ...more });

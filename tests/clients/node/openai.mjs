@@ -2,7 +2,7 @@
 import OpenAI from "openai";
 import { asked, left, prompts, run, untilBroken } from "./script.mjs";
 
-const client = new OpenAI({ baseURL: `${asked.url}/v1`, apiKey: asked.key, maxRetries: 0, timeout: 20000 });
+const client = new OpenAI({ baseURL: `${asked.url}/v1`, apiKey: asked.key, maxRetries: 0, timeout: 120000 });
 const tool = { type: "function", function: { name: prompts.WEATHER.name, parameters: prompts.WEATHER.schema, strict: true } };
 const forced = (model) => ({ tools: [tool], tool_choice: "required", max_completion_tokens: 200, ...asked.push[model] });
 const user = (content) => [{ role: "user", content }];

@@ -8,7 +8,7 @@ import prompts
 from pydantic import BaseModel
 from script import ASKED, KEY, NAME, URL, left, run, until_broken
 
-CLIENT: Any = anthropic.Anthropic(base_url=URL, api_key=KEY, max_retries=0, timeout=20)
+CLIENT: Any = anthropic.Anthropic(base_url=URL, api_key=KEY, max_retries=0, timeout=120)
 TOOL = {"name": prompts.WEATHER["name"], "input_schema": prompts.WEATHER["schema"]}
 FORCED = {"tools": [TOOL], "tool_choice": {"type": "any"}}
 

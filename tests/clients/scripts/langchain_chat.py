@@ -8,12 +8,12 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from pydantic import BaseModel
 from script import ASKED, KEY, NAME, PUSH, URL, left, run, until_broken
 
-SETTINGS = {"max_retries": 0, "timeout": 20}
+SETTINGS = {"max_retries": 0, "timeout": 120}
 if sys.argv[1] == "openai":
     from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
     def made(model, key=KEY, **more):
-        return ChatOpenAI(model=model, base_url=f"{URL}/v1", api_key=key, stream_usage=True, **SETTINGS, **more)
+        return ChatOpenAI(model=model, base_url=f"{URL}/v1", api_key=key, stream_usage=True, max_tokens=200, **SETTINGS, **more)
 
 else:
     from langchain_anthropic import ChatAnthropic

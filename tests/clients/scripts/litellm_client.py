@@ -12,7 +12,7 @@ import prompts
 from pydantic import BaseModel
 from script import ASKED, KEY, NAME, PUSH, URL, left, run, until_broken
 
-SETTINGS = {"api_base": f"{URL}/v1", "num_retries": 0, "max_retries": 0, "timeout": 20}
+SETTINGS = {"api_base": f"{URL}/v1", "num_retries": 0, "max_retries": 0, "timeout": 120}
 TOOL = {
     "type": "function",
     "function": {

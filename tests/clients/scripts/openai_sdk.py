@@ -9,7 +9,7 @@ import prompts
 from pydantic import BaseModel
 from script import ASKED, KEY, NAME, PUSH, URL, left, run, until_broken
 
-CLIENT: Any = openai.OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0, timeout=20)
+CLIENT: Any = openai.OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0, timeout=120)
 TOOL = {
     "type": "function",
     "function": {"name": prompts.WEATHER["name"], "parameters": prompts.WEATHER["schema"], "strict": True},
