@@ -1,20 +1,124 @@
 """uvicorn's HTTP protocol with the work of a request cut to what the data path needs.
 
-uvicorn parses, keeps connections, queues pipelined requests and shuts down, as for every path. What is replaced for the data path
-is how an answer is written: its head is joined and checked once instead of header by header, and goes out together with the first
-bytes of the body. A body that is there already is taken without waiting for it.
+uvicorn parses, keeps connections, queues pipelined requests and shuts down, as for every path. For the data path two things are
+replaced:
+
+- How a request is read. A client repeats its head, but for the length of the body, on every request of a connection. A head is
+  parsed once, by the same parser, and from then on recognised by its bytes. What is anything but plain (a chunked body, `Expect`,
+  HTTP/1.0, more than one request in a piece) goes uvicorn's way.
+- How an answer is written. Its head is joined and checked once instead of header by header, and goes out together with the first
+  bytes of the body.
 """
 
+import asyncio
 from typing import Any, cast
 
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from slipway_router.asgi import Message, Scope
+from slipway_router.asgi import Header, Message, Scope
 from slipway_router.target import TASKS
 
 JOINED_BYTES = 64 * 1024
 """Up to here copying a body behind its head is cheaper than handing over two buffers."""
-_CYCLE = "slipway.cycle"
+REMEMBERED_BYTES = 16 * 1024
+"""Largest head that a connection remembers."""
+_CYCLE, _HEAD = "slipway.cycle", "slipway.head"
+_LENGTH = b"\r\ncontent-length:"
+
+
+class Head:
+    """A request's head on one connection, to be recognised when it comes again with another length."""
+
+    __slots__ = ("_after", "_before", "keep_alive", "known", "scope")
+
+    def __init__(self, before: bytes, after: bytes, scope: Scope, keep_alive: bool) -> None:
+        """
+        Args:
+            before: What comes before the digits of the length.
+            after: What comes after them, to the end of the head.
+            scope: ASGI's, of every request with this head.
+            keep_alive: Whether the connection stays.
+        """
+        self._before = before
+        self._after = after
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.known: Any = None
+        """What the data path found in it, for the next request. It says itself for how long that is true."""
+
+    def begins(self, data: bytes) -> tuple[int, int] | None:
+        """Where the body begins and how long it is, if these bytes begin with this head."""
+        before, after = self._before, self._after
+        if not data.startswith(before):
+            return None
+        at = len(before)
+        end = data.find(b"\r", at, at + 16)
+        digits = data[at:end]
+        if end < 0 or not digits.isdigit() or not data.startswith(after, end):
+            return None
+        return end + len(after), int(digits)
+
+
+class _Reading:
+    """What the parser says of a head."""
+
+    def __init__(self, head: bytes) -> None:
+        self.url = b""
+        self.headers: list[Header] = []
+        self.plain = self.keep_alive = False
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(head)
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        self.plain = (parser.get_method(), parser.get_http_version()) == (b"POST", "1.1") and not parser.should_upgrade()
+        self.keep_alive = parser.should_keep_alive()
+
+
+def read_head(data: bytes, scope: Scope) -> Head | None:
+    """Understand the head of a plain request of the data path; None for any other, and for one that is not all there.
+
+    Args:
+        data: What a connection received.
+        scope: What is true of all its requests.
+    """
+    end = data.find(b"\r\n\r\n") + 4
+    if not 4 < end <= REMEMBERED_BYTES or not data.startswith(b"POST "):
+        return None
+    head = data[:end]
+    lower = head.lower()
+    at = lower.find(_LENGTH)
+    if at < 0 or b"\r\ntransfer-encoding:" in lower or b"\r\nexpect:" in lower:
+        return None
+    try:
+        read = _Reading(head)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return None
+    path = read.url.decode("latin-1")
+    if not read.plain or path not in TASKS:
+        return None
+    at += len(_LENGTH)
+    at += len(head[at:]) - len(head[at:].lstrip(b" \t"))
+    made: Scope = {
+        **scope,
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+        "raw_path": read.url,
+        "query_string": b"",
+        "headers": read.headers,
+    }
+    known = Head(head[:at], head[head.index(b"\r", at) :], made, read.keep_alive)
+    return known if known.begins(head) is not None else None
 
 
 class LeanCycle(RequestResponseCycle):
@@ -101,12 +205,167 @@ class LeanCycle(RequestResponseCycle):
         self.on_response()
 
 
+class _Unheard:
+    """An event that nobody waits for."""
+
+    def set(self) -> None:
+        """Tell nobody."""
+
+    def clear(self) -> None:
+        """Nothing was told."""
+
+
+_UNHEARD = _Unheard()
+
+
+class RememberedCycle(LeanCycle):
+    """One request whose head was recognised, or read by `read_head`."""
+
+    disconnected = response_started = response_complete = waiting_for_100_continue = False
+    chunked_encoding = None
+    expected_content_length = 0
+    message_event = cast("asyncio.Event", _UNHEARD)
+
+    def __init__(self, protocol: "LeanProtocol", head: Head, body: bytes, *, more: bool) -> None:  # pyright: ignore[reportMissingSuperCall] -- what it would set is set here, or by the class
+        """
+        Args:
+            protocol: The connection.
+            head: The request's head.
+            body: Its body, or what is there of it.
+            more: Whether there is more to come.
+        """
+        self.scope = cast("Any", {**head.scope, _CYCLE: self, _HEAD: head})
+        self.transport = protocol.transport
+        self.flow = protocol.flow
+        self.logger = protocol.logger
+        self.default_headers = protocol.server_state.default_headers
+        self.keep_alive = head.keep_alive
+        self.on_response = protocol.on_response_complete
+        self.more_body = more
+        self._parts = [body] if body else []
+        self._unread = True
+
+    def take_body(self) -> bytes | None:
+        """The request's body if all of it is there; None if it is still to be received."""
+        if self.more_body or self.disconnected:
+            return None
+        return self._take()
+
+    def feed(self, part: bytes, *, more: bool) -> None:
+        """Take in some more of the body."""
+        self._parts.append(part)
+        self._unread = True
+        self.more_body = more
+        if sum(map(len, self._parts)) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        self.message_event.set()
+
+    async def receive(self) -> Any:
+        """ASGI's."""
+        if not self.disconnected and not self.response_complete:
+            self.flow.resume_reading()
+            if self.message_event is _UNHEARD:
+                self.message_event = asyncio.Event()
+                if self._unread and (self._parts or not self.more_body):
+                    self.message_event.set()
+            await self.message_event.wait()
+            self.message_event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": self._take(), "more_body": self.more_body}
+
+    def _take(self) -> bytes:
+        parts, self._parts = self._parts, []
+        self._unread = False
+        self.message_event.clear()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 class LeanProtocol(HttpToolsProtocol):
     """uvicorn's protocol, but for requests of the data path."""
 
+    _head: Head | None = None
+    """The last request's."""
+    _missing = 0
+    """What is still to come of the body of a request that was read here."""
+    _parsing = False
+    """Whether uvicorn's parser is in the middle of a request."""
+    _idle_since = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio's."""
+        if self._missing:
+            data = self._go_on(data)
+            if not data:
+                return
+        cycle = self.cycle
+        if not self._parsing and (cycle is None or cycle.response_complete):
+            head = self._head
+            found = head.begins(data) if head is not None else None
+            if found is None:
+                head = self._head = read_head(data, self._common())
+                found = head.begins(data) if head is not None else None
+            if found is not None and head is not None:
+                start, length = found
+                missing = length - (len(data) - start)
+                if missing >= 0:
+                    self._missing = missing
+                    self.cycle = RememberedCycle(self, head, data[start:], more=missing > 0)
+                    self._start_asgi_task(self.cycle, self.app)
+                    return
+        super().data_received(data)
+
+    def _common(self) -> Scope:
+        return {
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "state": self.app_state.copy(),
+        }
+
+    def _go_on(self, data: bytes) -> bytes:
+        """Take in the next part of a body; returns what comes after it."""
+        part, rest = data[: self._missing], data[self._missing :]
+        self._missing -= len(part)
+        cycle = self.cycle
+        if isinstance(cycle, RememberedCycle) and not cycle.response_complete:
+            cycle.feed(part, more=self._missing > 0)
+        return rest
+
+    def on_message_begin(self) -> None:
+        """The parser's."""
+        self._parsing = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """The parser's."""
+        self._parsing = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The cycle's. The timer of an idle connection is left running where there is one: it looks again when it fires."""
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None or self.pipeline or self.flow.read_paused:
+            super().on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+
+    def timeout_keep_alive_handler(self) -> None:
+        """The timer's."""
+        self.timeout_keep_alive_task = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         scope = cast("Scope", cycle.scope)
-        if scope["method"] == "POST" and scope["path"] in TASKS:
+        if scope["method"] == "POST" and scope["path"] in TASKS and not isinstance(cycle, LeanCycle):
             # uvicorn makes its cycles by name; one that has not begun becomes ours, with the same attributes.
             cycle.__class__ = LeanCycle
             scope[_CYCLE] = cycle
@@ -117,3 +376,8 @@ def body_at_hand(scope: Scope) -> bytes | None:
     """The request's body, if all of it has arrived; else it must be received."""
     cycle = scope.get(_CYCLE)
     return cycle.take_body() if isinstance(cycle, LeanCycle) else None
+
+
+def head_of(scope: Scope) -> Head | None:
+    """The head that this request shares with others of its connection, where it is remembered."""
+    return scope.get(_HEAD)

@@ -11,7 +11,8 @@ from tests.app import fake_upstream as fake
 from tests.app.fake_upstream import DONE, event
 from tests.app.serving import CHAT, Served, backend, serving, upstream
 
-from slipway_router.lean import LeanCycle
+from slipway_router.asgi import Scope
+from slipway_router.lean import Head, read_head
 
 PATH = "/v1/chat/completions"
 
@@ -158,16 +159,85 @@ async def test_a_header_with_a_line_break_is_never_sent() -> None:
 
 
 async def test_the_data_path_is_served_by_it_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[bytes | None] = []
-    take = LeanCycle.take_body
+    made: list[Head] = []
 
-    def taking(cycle: LeanCycle) -> bytes | None:
-        taken.append(take(cycle))
-        return taken[-1]
+    def reading(data: bytes, scope: Scope) -> Head | None:
+        head = read_head(data, scope)
+        made.extend([head] if head is not None else [])
+        return head
 
-    monkeypatch.setattr(LeanCycle, "take_body", taking)
+    monkeypatch.setattr("slipway_router.lean.read_head", reading)
     async with upstream() as up, serving(backend(up)) as served:
         await served.chat()
         await served.client.get("/v1/models")
         await served.client.post("/v1/route", json=CHAT)
-    assert len(taken) == 1
+    assert [h.scope["path"] for h in made] == [PATH]
+
+
+async def test_a_head_is_parsed_once_and_recognised_whatever_the_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+
+    def reading(data: bytes, scope: Scope) -> Head | None:
+        read.append(data)
+        return read_head(data, scope)
+
+    monkeypatch.setattr("slipway_router.lean.read_head", reading)
+    async with upstream() as up, serving(backend(up)) as served, connected(served) as (reader, writer):
+        for size in (1, 2000, 30):
+            writer.write(request("x-request-id: a", pad="x" * size))
+            assert (await whole_of(reader))[1]["x-request-id"] == "a"
+        assert len(read) == 1
+        writer.write(request("x-request-id: b"))
+        assert (await whole_of(reader))[1]["x-request-id"] == "b"
+        writer.write(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await whole_of(reader))[2] == b'{"status":"ok"}'
+        writer.write(request("x-request-id: c"))
+        assert (await whole_of(reader))[1]["x-request-id"] == "c"
+    assert [len(g.json.get("pad", "")) for g in up.posts] == [1, 2000, 30, 0, 0]
+    assert len(read) == 4
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"transfer-encoding: chunked\r\ncontent-length: 5",
+        b"content-length: 5\r\ncontent-length: 5",
+        b"content-length: -5",
+        b"content-length: 5\r\nexpect: 100-continue",
+        b"content-length: 5\r\nconnection: upgrade\r\nupgrade: h2c",
+        b"content-length: 5\r\nx-a: b\nx-c: d",
+        b"content-length: 5\r\nx a: b",
+        b"x-a: content-length: 5",
+    ],
+)
+def test_a_head_that_is_not_plain_is_not_remembered(lines: bytes) -> None:
+    plain = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n"
+    assert read_head(plain % b"content-length: 5", {}) is not None
+    assert read_head(plain % lines, {}) is None
+    for other in (b"GET ", b"POST /v1/route?", b"POST /v1/chat/completions?a=b "):
+        assert read_head(plain.replace(b"POST /v1/chat/completions ", other) % b"content-length: 5", {}) is None
+    assert read_head(plain.replace(b"1.1", b"1.0") % b"content-length: 5", {}) is None
+    assert read_head((plain % b"content-length: 5")[:-1], {}) is None
+
+
+def test_a_length_is_digits_and_nothing_else() -> None:
+    head = read_head(b"POST /v1/embeddings HTTP/1.1\r\ncontent-length: 5\r\nhost: x\r\n\r\nhello", {})
+    assert head is not None
+    told = b"POST /v1/embeddings HTTP/1.1\r\ncontent-length: %b\r\nhost: x\r\n\r\n"
+    assert head.begins(told % b"1234") == (len(told % b"1234"), 1234)
+    for length in (b"", b"-1", b"+1", b"1 ", b"0x1", b"1,2", b"\xd9\xa1", b"1" * 30):
+        assert head.begins(told % length) is None, length
+
+
+async def test_the_end_of_a_refused_body_is_no_request() -> None:
+    keys = [{"name": "a", "env": "KEY"}]
+    async with (
+        upstream() as up,
+        serving(backend(up), keys=keys, environ={"KEY": "k"}) as served,
+        connected(served) as (reader, writer),
+    ):
+        data = request()
+        writer.write(data[:-5])
+        assert (await whole_of(reader))[0].split()[1] == "401"
+        writer.write(data[-5:] + request("authorization: Bearer k"))
+        assert (await whole_of(reader))[0].split()[1] == "200"
