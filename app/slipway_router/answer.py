@@ -1,7 +1,7 @@
 """One answer of a backend, while it comes in, and what can become of it."""
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from slipway_router.asgi import Header
 
@@ -46,8 +46,16 @@ class UpstreamError(Exception):
         self.absent = absent
 
 
+class Listener(Protocol):
+    """Who is told at once, in place of a task that waits."""
+
+    def heard(self) -> None:
+        """There is more of the answer, or it is over."""
+        ...
+
+
 class Answer:
-    """One answer, while it comes in. Read by one task."""
+    """One answer, while it comes in. Read by one task, or by one listener."""
 
     __slots__ = (
         "_connection",
@@ -59,13 +67,18 @@ class Answer:
         "error",
         "headers",
         "heard",
+        "listener",
         "started",
         "status",
         "unsaid",
         "until_close",
     )
 
-    def __init__(self, connection: "Connection | None", loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, connection: "Connection | None", loop: asyncio.AbstractEventLoop, listener: Listener | None = None
+    ) -> None:
+        self.listener = listener
+        """None where a task reads."""
         self.status = 0
         self.headers: list[Header] = []
         """Names in lower case."""
@@ -108,13 +121,34 @@ class Answer:
             if self.error is not None:
                 raise self.error
             await self._wait()
+        return self.take()
+
+    def take(self) -> bytes:
+        """What is there of the body and was not read yet."""
         parts = self._parts
+        if not parts:
+            return b""
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         if self._size > HIGH_WATER_BYTES and self._connection is not None:
             self._connection.resume()
         self._size = 0
         return data
+
+    @property
+    def unread(self) -> int:
+        """Bytes of the body that are there and were not read yet."""
+        return self._size
+
+    def hold(self) -> None:
+        """Let no more come: whoever reads is not read from."""
+        if self._connection is not None:
+            self._connection.pause()
+
+    def go_on(self) -> None:
+        """Let it come again."""
+        if self._connection is not None:
+            self._connection.resume()
 
     async def read_up_to(self, most: int) -> bytes:
         """The body to its end, or to a little over `most` bytes; `complete` and `pending` tell which."""
@@ -146,6 +180,10 @@ class Answer:
             self._waiter = None
 
     def wake(self) -> None:
+        """Tell whoever reads that there is more, or that it is over."""
+        if self.listener is not None:
+            self.listener.heard()
+            return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

@@ -230,7 +230,7 @@ class Attempts:
         if provider.translates:
             answer = attempt.answer = await provider.understand(asked, answer)
         target.check(answer)
-        if _is_stream(answer):
+        if is_stream(answer):
             chunk = b""
             while not chunk or not stream_is_alive(chunk):
                 more = await answer.read()
@@ -304,7 +304,8 @@ class Attempts:
         return ApiError(status, f"No backend could answer: {told}.", kind=kind, code=code, headers=headers)
 
 
-def _is_stream(answer: Answer) -> bool:
+def is_stream(answer: Answer) -> bool:
+    """Whether an answer is a stream of events."""
     for name, value in answer.headers:
         if name == b"content-type":
             return value[:17].lower() == b"text/event-stream"

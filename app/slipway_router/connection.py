@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from slipway_router.answer import HIGH_WATER_BYTES, Answer, UpstreamError
+from slipway_router.answer import HIGH_WATER_BYTES, Answer, Listener, UpstreamError
 from slipway_router.config import Timeouts
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -61,11 +61,11 @@ class Connection(asyncio.Protocol):
         self._due = self._total_at = self._timer_at = self.idle_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def send(self, head: bytes, body: bytes, total_at: float) -> Answer:
+    def send(self, head: bytes, body: bytes, total_at: float, listener: Listener | None = None) -> Answer:
         """Send a request; its answer must be over before the next."""
         transport = self._transport
         assert transport is not None
-        answer = self._answer = Answer(self, self._loop)
+        answer = self._answer = Answer(self, self._loop, listener)
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         self._head_size = 0
@@ -80,6 +80,12 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+    def pause(self) -> None:
+        """Read no more until `resume`."""
+        if not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on: what was unread has been read."""

@@ -56,6 +56,7 @@ class Exchange:
         "_router",
         "_rule",
         "_send",
+        "_tracing",
         "asked",
         "attempts",
         "begun",
@@ -82,6 +83,7 @@ class Exchange:
         self._request_id = request_id
         # For measuring: uvloop's own clock stands still within one turn of the loop, and has milliseconds only.
         self._arrived = perf_counter()
+        self._tracing = tracing
         self._rule = decision.rule.encode()
         self.asked = asked
         self.attempts = Attempts(
@@ -94,19 +96,34 @@ class Exchange:
         self.status = 0
         self.target: Target | None = None
         """Whose answer it is."""
+        router.budget.request()
 
-    async def run(self) -> None:
+    @property
+    def request_id(self) -> bytes:
+        """The request's id."""
+        return self._request_id
+
+    def request_to(self, target: Target) -> tuple[bytes, bytes]:
+        """Head and body for a backend. See `Provider.request`."""
+        return target.provider.request(self.asked, self._request_id, self._tracing)
+
+    async def run(self, opened: Attempt | None = None) -> None:
         """Answer the client.
+
+        Args:
+            opened: An attempt whose answer has begun well, and is no stream.
 
         Raises:
             ApiError: no backend could, and the client has seen nothing yet.
         """
-        self._router.budget.request()
         attempts = self.attempts
         order, failures = attempts.order, attempts.failures
         try:
+            if opened is not None and await self._carry(opened, opened=True):
+                return
             for target in order:
-                if target not in failures and await self._try(target):
+                # One that failed already, before this, may have another replica.
+                if (target not in failures or attempts.another(target)) and await self._try(target):
                     return
             for target in attempts.left_over():
                 if await self._try(target):
@@ -147,13 +164,17 @@ class Exchange:
         return over
 
     async def _ask(self, target: Target, *, early: bool) -> bool:
-        attempts = self.attempts
-        attempt = attempts.enter(target, early=early)
-        if attempt is None:
-            return False
+        attempt = self.attempts.enter(target, early=early)
+        return attempt is not None and await self._carry(attempt)
+
+    async def _carry(self, attempt: Attempt, *, opened: bool = False) -> bool:
+        """Ask a backend, unless it was, and pass its answer on. Returns as `_try` does."""
+        attempts, target = self.attempts, attempt.target
         try:
             late = target.first_bytes[self.asked.stream].late_after if target.first_bytes is not None else None
-            if late is None:
+            if opened:
+                pass
+            elif late is None:
                 await attempts.open(attempt)
             else:
                 attempt, error = await attempts.open_or_hedge(attempt, late)
@@ -175,11 +196,13 @@ class Exchange:
 
         An answer that is no stream is left without its end, which the server turns into a closed connection.
         """
-        if not self.streaming:
-            return
+        if self.streaming:
+            await self._send({"type": "http.response.body", "body": self.broken_off(why), "more_body": False})
+
+    def broken_off(self, why: str) -> bytes:
+        """The event that ends such a stream."""
         error = {"message": f"The stream broke off: {why}.", "type": "server_error", "param": None, "code": "stream_broken"}
-        event = b"data: " + orjson.dumps({"error": error}) + b"\n\n"
-        await self._send({"type": "http.response.body", "body": event, "more_body": False})
+        return b"data: " + orjson.dumps({"error": error}) + b"\n\n"
 
     def headers(self) -> list[Header]:
         """What tells where an answer came from."""
@@ -196,12 +219,12 @@ class Exchange:
         body = await answer.read_up_to(HOLD_BYTES)
         if answer.status < 300:
             check_whole(body, cut=answer.pending)
-        headers = self._answer_headers(attempt.at, answer)
+        headers = self.answer_headers(attempt.at, answer)
         if answer.pending:
             headers += [h for h in answer.headers if h[0] == b"content-length"]
         else:
             headers.append((b"content-length", b"%d" % len(body)))
-        self._begin(attempt, answer)
+        self.begin(attempt, answer)
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
         while answer.pending:
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
@@ -209,19 +232,18 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": body})
         if answer.status < 400:
             count_tokens(target.metrics, answer.unsaid or body)
-            self._time(target)
+            self.time(target)
 
     async def _pass_stream(self, attempt: Attempt) -> None:
         target, answer, chunk = attempt.target, attempt.got, attempt.chunk
-        self._begin(attempt, answer)
-        self.streaming = True
-        headers = self._answer_headers(attempt.at, answer)
+        self.begin_stream(attempt)
+        headers = self.answer_headers(attempt.at, answer)
         send = self._send
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         held = before = last = b""
         while chunk:
             if held or not chunk.endswith(b"\n\n"):
-                chunk, held = _whole_events(held + chunk)
+                chunk, held = whole_events(held + chunk)
             if chunk:
                 before, last = last, chunk
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -232,9 +254,9 @@ class Exchange:
         await send({"type": "http.response.body", "body": held})
         # Its usage comes in the last event before the end: both in one part, or each in its own.
         count_tokens(target.metrics, answer.unsaid or (before + last)[-END_BYTES:])
-        self._time(target)
+        self.time(target)
 
-    def _begin(self, attempt: Attempt, answer: Answer) -> None:
+    def begin(self, attempt: Attempt, answer: Answer) -> None:
         """The first byte goes to the client: from here on there is no other backend."""
         self.begun = True
         self.status = answer.status
@@ -247,15 +269,22 @@ class Exchange:
             if target.first_bytes is not None:
                 target.first_bytes[self.asked.stream].add(now - attempt.began)
 
-    def _time(self, target: Target) -> None:
+    def begin_stream(self, attempt: Attempt) -> None:
+        """The same, of a stream."""
+        self.begin(attempt, attempt.got)
+        self.streaming = True
+
+    def time(self, target: Target) -> None:
+        """The last byte is there."""
         target.metrics.duration[self.asked.task].observe(perf_counter() - self._arrived)
 
-    def _answer_headers(self, target: Target, answer: Answer) -> list[Header]:
+    def answer_headers(self, target: Target, answer: Answer) -> list[Header]:
+        """What the client is told with an answer."""
         passed = [h for h in answer.headers if h[0] not in _NOT_PASSED_ON]
         return [*passed, *target.headers, (b"x-request-id", self._request_id), *self.headers()]
 
 
-def _whole_events(data: bytes) -> tuple[bytes, bytes]:
+def whole_events(data: bytes) -> tuple[bytes, bytes]:
     """Cut behind the last whole event. An event that grows past 1 MiB is passed on as it comes."""
     end = data.rfind(b"\n\n") + 2
     if end == 1:

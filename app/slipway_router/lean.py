@@ -11,17 +11,20 @@ replaced:
 """
 
 import asyncio
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from slipway_router.asgi import Header, Message, Scope
+from slipway_router.asgi import App, Header, Scope
 from slipway_router.target import TASKS
 
 JOINED_BYTES = 64 * 1024
 """Up to here copying a body behind its head is cheaper than handing over two buffers."""
+BODY_SECONDS = 0.05
+"""How long the rest of a small body is waited for before a task does. Most clients write head and body in two pieces."""
 REMEMBERED_BYTES = 16 * 1024
 """Largest head that a connection remembers."""
 _CYCLE, _HEAD = "slipway.cycle", "slipway.head"
@@ -142,20 +145,25 @@ class LeanCycle(RequestResponseCycle):
         if self.disconnected:
             return
         if not self.response_started:
-            self._start(message)
+            if message["type"] != "http.response.start":
+                raise RuntimeError(f"an answer begins with http.response.start, not with {message['type']}")
+            self.start(message["status"], message["headers"])
         elif self.response_complete:
             raise RuntimeError("the answer is complete already")
         else:
-            self._go_on(message.get("body", b""), more=message.get("more_body", False))
+            self.write(message.get("body", b""), more=message.get("more_body", False))
 
-    def _start(self, message: Message) -> None:
-        if message["type"] != "http.response.start":
-            raise RuntimeError(f"an answer begins with http.response.start, not with {message['type']}")
+    def start(self, status: int, answer_headers: Sequence[Header]) -> None:
+        """Begin the answer; its head goes out with the first `write`.
+
+        Raises:
+            RuntimeError: a header holds a line break.
+        """
         self.response_started = True
         self.waiting_for_100_continue = False
         self.chunked_encoding = True
-        parts: list[bytes] = [STATUS_LINE[message["status"]]]
-        headers = [*self.default_headers, *message["headers"]]
+        parts: list[bytes] = [STATUS_LINE[status]]
+        headers = [*self.default_headers, *answer_headers]
         closes = False
         for name, value in headers:
             if name == b"content-length":
@@ -176,7 +184,8 @@ class LeanCycle(RequestResponseCycle):
             raise RuntimeError("a header holds a line break")
         self._head = head + b"\r\n"
 
-    def _go_on(self, body: bytes, *, more: bool) -> None:
+    def write(self, body: bytes, *, more: bool) -> None:
+        """Send some of the answer's body; without `more`, its end."""
         head = self._head
         if head:
             self._head = b""
@@ -205,8 +214,24 @@ class LeanCycle(RequestResponseCycle):
         self.on_response()
 
 
-class _Unheard:
-    """An event that nobody waits for."""
+class Passing(Protocol):
+    """What passes an answer on without a task, as far as the client's connection must tell it what happens."""
+
+    def gone(self) -> None:
+        """The client is."""
+        ...
+
+    def hold(self) -> None:
+        """The client takes no more for now."""
+        ...
+
+    def go_on(self) -> None:
+        """It does again."""
+        ...
+
+
+class _Unheard(asyncio.Event):
+    """An event that nobody waits for. One that somebody does is made when it is needed."""
 
     def set(self) -> None:
         """Tell nobody."""
@@ -224,7 +249,9 @@ class RememberedCycle(LeanCycle):
     disconnected = response_started = response_complete = waiting_for_100_continue = False
     chunked_encoding = None
     expected_content_length = 0
-    message_event = cast("asyncio.Event", _UNHEARD)
+    passing: Passing | None = None
+    """What answers it, where no task does."""
+    message_event: asyncio.Event = _UNHEARD
 
     def __init__(self, protocol: "LeanProtocol", head: Head, body: bytes, *, more: bool) -> None:  # pyright: ignore[reportMissingSuperCall] -- what it would set is set here, or by the class
         """
@@ -235,6 +262,7 @@ class RememberedCycle(LeanCycle):
             more: Whether there is more to come.
         """
         self.scope = cast("Any", {**head.scope, _CYCLE: self, _HEAD: head})
+        self._protocol = protocol
         self.transport = protocol.transport
         self.flow = protocol.flow
         self.logger = protocol.logger
@@ -250,6 +278,10 @@ class RememberedCycle(LeanCycle):
         if self.more_body or self.disconnected:
             return None
         return self._take()
+
+    def run(self, app: App) -> None:
+        """Let a task answer it."""
+        self._protocol.run(self, app)
 
     def feed(self, part: bytes, *, more: bool) -> None:
         """Take in some more of the body."""
@@ -290,6 +322,8 @@ class LeanProtocol(HttpToolsProtocol):
     """What is still to come of the body of a request that was read here."""
     _parsing = False
     """Whether uvicorn's parser is in the middle of a request."""
+    _late: asyncio.TimerHandle | None = None
+    """Fires when the rest of a small body does not follow its head at once."""
     _idle_since = 0.0
 
     def data_received(self, data: bytes) -> None:
@@ -299,7 +333,8 @@ class LeanProtocol(HttpToolsProtocol):
             if not data:
                 return
         cycle = self.cycle
-        if not self._parsing and (cycle is None or cycle.response_complete):
+        # None, whatever its type says, until there is one.
+        if not self._parsing and (not cycle or cycle.response_complete):
             head = self._head
             found = head.begins(data) if head is not None else None
             if found is None:
@@ -310,10 +345,57 @@ class LeanProtocol(HttpToolsProtocol):
                 missing = length - (len(data) - start)
                 if missing >= 0:
                     self._missing = missing
-                    self.cycle = RememberedCycle(self, head, data[start:], more=missing > 0)
-                    self._start_asgi_task(self.cycle, self.app)
+                    self.cycle = cycle = RememberedCycle(self, head, data[start:], more=missing > 0)
+                    if not missing:
+                        self._begin(cycle)
+                    elif missing <= JOINED_BYTES:
+                        self._late = self.loop.call_later(BODY_SECONDS, self._begin_late, cycle)
+                    else:
+                        self.run(cycle, self._application)
                     return
         super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio's."""
+        cycle = self.cycle
+        super().connection_lost(exc)
+        if self._late is not None:
+            self._late.cancel()
+        if isinstance(cycle, RememberedCycle) and cycle.passing is not None:
+            cycle.passing.gone()
+
+    def pause_writing(self) -> None:
+        """asyncio's."""
+        super().pause_writing()
+        if isinstance(self.cycle, RememberedCycle) and self.cycle.passing is not None:
+            self.cycle.passing.hold()
+
+    def resume_writing(self) -> None:
+        """asyncio's."""
+        super().resume_writing()
+        if isinstance(self.cycle, RememberedCycle) and self.cycle.passing is not None:
+            self.cycle.passing.go_on()
+
+    def run(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Let a task answer a request."""
+        self._start_asgi_task(cycle, app)
+
+    def _begin(self, cycle: RememberedCycle) -> None:
+        """Answer a request that is all there: without a task, where the app can."""
+        begin: Callable[[RememberedCycle], None] | None = getattr(self._application, "begin", None)
+        if begin is None:
+            self.run(cycle, self._application)
+        else:
+            begin(cycle)
+
+    def _begin_late(self, cycle: RememberedCycle) -> None:
+        """Answer one whose body is slow to come: it may be refused before it is there, and its time is limited."""
+        self._late = None
+        self.run(cycle, self._application)
+
+    @property
+    def _application(self) -> Any:
+        return self.app  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] -- uvicorn's
 
     def _common(self) -> Scope:
         return {
@@ -332,6 +414,10 @@ class LeanProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if isinstance(cycle, RememberedCycle) and not cycle.response_complete:
             cycle.feed(part, more=self._missing > 0)
+            if not self._missing and self._late is not None:
+                self._late.cancel()
+                self._late = None
+                self._begin(cycle)
         return rest
 
     def on_message_begin(self) -> None:
@@ -355,7 +441,7 @@ class LeanProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """The timer's."""
         self.timeout_keep_alive_task = None
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.cycle and not self.cycle.response_complete:
             return
         left = self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:

@@ -51,7 +51,7 @@ class Pool:
         Raises:
             UpstreamError: 'full', 'connect', 'tls', 'timeout', 'reset' or 'protocol'.
         """
-        kept = self._kept()
+        kept = self.kept()
         if kept is not None:
             answer = kept.send(head, body, total_at)
             try:
@@ -59,7 +59,7 @@ class Pool:
             except UpstreamError as error:
                 if error.cause != "reset" or answer.heard:
                     raise
-        connection = await self._connect(total_at)
+        connection = await self.connect(total_at)
         return await _headed(connection.send(head, body, total_at))
 
     def trim(self) -> None:
@@ -93,7 +93,8 @@ class Pool:
         if connection in self.free:
             self.free.remove(connection)
 
-    def _kept(self) -> Connection | None:
+    def kept(self) -> Connection | None:
+        """A connection that is open and free, if there is one."""
         while self.free:
             connection = self.free.pop()
             if connection.open:
@@ -102,7 +103,12 @@ class Pool:
                 connection.abort()
         return None
 
-    async def _connect(self, total_at: float) -> Connection:
+    async def connect(self, total_at: float) -> Connection:
+        """A new connection.
+
+        Raises:
+            UpstreamError: 'full', 'connect', 'tls' or 'timeout'.
+        """
         if len(self._all) + self._opening >= self._most:
             raise UpstreamError("full", f"has all its {self._most} connections in use")
         loop = asyncio.get_running_loop()

@@ -1,28 +1,32 @@
 """The front of the router: a bare ASGI app that answers the data path and the probes itself and leaves the rest to FastAPI.
 
 The data path does not go through FastAPI because that costs more than everything the router itself does for a request; the
-figures come from `python -m bench.router`.
+figures come from `python -m bench.peers`.
 """
 
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import cast
 
 import orjson
 
 from slipway_router.asgi import CLOSE, ApiError, App, Message, Receive, Scope, Send, respond, unexpected
+from slipway_router.attempt import Attempt
 from slipway_router.config import Task
 from slipway_router.exchange import Exchange
-from slipway_router.lean import body_at_hand
-from slipway_router.loops import hop_line
+from slipway_router.express import Express, can
+from slipway_router.keys import Caller
+from slipway_router.lean import RememberedCycle, body_at_hand
 from slipway_router.matching import Request
 from slipway_router.messages.front import PATH as MESSAGES
 from slipway_router.messages.front import Front
 from slipway_router.metrics import CLIENT_GONE, NO_BACKEND
 from slipway_router.policy import RoutingContext
-from slipway_router.request import Asked, parse, read_headers, request_id, routing_context, tracing, user_of
+from slipway_router.request import Asked, parse, read_headers, request_id, user_of
 from slipway_router.router import Router
+from slipway_router.sender import Sender, sender_of
 from slipway_router.shadow.copying import Copying
 from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import TASKS
@@ -54,7 +58,7 @@ class Proxy:
         """
         self._router = router
         self._app = app
-        self.watches: set[Watch] = set()
+        self.watches: set[Watch | Express] = set()
         """Of the requests under way."""
         self.copies: set[asyncio.Task[None]] = set()
         """Of requests, to candidates."""
@@ -66,6 +70,9 @@ class Proxy:
             return
         path, method = scope["path"], scope["method"]
         task = TASKS.get(path) if method == "POST" else None
+        if task is not None:
+            await self._guarded(scope, send, self._data(task, scope, receive, send))
+            return
         begun = False
 
         async def noticing(message: Message) -> None:
@@ -74,9 +81,7 @@ class Proxy:
             await send(message)
 
         try:
-            if task is not None:
-                await self._data(task, scope, receive, send)
-            elif path == MESSAGES and method == "POST":
+            if path == MESSAGES and method == "POST":
                 front = Front(scope, send)
                 await self._data("chat", front.scope, receive, front.send, front.parse)
             elif path in self._probes and method in ("GET", "HEAD"):
@@ -108,28 +113,24 @@ class Proxy:
         router = self._router
         loop = asyncio.get_running_loop()
         started = loop.time()
-        headers = read_headers(scope["headers"], router.headers)
-        identity = request_id(headers)
+        sender = sender_of(scope, router)
+        identity = request_id(sender.headers)
         try:
-            if router.draining_since is not None and started > router.draining_since + GRACE_SECONDS:
-                raise _draining()
-            caller = router.keys.caller(headers.get(b"authorization"))
-            router.metrics.asked_by(caller.name)
-            router.admit(caller.tier or headers.get(b"x-user-tier", b"free").decode("latin-1"), len(self.watches))
+            caller = self._admitted(sender, started)
             raw = body_at_hand(scope)
             if raw is None:
-                raw = await read_body(headers.get(b"content-length"), router.max_body, receive)
+                raw = await read_body(sender.headers.get(b"content-length"), router.max_body, receive)
             elif len(raw) > router.max_body:
                 raise _too_large(router.max_body)
             if raw is None:
                 router.metrics.answered(*NO_BACKEND, task, CLIENT_GONE)
                 return
             asked = understand(task, raw)
-            context = routing_context(headers, caller.tier, asked.estimated_tokens, asked.answer_tokens)
-            decision = router.decide(asked, context, headers)
+            context = sender.context(caller, asked.estimated_tokens, asked.answer_tokens)
+            decision = router.decide(asked, context, sender.headers)
             copying = None
             if router.shadows is not None:
-                copying = self._copying(router.shadows, asked, context, headers, identity, send)
+                copying = self._copying(router.shadows, asked, context, sender.headers, identity, send)
             exchange = Exchange(
                 router,
                 asked,
@@ -137,7 +138,7 @@ class Proxy:
                 send if copying is None else copying.send,
                 tier=context.user_tier,
                 request_id=identity,
-                tracing=hop_line(headers) + tracing(headers),
+                tracing=sender.lines,
                 started=started,
                 loop=loop,
             )
@@ -150,6 +151,112 @@ class Proxy:
             router.metrics.answered(*NO_BACKEND, task, error.status)
             await _refuse(send, error, identity, receive if error.status == 413 else None)
 
+    def begin(self, cycle: RememberedCycle) -> None:
+        """Answer a request of the data path that is all there. By `Express` where that can, else in a task."""
+        router = self._router
+        scope = cast("Scope", cycle.scope)
+        task = TASKS[scope["path"]]
+        if router.shadows is not None:
+            cycle.run(self)
+            return
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        sender = sender_of(scope, router)
+        identity = request_id(sender.headers)
+        try:
+            caller = self._admitted(sender, started)
+            raw = cycle.take_body() or b""
+            if len(raw) > router.max_body:
+                raise _too_large(router.max_body)
+            asked = parse(task, raw)
+            context = sender.context(caller, asked.estimated_tokens, asked.answer_tokens)
+            exchange = Exchange(
+                router,
+                asked,
+                router.decide(asked, context, sender.headers),
+                cycle.send,
+                tier=context.user_tier,
+                request_id=identity,
+                tracing=sender.lines,
+                started=started,
+                loop=loop,
+            )
+            first = exchange.attempts.order[0]
+            if can(first):
+                express = Express(self, exchange, cycle)
+                self.watches.add(express)
+                express.start(first, started)
+            else:
+                cycle.run(self.going_on(exchange, None))
+        except ApiError as error:
+            router.metrics.answered(*NO_BACKEND, task, error.status)
+            cycle.run(_answering(error, identity))
+        except Exception as error:  # noqa: BLE001 -- see `__call__`
+            cycle.run(_answering(unexpected(_log_unexpected(scope, error)), identity))
+
+    def over(self, express: Express, code: int) -> None:
+        """See `Desk`."""
+        self.watches.discard(express)
+        if code:
+            self._count(express.exchange, code)
+
+    def going_on(self, exchange: Exchange, opened: Attempt | None) -> App:
+        """See `Desk`."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._guarded(scope, send, self._go_on(exchange, opened, receive, send))
+
+        return app
+
+    def refusing(self, exchange: Exchange, error: ApiError | None) -> App:
+        """See `Desk`."""
+        error = error or _draining()
+        self._router.metrics.answered(*NO_BACKEND, exchange.asked.task, error.status)
+        return _answering(error, exchange.request_id)
+
+    def failing(self, exchange: Exchange, error: Exception) -> App:
+        """See `Desk`."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 -- ASGI's
+            identity = _log_unexpected(scope, error)
+            if not exchange.begun:
+                await _refuse(send, unexpected(identity), identity.encode())
+
+        return app
+
+    async def _go_on(self, exchange: Exchange, opened: Attempt | None, receive: Receive, send: Send) -> None:
+        try:
+            await self._watched(exchange, receive, asyncio.get_running_loop(), opened)
+        except ApiError as error:
+            self._router.metrics.answered(*NO_BACKEND, exchange.asked.task, error.status)
+            await _refuse(send, error, exchange.request_id)
+
+    async def _guarded(self, scope: Scope, send: Send, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 -- see `__call__`
+            identity = _log_unexpected(scope, error)
+            await _refuse(send, unexpected(identity), identity.encode())
+
+    def _admitted(self, sender: Sender, started: float) -> Caller:
+        """Who asks, if the router takes a request of theirs now.
+
+        Raises:
+            ApiError: 503 while it stops or is full, 401 where the key is nobody's, 429 where it is full for them.
+        """
+        router = self._router
+        if router.draining_since is not None and started > router.draining_since + GRACE_SECONDS:
+            raise _draining()
+        caller = sender.caller(router)
+        router.metrics.asked_by(caller.name)
+        router.admit(caller.tier or sender.headers.get(b"x-user-tier", b"free").decode("latin-1"), len(self.watches))
+        return caller
+
+    def _count(self, exchange: Exchange, code: int) -> None:
+        target = exchange.target
+        told = (target.name, target.model) if target is not None else NO_BACKEND
+        self._router.metrics.answered(*told, exchange.asked.task, code)
+
     def _copying(
         self, shadows: Shadows, asked: Asked, context: RoutingContext, headers: Mapping[bytes, bytes], identity: bytes, send: Send
     ) -> Copying | None:
@@ -158,12 +265,14 @@ class Proxy:
         drawn = shadows.drawn(request, len(self.watches), draining=self._router.draining_since is not None)
         return Copying(self._router, drawn, asked, identity, send) if drawn else None
 
-    async def _watched(self, exchange: Exchange, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+    async def _watched(
+        self, exchange: Exchange, receive: Receive, loop: asyncio.AbstractEventLoop, opened: Attempt | None = None
+    ) -> None:
         watch = Watch(receive, exchange.attempts.longest, loop)
         self.watches.add(watch)
         code = CLIENT_GONE
         try:
-            await exchange.run()
+            await exchange.run(opened)
             code = exchange.status
         except asyncio.CancelledError:
             if watch.reason is None:
@@ -183,9 +292,7 @@ class Proxy:
             watch.close()
             self.watches.discard(watch)
             if code:
-                target = exchange.target
-                told = (target.name, target.model) if target is not None else NO_BACKEND
-                self._router.metrics.answered(*told, exchange.asked.task, code)
+                self._count(exchange, code)
 
 
 async def read_body(length: bytes | None, most: int, receive: Receive) -> bytes | None:
@@ -239,6 +346,15 @@ async def _refuse(send: Send, error: ApiError, identity: bytes, rest: Receive | 
     except TimeoutError:
         pass
     await send({"type": "http.response.body", "body": b""})
+
+
+def _answering(error: ApiError, identity: bytes) -> App:
+    """Answers with an error, whoever asks."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 -- ASGI's
+        await _refuse(send, error, identity, receive if error.status == 413 else None)
+
+    return app
 
 
 def _log_unexpected(scope: Scope, error: Exception) -> str:

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import orjson
 
@@ -199,17 +199,30 @@ def tracing(headers: Mapping[bytes, bytes]) -> bytes:
     return b"".join(b"%b: %b\r\n" % (name, headers[name]) for name in _TRACING if name in headers)
 
 
+class Steering(NamedTuple):
+    """What headers say that the policy decides on."""
+
+    tier: str
+    task_type: str
+    latency_budget_ms: int
+    quality: str
+
+
 def routing_context(
     headers: Mapping[bytes, bytes], key_tier: str | None, estimated_tokens: int, answer_tokens: int = 0
 ) -> RoutingContext:
-    """What the policy decides on.
+    """What the policy decides on. See `steering` and `Asked`."""
+    told = steering(headers, key_tier)
+    return RoutingContext(told.tier, told.task_type, estimated_tokens, told.latency_budget_ms, told.quality, answer_tokens)
+
+
+def steering(headers: Mapping[bytes, bytes], key_tier: str | None) -> Steering:
+    """How a request's headers steer it.
 
     Args:
         headers: `x-task-type` (default 'chat'), `x-latency-budget-ms` (default 60,000), `x-quality` (default 'medium'), and
             `x-user-tier` (default 'free'), which counts only where there are no keys.
         key_tier: Tier of the client's key. None where there are no keys.
-        estimated_tokens: See `Asked`.
-        answer_tokens: See `Asked`.
 
     Raises:
         ApiError: 400 with every wrong value and its choice.
@@ -239,4 +252,4 @@ def routing_context(
     if faults:
         told = "; ".join(f"the header {path} {reason}" for path, reason in faults)
         raise ApiError(400, f"{told[0].upper()}{told[1:]}.", param=faults[0][0], code="invalid_header")
-    return RoutingContext(tier, task_type, estimated_tokens, budget, quality, answer_tokens)
+    return Steering(tier, task_type, budget, quality)
