@@ -40,6 +40,7 @@ bench: .venv/.dev ## The router beside other gateways, its fail-over and the pla
 	$(BIN)/python -m bench.peers
 	$(BIN)/python -m bench.faults
 	$(BIN)/python -m bench.plan
+	$(BIN)/python -m bench.plan_servers
 
 peers: .venv/.dev ## Install those other gateways, each in an environment of its own below ~/.cache (once, 1.5 GB)
 	-$(BIN)/python -m bench.peers install

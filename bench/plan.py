@@ -79,7 +79,7 @@ def measure(how: str, size: int) -> dict[str, float]:
 
     # The SDK imports what it needs on the first registration.
     plan_program(lambda: Web("first") and None)
-    before = _peak_mib()
+    before = peak_mib()
     start = time.process_time()
     if how == "plan":
         count = len(plan_program(program))
@@ -94,10 +94,11 @@ def measure(how: str, size: int) -> dict[str, float]:
     seconds = time.process_time() - start
     if count != 4 * size:
         raise SystemExit(f"{how} saw {count} registrations, not {4 * size}")
-    return {"seconds": seconds, "mib": _peak_mib() - before}
+    return {"seconds": seconds, "mib": peak_mib() - before}
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
+    """The most memory that this process has held, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
