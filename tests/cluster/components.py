@@ -12,6 +12,7 @@ from slipway.plan import plan_program
 from slipway.plan.render import render
 
 OPENAI = vendor("openai", name="gpt", model="gpt-4o-mini", api_key={"name": "api-keys", "key": "openai"})
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 INSTANCES = ("first", "second")
 VLLM = {
     "model": "meta-llama/Llama-3.1-8B-Instruct",
@@ -41,6 +42,26 @@ def routers(namespace: str, changed: bool) -> None:
 def vllm(namespace: str, changed: bool) -> None:
     """Two models on GPUs."""
     _servers(VLLM, namespace, changed)
+
+
+def sglang(namespace: str, changed: bool) -> None:
+    """Two models on GPUs, with weights on one volume each for all replicas."""
+    volume = {"storage_class": "fast-ssd"}
+    weights = {"uri": f"hf://meta-llama/Llama-3.1-8B-Instruct@{COMMIT}", "shared_volume": volume}
+    _servers({**VLLM, "engine": "sglang", "weights": weights}, namespace, changed)
+
+
+def tgi(namespace: str, changed: bool) -> None:
+    """Two models on GPUs, each replaced by one more beside it."""
+    weights = {"uri": "gs://acme-models/llama", "sha256": "ab" * 32}
+    given = {key: value for key, value in VLLM.items() if key != "hub_token_secret"}
+    _servers({**given, "engine": "tgi", "rollout": "availability", "weights": weights}, namespace, changed)
+
+
+def triton(namespace: str, changed: bool) -> None:
+    """Two models on GPUs, with an adapter."""
+    adapters = [{"name": "sql", "uri": f"hf://acme/llama-sql@{COMMIT}"}]
+    _servers({**VLLM, "engine": "triton", "adapters": adapters}, namespace, changed)
 
 
 def llama_cpp(namespace: str, changed: bool) -> None:
@@ -92,6 +113,9 @@ PROGRAMS: Mapping[str, Callable[[str, bool], None]] = {
     "AiApiService": routers,
     "AiNamespace": namespaces,
     "GpuModelServer, vLLM": vllm,
+    "GpuModelServer, SGLang": sglang,
+    "GpuModelServer, TGI": tgi,
+    "GpuModelServer, Triton": triton,
     "GpuModelServer, llama.cpp": llama_cpp,
     "RedisCache": caches,
     "ServiceMesh": meshes,

@@ -67,9 +67,10 @@ def check_texts(name: str, given: dict[str, Any], faults: Faults) -> None:
         )
     else:
         names.check_name(name, faults)
-    for key, check in (("namespace", names.check_namespace), ("image", names.check_image)):
+    plain = {"namespace": names.check_namespace, "image": names.check_image, "storage_class": names.check_object_name}
+    for key, check in plain.items():
         if not faults.at(key):
-            known(given.get(key), lambda plain, key=key, check=check: check(key, plain, faults))
+            known(given.get(key), lambda value, key=key, check=check: check(key, value, faults))
     shapes = {
         "served_name": (_WORD, "a name without spaces, not beginning with '-'"),
         "revision": (_REVISION, "a commit, tag or branch of the model's repository"),
@@ -89,6 +90,7 @@ def check_texts(name: str, given: dict[str, Any], faults: Faults) -> None:
         faults.add("tasks", "has 'embeddings' beside others; a model does the one or the other, so give it a server of its own")
     if given.get("tasks") is not None and not given["tasks"]:
         faults.add("tasks", f"is empty; give {', '.join(repr(t) for t in _TASKS)}, or leave it out")
+    names.check_labels("node_selector", given.get("node_selector"), faults)
     check_tolerations(given, faults)
     peers = [(f"allow_from[{i}]", peer) for i, peer in enumerate(_listed(given, "allow_from"))]
     for path, peer in [*peers, ("prometheus", given.get("prometheus"))]:

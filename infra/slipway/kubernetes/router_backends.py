@@ -12,7 +12,9 @@ from slipway_router.config import Timeouts
 
 def default_rollout(backends: Sequence[Backend]) -> int:
     """Kubernetes' 10 minutes beyond the start of the first backend to be ready: the router is ready once one answers."""
-    starts = [backend.get("ready_seconds", 0) for backend in backends]
+    told: list[object] = [backend.get("ready_seconds", 0) for backend in backends]
+    # What is no number was refused before.
+    starts = [seconds if isinstance(seconds, int | float) and math.isfinite(seconds) else 0 for seconds in told]
     return min(math.ceil(min(starts, default=0)) + 600, 86400)
 
 

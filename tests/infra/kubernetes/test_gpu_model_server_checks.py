@@ -112,7 +112,33 @@ WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"extra_args": ["--gpu-memory-utilization=0.95"]}, "extra_args[0]", "use 'gpu_memory_utilization'"),
     ({"extra_args": ["--kv-cache-dtype", "fp8"]}, "extra_args[0]", "use 'kv_cache_dtype'"),
+    ({"nodes": -1}, "nodes", "is -1; give 1 or more"),
+    ({"revision": "main branch"}, "revision", "is 'main branch'; give a commit, tag or branch"),
+    ({"weights": {"uri": "ftp://a/b"}}, "weights.uri", "is 'ftp://a/b'; give hf://OWNER/NAME@COMMIT"),
+    ({"served_name": "-llama"}, "served_name", "is '-llama'; give a name without spaces, not beginning with '-'"),
+    ({"adapters": []}, "adapters", "is empty; give at least one, or leave it out"),
+    ({"max_lora_rank": 16}, "max_lora_rank", "goes with 'adapters'"),
+    ({"model_parameters_billion": 0}, "model_parameters_billion", "is 0; give more than 0"),
+    ({"scaling": {"max": 0, "prometheus_url": "http://p"}}, "scaling.max", "is 0; give 1 or more"),
+    ({"rollout": "surge"}, "rollout", "give one of 'resource-aware', 'availability'"),
+    ({"spot": {"on_demand": 1, "nodes": "gke"}}, "spot", "is for several servers, and replicas is 1; give 2 or more"),
+    ({"storage_class": "Fast SSD"}, "storage_class", "is 'Fast SSD'; give lower case letters"),
+    ({"rollout": "availability", "keep_cache": True}, "keep_cache", "cannot go with rollout 'availability'"),
+    ({"offline": True, "weights": {"uri": "pvc://llama"}}, "offline", "follows from 'weights'"),
+    ({"identity": {}}, "identity", "give"),
+    ({"prometheus": {"cidr": "here"}}, "prometheus.cidr", "is 'here'"),
+    ({"node_selector": {"zone": "a zone"}}, "node_selector.zone", "is 'a zone'; give letters, digits"),
+    ({"load_mb_per_second": 0}, "load_mb_per_second", "is 0; give more than 0"),
 ]
+
+
+def test_every_argument_has_a_row_here() -> None:
+    given = {key for wrong, _, _ in WRONG_WITH_VLLM for key in wrong}
+    assert given >= GpuModelServerArgs.__annotations__.keys()
+    # What the row is about is what is told.
+    assert {path.split(".")[0].split("[")[0] for _, path, _ in WRONG_WITH_VLLM} == set(GpuModelServerArgs.__annotations__) | {
+        "replica"
+    }
 
 
 @pytest.mark.parametrize(("wrong", "path", "says"), WRONG_WITH_VLLM)

@@ -1,0 +1,57 @@
+"""Every argument of the components in a cluster, with a value of the wrong kind: an error names path, value and choice.
+
+The arguments are found in the TypedDicts themselves, so that a new one is here as soon as it is declared. Values of the right
+kind that are wrong all the same stand in tables, component by component.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pulumi
+import pytest
+from tests.infra.kubernetes.model_server import LLAMA
+from tests.support.arguments import Key, at, path, wrong_everywhere
+
+from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs
+from slipway.kubernetes.ai_api_service_args import Resolved as ApiSettings
+from slipway.kubernetes.ai_namespace_args import AiNamespaceArgs, NamespaceSettings
+from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
+from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
+
+API: Mapping[str, Any] = {
+    "image": "router:1.2.3",
+    "namespace": "ai",
+    "backends": [{"name": "gpt", "url": "https://api.openai.com/v1", "model": "gpt-4o-mini"}],
+}
+COMPONENTS: Mapping[str, tuple[type, Callable[[str, Any], object], Mapping[str, Any]]] = {
+    "GpuModelServer": (GpuModelServerArgs, GpuModelServerSettings.of, LLAMA),
+    "AiApiService": (AiApiServiceArgs, ApiSettings.of, API),
+    "AiNamespace": (AiNamespaceArgs, NamespaceSettings.of, {}),
+}
+EVERY = [
+    pytest.param(component, keys, wrong, id=f"{component}-{path(keys)}")
+    for component, (shape, _, _) in COMPONENTS.items()
+    for keys, wrong in wrong_everywhere(shape)
+]
+
+
+@pytest.mark.parametrize(("component", "keys", "wrong"), EVERY)
+def test_a_value_of_the_wrong_kind_is_told_with_its_path_itself_and_the_choice(
+    component: str, keys: tuple[Key, ...], wrong: object
+) -> None:
+    _, check, base = COMPONENTS[component]
+    with pytest.raises(pulumi.InputPropertiesError) as error:
+        check("llama", at(keys, wrong, base))
+    assert str(error.value).startswith(f"{component} 'llama' cannot be built as asked")
+    reasons = [f["reason"] for f in error.value.errors or [] if f["property_path"] == f"args.{path(keys)}"]
+    assert reasons, error.value
+    assert f"{wrong!r}; give " in reasons[0]
+
+
+def test_there_are_as_many_as_the_components_declare() -> None:
+    # A walk that finds nothing below the surface would prove nothing.
+    found = {component: {path(keys) for keys, _ in wrong_everywhere(shape)} for component, (shape, _, _) in COMPONENTS.items()}
+    assert found["GpuModelServer"] >= GpuModelServerArgs.__annotations__.keys()
+    assert {"scaling.schedule[0].timezone", "weights.shared_volume.gib", "allow_from[0].pod_labels.a"} <= found["GpuModelServer"]
+    assert {"backends[0].egress.port", "http_route.proxies[0].cidr"} <= found["AiApiService"]
+    assert {"quota.gpus", "container_defaults.requests.cpu"} <= found["AiNamespace"]
