@@ -1,5 +1,6 @@
 """What was decided for a model server, in words."""
 
+from slipway.accelerators import SHARED
 from slipway.gpu_memory import on_nodes
 from slipway.kubernetes.gpu_model_server_settings import IMAGE_AND_NODE_SECONDS, GpuModelServerSettings
 from slipway.kubernetes.spot import spot_words
@@ -14,6 +15,11 @@ def explain(settings: GpuModelServerSettings) -> str:
         split = f"tensor parallel {server.tensor_parallel_size} x pipeline parallel {server.pipeline_parallel_size}"
         lines[0] += f", {memory.gpus} x {memory.accelerator.title}{on_nodes(memory.nodes)} ({split})"
         lines += memory.words()
+        if memory.accelerator.part == SHARED:
+            lines.append(
+                f"  a shared GPU: the other {1 - memory.utilization:.0%} are for those it takes turns with, and nothing holds"
+                " anybody to that; who takes more makes others fail"
+            )
         if memory.tokens is not None and server.context_tokens:
             lines.append(f"  that is {memory.tokens // server.context_tokens:,} requests of {server.context_tokens:,} tokens")
     else:

@@ -99,7 +99,8 @@ def run_program(
         except BaseException as error:  # noqa: BLE001 -- raised again in the caller's thread
             raised.append(error)
 
-    with _ONE_AT_A_TIME, within or nullcontext(), _without_collector() if dry_run else nullcontext(), _without_positions():
+    collector = _without_collector() if dry_run else nullcontext()
+    with _ONE_AT_A_TIME, within or nullcontext(), collector, _without_positions():
         thread = threading.Thread(target=work, name="slipway-plan", daemon=True)
         thread.start()
         thread.join()
@@ -122,8 +123,8 @@ def _without_collector() -> Generator[None]:
 
 @contextmanager
 def _without_positions() -> Generator[None]:
-    """For each registration the SDK reads the whole stack, for an engine that tells users where it was made: an eighth of the time
-    of a plan, which shows it nowhere (`python -m bench.plan_servers`)."""
+    """For each registration the SDK reads the whole stack, so that an engine can tell where it was made: an eighth of the time of
+    a plan, which shows it nowhere (`python -m bench.plan_servers`)."""
     sdk: Any = sdk_resource
     read = sdk._get_stack_trace
     sdk._get_stack_trace = StackTrace

@@ -1,6 +1,6 @@
 """What a model server says of its plan."""
 
-from typing import cast
+from typing import Any, cast
 
 import pulumi
 from tests.infra.kubernetes.model_server import LLAMA, SMALL
@@ -38,3 +38,19 @@ def test_the_plan_says_how_memory_is_shared_out() -> None:
     ]
     assert "only the weights were checked" in told["stranger"]
     assert "memory: 3Gi for weights of 1.0 GiB" in told["small"]
+
+
+def test_a_turn_on_a_gpu_is_told_to_be_one() -> None:
+    def program() -> None:
+        small: dict[str, Any] = {
+            "model": "meta-llama/Llama-3.1-8B-Instruct",
+            "context_tokens": 8192,
+            "gpu_memory_utilization": 0.4,
+        }
+        shared = cast("GpuModelServerArgs", {**LLAMA, **small, "accelerator": "h100-80gb/shared"})
+        pulumi.export("shared", GpuModelServer("shared", shared).explain)
+        pulumi.export("whole", GpuModelServer("whole", LLAMA).explain)
+
+    told = plan_program(program).outputs
+    assert "a shared GPU: the other 60% are for those it takes turns with, and nothing holds anybody to that" in told["shared"]
+    assert "turns" not in told["whole"]

@@ -48,3 +48,22 @@ def test_a_model_must_fit_its_part_of_a_gpu() -> None:
     assert "There is room for 4,857" in refused(base=SMALLER, accelerator="a100-80gb/2g.20gb")["context_tokens"]
     assert "larger ones" in refused(base=SMALLER, accelerator="a100-80gb/1g.10gb")["accelerator"]
     assert "nothing keeps them apart" in refused(base=SMALLER, accelerator="h100-80gb/shared")["gpu_memory_utilization"]
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tgi", "triton"])
+def test_every_engine_on_gpus_is_checked_by_the_same_sum(engine: str) -> None:
+    asked: dict[str, Any] = {**SMALLER, "engine": engine, "accelerator": "l4:1", "context_tokens": 8192}
+    faults = refused(base=asked, parallel_requests=64)
+    # 64 x 8,192 x 128 KiB = 64 GiB.
+    assert "524,288 tokens take 64.0 GiB of key-value cache" in faults["parallel_requests"]
+    assert planned(base=asked, parallel_requests=64, tokens_per_request=200)
+    assert "larger" in refused(base={**asked, "accelerator": "t4:1", "dtype": "float16"})["accelerator"]
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "triton"])
+def test_stages_and_ranks_share_weights_and_cache_alike(engine: str) -> None:
+    asked: dict[str, Any] = {**LLAMA, "engine": engine, "context_tokens": 8192}
+    for sizes in ((4, 1), (2, 2), (1, 4)):
+        args: dict[str, Any] = {"tensor_parallel_size": sizes[0], "pipeline_parallel_size": sizes[1]}
+        fault = refused(base=asked, parallel_requests=1000, **args)["parallel_requests"]
+        assert "each of 4 x 80.0 GiB x 0.9 - 32.9 weights - 2 overhead = 37.1 GiB" in fault

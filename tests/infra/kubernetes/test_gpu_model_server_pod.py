@@ -2,10 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.infra.kubernetes.model_server import LLAMA, SMALL, env, following, planned, pod, server, stateful_set
+
+from slipway.kubernetes.ai_api_service import AiApiService
+from slipway.kubernetes.drain import Drain
+from slipway.kubernetes.engines import ENGINES
+from slipway.kubernetes.gpu_model_server import GpuModelServer
+from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
+from slipway.kubernetes.model_engine import ModelEngine
+from slipway.plan import plan_program
 
 
 def test_a_rollout_frees_gpus_before_it_asks_for_them_and_cannot_dead_lock() -> None:
@@ -18,18 +26,40 @@ def test_a_rollout_frees_gpus_before_it_asks_for_them_and_cannot_dead_lock() -> 
     assert planned(replicas=2)["llama-pdb"].inputs["spec"]["maxUnavailable"] == 1
 
 
-@pytest.mark.parametrize("base", [LLAMA, SMALL])
+BASES: Mapping[ModelEngine, Mapping[str, Any]] = {
+    kind: {**LLAMA, "engine": kind.value} if engine.on_gpus else SMALL for kind, engine in ENGINES.items()
+}
+
+
+@pytest.mark.parametrize("kind", ModelEngine)
 @pytest.mark.parametrize("longest", [1, 900, 3600])
-def test_the_grace_period_is_above_the_wait_and_the_longest_stream(base: Mapping[str, Any], longest: int) -> None:
-    plan = planned(base=base, longest_stream_seconds=longest)
+def test_the_grace_period_is_above_the_wait_and_the_longest_stream(kind: ModelEngine, longest: int) -> None:
+    plan = planned(base=BASES[kind], longest_stream_seconds=longest)
     stop, grace = server(plan)["lifecycle"]["preStop"], pod(plan)["terminationGracePeriodSeconds"]
-    if base is LLAMA:
-        assert grace > stop["sleep"]["seconds"] + longest
-        assert following(server(plan)["args"], "--shutdown-timeout") == str(longest)
-    else:
+    # The same sum for every engine, and for the router in front of it.
+    assert grace == Drain(10, longest).grace_seconds > 10 + longest
+    if "exec" in stop:
+        # It would cut its streams on SIGTERM, so they are waited for before.
         wait, streams = stop["exec"]["command"][-4:-2]
         assert (int(wait), int(streams)) == (10, longest)
-        assert grace > int(wait) + longest
+    else:
+        assert stop == {"sleep": {"seconds": 10}}
+    if kind is ModelEngine.VLLM:
+        assert following(server(plan)["args"], "--shutdown-timeout") == str(longest)
+    assert plan["llama-service"].inputs["spec"]["ports"] == [{"name": "http", "port": 8000, "targetPort": "http"}]
+
+
+@pytest.mark.parametrize("kind", ModelEngine)
+def test_a_router_waits_for_its_longest_answer_and_stops_no_sooner(kind: ModelEngine) -> None:
+    def program() -> None:
+        args = cast("GpuModelServerArgs", {**BASES[kind], "longest_stream_seconds": 1234})
+        AiApiService("api", {"namespace": "ai", "image": "r:1", "backends": [GpuModelServer("llama", args).backend()]})
+
+    plan = plan_program(program)
+    config = json.loads(next(iter(next(r for r in plan if r.type.endswith(":ConfigMap")).inputs["data"].values())))
+    assert config["backends"][0]["timeouts"]["total"] == 1234
+    router = plan["api-router"].inputs["spec"]["template"]["spec"]
+    assert router["terminationGracePeriodSeconds"] == Drain(10, 1234).grace_seconds == pod(plan)["terminationGracePeriodSeconds"]
 
 
 def test_the_startup_budget_is_that_of_the_weights() -> None:
