@@ -99,7 +99,9 @@ def define(cluster: Cluster, *kinds: str) -> None:
     if definitions:
         cluster.create(*definitions)
         names = [f"crd/{d['metadata']['name']}" for d in definitions]
-        cluster.kubectl("wait", "--for=condition=Established", *names, "--timeout=60s", timeout=70)
+        # For a moment after it was made a definition has no conditions at all, which kubectl takes for a failure.
+        wait = ("wait", "--for=condition=Established", *names, "--timeout=10s")
+        eventually(lambda: cluster.run(*wait).returncode == 0, seconds=60, what=f"established {', '.join(names)}")
 
 
 def prepare(cluster: Cluster, manifests: Manifests) -> None:
