@@ -135,7 +135,8 @@ class Backend(Strict):
     max_waiting: int = Field(default=64, ge=0)
     """With `min_replicas: 0`: most requests that wait for its start where no other backend can answer them."""
     domain: str | None = None
-    """What fails together: a region, a cluster, a node pool, a vendor. Fail-over prefers backends of another one."""
+    """What fails together, coarsest first with '/' between: a vendor, a region, a cluster and a node pool in it, such as
+    `aws/eu-central-1` or `kubernetes/h100`. Fail-over prefers backends that share the fewest of these parts, from the left."""
     replicas: ReplicaSettings | None = None
     """Its replicas, where it is several alike servers and the router is to choose between them: each request goes to the one that
     will be done first, given what is cached there. Absent: `url` is asked, whatever is behind it. With `openai` only."""

@@ -5,6 +5,8 @@ Nothing here does any input or output: the rules decide on a context and on the 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import takewhile
 from time import monotonic
 from typing import NamedTuple
 
@@ -212,13 +214,20 @@ RULES: tuple[tuple[str, Rule], ...] = (
 )
 
 
+@lru_cache(maxsize=4096)
+def shared_domain(one: str | None, other: str) -> int:
+    """How many of their parts two domains have in common, from the left."""
+    parts = zip(one.split("/") if one is not None else (), other.split("/"), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], parts))
+
+
 def arranged(order: Sequence[str], ctx: RoutingContext, statuses: Statuses) -> list[str]:
     """An order as it is tried: what is usable first, and after the first of these what does not fail together with it."""
     usable = [n for n in order if statuses[n].usable(ctx)]
     rest = [n for n in order if n not in usable] if len(usable) < len(order) else []
     domain = statuses[usable[0]].domain if usable else None
     if domain is not None:
-        usable = [usable[0], *sorted(usable[1:], key=lambda n: statuses[n].domain == domain)]
+        usable = [usable[0], *sorted(usable[1:], key=lambda n: shared_domain(statuses[n].domain, domain))]
     return usable + rest
 
 

@@ -89,7 +89,8 @@ class Backend(TypedDict):
     """Name of the rate limit that it shares with other backends, such as an account and a model: a 429 of one sets all aside.
     Default: one of its own."""
     domain: NotRequired[str]
-    """What fails together: a region, a cluster, a vendor. Fail-over prefers backends of another one."""
+    """What fails together, coarsest first with '/' between, such as `aws/eu-central-1`. Fail-over prefers backends that share the
+    fewest of these parts, from the left. Components and `vendor` know theirs."""
     breaker: NotRequired[Mapping[str, float]]
     """When it is left alone after failures: 'failures', 'window', 'open_seconds', 'most_open_seconds'."""
     health_check: NotRequired[str]
@@ -195,11 +196,12 @@ def vendor(vendor: str, *, name: str, model: str, **more: Any) -> Backend:
         vendor: 'openai', 'azure' (with `url`, the resource's endpoint) or 'anthropic'.
         name: Name in metrics, headers and the policy.
         model: The vendor's name of the model, such as 'gpt-4o-mini'.
-        more: Any other field of `Backend`; it wins over what is known of the vendor.
+        more: Any other field of `Backend`, such as its prices, which change too often to be known here; it wins over what is
+            known of the vendor.
 
     Raises:
         ValueError: The vendor is not known.
     """
     if vendor not in _VENDORS:
         raise ValueError(f"vendor is {vendor!r}; there are {', '.join(repr(v) for v in _VENDORS)}")
-    return cast("Backend", {**_VENDORS[vendor], "name": name, "model": model, **more})
+    return cast("Backend", {**_VENDORS[vendor], "domain": vendor, "name": name, "model": model, **more})

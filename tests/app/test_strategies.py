@@ -137,6 +137,13 @@ def test_fail_over_prefers_what_does_not_fail_together() -> None:
     assert arrange("abcd", b=west, d=west) == "abcd"
 
 
+def test_domains_have_parts_and_the_fewer_two_share_the_better() -> None:
+    at = {
+        n: {"domain": d} for n, d in zip("abcde", ("k8s/h100", "k8s/h100", "k8s/l4", "aws/h100", "k8s/h100/zone-a"), strict=True)
+    }
+    assert arrange("abcde", **at) == "adcbe"
+
+
 def test_what_is_not_usable_comes_last_whatever_its_domain() -> None:
     small = {"context_tokens": 99}
     assert arrange("abc", a=small, b={"domain": "x"}) == "bca"

@@ -28,6 +28,7 @@ def test_the_router_is_not_told_what_only_infrastructure_needs() -> None:
         "name": "gpt",
         "url": "https://api.openai.com/v1",
         "model": "gpt-4o",
+        "domain": "openai",
         "api_key_env": "OPENAI_API_KEY",
         "tasks": ["chat", "completions", "embeddings"],
     }

@@ -9,7 +9,8 @@ import pulumi
 from slipway.aws import policies
 from slipway.aws.ecr_image import EcrImage
 from slipway.aws.sagemaker_args import SageMakerEndpointArgs, SageMakerScaling, SageMakerVpc
-from slipway.aws.sagemaker_fleet import Fleet, Scaling, image_fault, weights_fault
+from slipway.aws.sagemaker_fleet import STREAM_LIMIT_SECONDS, Fleet, Scaling, image_fault, weights_fault
+from slipway.backend import Backend
 
 try:
     import pulumi_aws as aws
@@ -44,6 +45,8 @@ class SageMakerEndpoint(pulumi.ComponentResource):
         args = {**args, "environment": hidden(args.get("environment") or {})}
         super().__init__("slipway:index:SageMakerEndpoint", name, cast("Any", args), opts)
         self._name = name
+        self._args = args
+        self._fleet = fleet
         self._grantees: set[str] = set()
         tags = args.get("tags") or {}
 
@@ -113,6 +116,58 @@ class SageMakerEndpoint(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
+    def backend(
+        self,
+        name: str | None = None,
+        *,
+        model: str | None = None,
+        region: str | None = None,
+        instance_cost_per_hour: float | None = None,
+        **more: Any,
+    ) -> Backend:
+        """This endpoint as a backend of a router, which needs a role that `grant_invoke` was given.
+
+        Args:
+            name: Name in metrics, headers and the policy. Default: the component's.
+            model: The model's name at the container. Default: its variable `HF_MODEL_ID`.
+            region: The endpoint's region. Default: that of its image.
+            instance_cost_per_hour: What one instance costs in an hour, in US dollars. Default: not known, and its tokens count as
+                free.
+            more: Any other field of `slipway.backend.Backend`, such as `quality`; it wins over what is known here.
+
+        Raises:
+            ValueError: Model or region are neither given nor known before `up`.
+        """
+        told, image = self._args.get("environment") or {}, self._args["image"]
+        model = model or _plain(told.get("HF_MODEL_ID"))
+        found = EcrImage.parse(image) if isinstance(image, str) else None
+        region = region or (found.region if found else None)
+        missing = [k for k, v in (("model", model), ("region", region)) if v is None]
+        if missing:
+            raise ValueError(f"what endpoint '{self._name}' serves is not known yet; give backend() {' and '.join(missing)}")
+        fleet = self._fleet
+        host = f"runtime.sagemaker.{region}.amazonaws.com{'.cn' if str(region).startswith('cn-') else ''}"
+        known: dict[str, Any] = {
+            "name": name or self._name,
+            "url": pulumi.Output.concat(f"https://{host}/endpoints/", self.endpoint_name),
+            "protocol": "sagemaker",
+            "region": region,
+            "model": model,
+            "self_hosted": True,
+            "timeouts": {"total": float(STREAM_LIMIT_SECONDS)},
+            "ready_seconds": fleet.download_timeout + fleet.startup_timeout,
+            "resource": self._name,
+            "domain": f"aws/{region}",
+            "min_replicas": fleet.scaling.min if fleet.scaling else fleet.instance_count,
+            "max_replicas": fleet.scaling.max if fleet.scaling else fleet.instance_count,
+        }
+        context = _plain(told.get("OPTION_MAX_MODEL_LEN"))
+        if context is not None and context.isdigit():
+            known["context_tokens"] = int(context)
+        if instance_cost_per_hour is not None:
+            known["replica_cost_per_hour"] = instance_cost_per_hour
+        return cast("Backend", {**known, **more})
+
     def _scale(
         self, endpoint: aws.sagemaker.Endpoint, variant: str, scaling: Scaling, tags: Mapping[str, pulumi.Input[str]]
     ) -> None:
@@ -140,6 +195,10 @@ class SageMakerEndpoint(pulumi.ComponentResource):
             },
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def _plain(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def hidden(environment: Mapping[str, pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:

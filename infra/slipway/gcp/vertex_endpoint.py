@@ -4,11 +4,12 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 import pulumi
 
 from slipway.args import Faults, check_shape, known
+from slipway.backend import Backend
 from slipway.gcp.machines import accelerator_fault
 
 try:
@@ -156,6 +157,8 @@ class VertexEndpoint(pulumi.ComponentResource):
             args = {**args, "hugging_face_token": pulumi.Output.secret(token)}
         super().__init__("slipway:index:VertexEndpoint", name, {**args}, opts)
         self._name = name
+        self._args = args
+        self._machines = machines
         self._grantees: set[str] = set()
         self._role: gcp.projects.IAMCustomRole | None = None
 
@@ -214,6 +217,56 @@ class VertexEndpoint(pulumi.ComponentResource):
             member=member,
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+    def backend(
+        self,
+        name: str | None = None,
+        *,
+        project_number: str | None = None,
+        replica_cost_per_hour: float | None = None,
+        **more: Any,
+    ) -> Backend:
+        """This endpoint as a backend of a router, whose identity `grant_invoke` was given.
+
+        Args:
+            name: Name in metrics, headers and the policy. Default: the component's.
+            project_number: Number of the project, which is part of the name of a dedicated endpoint: required for one.
+            replica_cost_per_hour: What one replica costs in an hour, in US dollars. Default: not known, and its tokens count as
+                free.
+            more: Any other field of `slipway.backend.Backend`, such as `quality`; it wins over what is known here.
+
+        Raises:
+            ValueError: A dedicated endpoint's project number, or the model, is missing.
+        """
+        given = self._args
+        model = given.get("hugging_face_model_id") or given.get("publisher_model_name")
+        if not isinstance(more.get("model", model), str):
+            raise ValueError(f"what endpoint '{self._name}' serves is not known yet; give backend() 'model'")
+        location = given["location"]
+        if not given.get("dedicated_endpoint", True):
+            host = pulumi.Output.concat(location, "-aiplatform.googleapis.com")
+        elif project_number is not None:
+            host = pulumi.Output.concat(self.endpoint_id, ".", location, f"-{project_number}.prediction.vertexai.goog")
+        else:
+            raise ValueError(
+                f"endpoint '{self._name}' has a name of its own, with the project's number in it; give backend() "
+                "'project_number', or the component 'dedicated_endpoint': False"
+            )
+        known: dict[str, Any] = {
+            "name": name or self._name,
+            "url": pulumi.Output.concat("https://", host, "/v1/", self.endpoint_name),
+            "protocol": "vertex",
+            "model": model,
+            "tasks": ["chat"],
+            "self_hosted": True,
+            "resource": self._name,
+            "domain": f"gcp/{location}" if isinstance(location, str) else "gcp",
+        }
+        if self._machines is not None:
+            known |= {"min_replicas": self._machines.min_replicas, "max_replicas": self._machines.max_replicas}
+        if replica_cost_per_hour is not None:
+            known["replica_cost_per_hour"] = replica_cost_per_hour
+        return cast("Backend", {**known, **more})
 
     def _invoker(self) -> gcp.projects.IAMCustomRole:
         if self._role is None:

@@ -10,6 +10,7 @@ from slipway.backend import Backend
 from slipway.kubernetes import restricted
 from slipway.kubernetes.disruption import budget
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
+from slipway.kubernetes.gpu_model_server_backend import known_facts
 from slipway.kubernetes.gpu_model_server_explain import explain
 from slipway.kubernetes.gpu_model_server_pod import shared_claim
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings, Keeper
@@ -172,12 +173,17 @@ class GpuModelServer(pulumi.ComponentResource):
         self.explain = pulumi.Output.from_input(explain(settings))
         self.register_outputs({"url": self.url, "service_name": self.service_name, "explain": self.explain})
 
-    def backend(self, name: str | None = None, *, adapter: str | None = None, **more: Any) -> Backend:
-        """This server as a backend of a router.
+    def backend(
+        self, name: str | None = None, *, adapter: str | None = None, gpu_cost_per_hour: float | None = None, **more: Any
+    ) -> Backend:
+        """This server as a backend of a router, with all that its arguments tell: tasks, context, abilities, replicas, how long a
+        start from none takes, and what fails together with it.
 
         Args:
             name: Name in metrics, headers and the policy. Default: the component's, with `-ADAPTER` for one of its adapters.
             adapter: The LoRA adapter to ask for. Default: the model itself.
+            gpu_cost_per_hour: What one GPU, or the part of one that is asked for, costs in an hour, in US dollars. Default: not
+                known, and its tokens count as free.
             more: Any other field of `slipway.backend.Backend`, such as `quality`; it wins over what is known here.
 
         Raises:
@@ -200,16 +206,10 @@ class GpuModelServer(pulumi.ComponentResource):
             "resource": self._name,
             "egress": {"pod_labels": self._pods, "namespace": self._settings.namespace, "port": PORT},
         }
-        if server.context_tokens:
-            known["context_tokens"] = server.context_tokens
+        known |= known_facts(self._settings, gpu_cost_per_hour)
         if self._settings.most_replicas > 1 and self._settings.mesh is None:
             # A mesh's proxy goes by the name asked for, and chooses among the servers itself.
             known["replicas"] = self._replicas()
-        if scaling := self._settings.scaling:
-            known |= {"min_replicas": scaling.minimum, "max_replicas": scaling.maximum}
-            if not scaling.minimum:
-                # The requests that meet none wake one, and the router fills in for so long.
-                known["cold_start_seconds"] = float(self._settings.cold_start_seconds)
         return cast("Backend", {**known, **more})
 
     def _replicas(self) -> dict[str, Any]:

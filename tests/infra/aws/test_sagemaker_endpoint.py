@@ -12,7 +12,9 @@ from tests.infra.sdk_types import faults
 
 from slipway import SageMakerEndpoint
 from slipway.aws.sagemaker_args import SageMakerEndpointArgs
+from slipway.backend import router_config
 from slipway.plan import UNKNOWN, Plan, Secret, plan_program
+from slipway_router.config import Config
 
 IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/djl-inference:0.33.0-lmi15.0.0-cu128"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
@@ -144,6 +146,42 @@ def test_a_grant_is_one_policy_on_the_caller_s_role() -> None:
     grant = planned(SMALL)["chat-invoke-caller"]
     assert grant.type == "aws:iam/rolePolicy:RolePolicy"
     assert grant.inputs["role"] == "router"
+
+
+def test_a_router_takes_it_as_a_backend() -> None:
+    def program() -> None:
+        chat = SageMakerEndpoint("chat", {**FULL, "endpoint_name": "chat", "environment": {"OPTION_MAX_MODEL_LEN": "8192"}})
+        backend = chat.backend(model="llama-8b", instance_cost_per_hour=1.5, quality="high")
+        pulumi.export("config", router_config({}, [backend]))
+
+    [told] = plan_program(program).outputs["config"]["backends"]
+    assert told == {
+        "name": "chat",
+        "url": "https://runtime.sagemaker.eu-west-1.amazonaws.com/endpoints/chat",
+        "protocol": "sagemaker",
+        "region": "eu-west-1",
+        "model": "llama-8b",
+        "self_hosted": True,
+        "timeouts": {"total": 480.0},
+        "resource": "chat",
+        "domain": "aws/eu-west-1",
+        "min_replicas": 1,
+        "max_replicas": 4,
+        "context_tokens": 8192,
+        "replica_cost_per_hour": 1.5,
+        "quality": "high",
+    }
+    assert Config.parse({"backends": [told]}).backends[0].replica_cost_per_hour == 1.5
+
+
+def test_a_backend_whose_model_or_region_nobody_knows_is_refused() -> None:
+    def program() -> None:
+        late = SageMakerEndpoint("chat", {**SMALL, "image": pulumi.Output.from_input(IMAGE)})
+        with pytest.raises(ValueError, match="not known yet; give backend\\(\\) model and region"):
+            late.backend()
+        assert late.backend(model="m", region="cn-north-1").get("min_replicas") == 1
+
+    plan_program(program)
 
 
 def test_grants_need_names_that_differ() -> None:

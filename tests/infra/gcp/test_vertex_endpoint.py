@@ -12,6 +12,8 @@ from pulumi.provider.experimental.analyzer import Analyzer
 from tests.infra.sdk_types import faults
 
 from slipway import VertexEndpoint
+from slipway.args import Faults
+from slipway.backend import check_router
 from slipway.gcp.vertex_endpoint import VertexEndpointArgs
 from slipway.plan import UNKNOWN, Plan, Secret, plan_program
 
@@ -78,6 +80,45 @@ def test_the_token_is_a_secret_wherever_it_is() -> None:
     config = config.value if isinstance(config, Secret) else config
     assert config["huggingFaceAccessToken"] == Secret("hf_hush")
     assert "hf_hush" not in str([dict(r.inputs) for r in plan.resources])
+
+
+def test_a_router_takes_it_as_a_backend() -> None:
+    told: list[dict[str, Any]] = []
+
+    def program() -> None:
+        backend = VertexEndpoint("chat", FULL).backend(replica_cost_per_hour=2, quality="low")
+        faults = Faults("AiApiService")
+        check_router({}, [backend], faults)
+        faults.refuse("api")
+        told.append({**backend})
+
+    plan_program(program)
+    assert {k: v for k, v in told[0].items() if k != "url"} == {
+        "name": "chat",
+        "protocol": "vertex",
+        "model": "google/gemma-3-4b-it",
+        "tasks": ["chat"],
+        "self_hosted": True,
+        "resource": "chat",
+        "domain": "gcp/europe-west4",
+        "min_replicas": 1,
+        "max_replicas": 3,
+        "replica_cost_per_hour": 2,
+        "quality": "low",
+    }
+
+
+def test_a_backend_whose_address_or_model_nobody_knows_is_refused() -> None:
+    def program() -> None:
+        own = VertexEndpoint("own", SMALL)
+        with pytest.raises(ValueError, match="give backend\\(\\) 'project_number'"):
+            own.backend()
+        assert "min_replicas" not in own.backend(project_number="42")
+        late = VertexEndpoint("late", {"location": "us-east1", "hugging_face_model_id": pulumi.Output.from_input("a/b")})
+        with pytest.raises(ValueError, match="give backend\\(\\) 'model'"):
+            late.backend()
+
+    plan_program(program)
 
 
 def test_a_caller_gets_the_one_permission_on_this_endpoint() -> None:

@@ -283,6 +283,10 @@ def test_a_router_takes_it_as_a_backend() -> None:
             "timeouts": {"total": 60},
             "resource": "llama",
             "context_tokens": 8192,
+            "min_replicas": 1,
+            "max_replicas": 1,
+            "domain": "kubernetes/a100-80gb",
+            "abilities": ["json_schema", "logprobs"],
             "quality": "high",
         }
     ]

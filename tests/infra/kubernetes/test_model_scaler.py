@@ -221,7 +221,7 @@ def test_a_router_is_told_that_it_may_be_away_and_counts_what_keda_asks_for() ->
     def program() -> None:
         for name, scaling in (("llama", TO_ZERO), ("steady", SCALING)):
             args = cast("GpuModelServerArgs", {**LLAMA, "scaling": scaling})
-            backends.append(GpuModelServer(name, args).backend(url="http://127.0.0.1:8101/v1"))
+            backends.append(GpuModelServer(name, args).backend(url="http://127.0.0.1:8101/v1", replicas=None))
 
     plan = plan_program(program)
     told = [{k: b.get(k) for k in ("min_replicas", "max_replicas", "cold_start_seconds")} for b in backends]
