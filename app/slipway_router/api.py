@@ -10,58 +10,25 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from slipway_router.asgi import JSON, ApiError
+from slipway_router.document import (
+    LOOKS,
+    ChatBody,
+    CompletionBody,
+    EmbeddingBody,
+    MessagesBody,
+    MessagesError,
+    answers,
+    document,
+    refusals,
+)
 from slipway_router.explain import explain
 from slipway_router.metrics import CONTENT_TYPE
 from slipway_router.proxy import read_body
 from slipway_router.request import parse, read_headers, request_id, routing_context, task_of
 from slipway_router.router import Router
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    model: str = Field("auto", description="A backend's name or model, another name that it serves, or 'auto'.")
-    stream: bool = Field(False, description="Answer as server-sent events.")
-    max_tokens: int | None = Field(None, ge=0, description="Most tokens of the answer; counts for the policy's estimate.")
-
-
-class _ChatBody(_Body):
-    messages: list[dict[str, Any]] = Field(min_length=1, description="The conversation so far. Every other field is passed on.")
-
-
-class _MessagesBody(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    model: str = "auto"
-    stream: bool = False
-    messages: list[dict[str, Any]] = Field(min_length=1, description="The conversation so far, in Anthropic's shape.")
-    max_tokens: int = Field(ge=1, description="Most tokens of the answer.")
-
-
-class _CompletionBody(_Body):
-    prompt: str | list[str] | list[int] | list[list[int]]
-
-
-class _EmbeddingBody(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    model: str = "auto"
-    input: str | list[str] | list[int] | list[list[int]]
-
-
-class _Fault(BaseModel):
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class _Error(BaseModel):
-    error: _Fault
 
 
 def create(router: Router) -> FastAPI:
@@ -82,13 +49,16 @@ def create(router: Router) -> FastAPI:
         router.keys.caller(authorization.encode("latin-1") if authorization is not None else None)
 
     keyed = [Depends(caller)]
-    errors: dict[int | str, dict[str, Any]] = {code: {"model": _Error} for code in (400, 401, 404, 413, 502, 503, 504)}
+    errors, keyless = answers(), refusals((401,))
+    app.openapi = lambda: document(app)  # as FastAPI's guide has it
 
-    @app.get("/v1/models", tags=["models"], summary="Every name that can be asked for", dependencies=keyed)
+    @app.get("/v1/models", tags=["models"], summary="Every name that can be asked for", responses=keyless, dependencies=keyed)
     async def models() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] -- FastAPI keeps it
         return {"object": "list", "data": [_model(n, o, created) for n, o in router.models().items()]}
 
-    @app.get("/v1/models/{model:path}", tags=["models"], summary="One of them", dependencies=keyed)
+    @app.get(
+        "/v1/models/{model:path}", tags=["models"], summary="One of them", responses=refusals((401, 404)), dependencies=keyed
+    )
     async def one_model(model: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         owners = router.models()
         if model not in owners:
@@ -96,13 +66,15 @@ def create(router: Router) -> FastAPI:
             raise ApiError(404, f"The model '{model[:128]}' does not exist here; there are {choices}.", code="model_not_found")
         return _model(model, owners[model], created)
 
+    asked = [{"$ref": f"#/components/schemas/{name}"} for name in ("ChatBody", "CompletionBody", "EmbeddingBody")]
+
     @app.post(
         "/v1/route",
         tags=["operation"],
         summary="Say where a request would go, and why, without sending it anywhere",
-        responses={code: {"model": _Error} for code in (400, 401, 404, 413)},
+        responses=refusals(LOOKS),
         dependencies=keyed,
-        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"anyOf": asked}}}}},
     )
     async def route(request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         headers = read_headers(request.scope["headers"], router.headers)
@@ -119,19 +91,25 @@ def create(router: Router) -> FastAPI:
     # From here on: declared for the OpenAPI document, which is all that their bodies are for.
 
     @app.post("/v1/chat/completions", tags=["inference"], summary="Answer a conversation", responses=errors, dependencies=keyed)
-    async def chat(body: _ChatBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
+    async def chat(body: ChatBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
         raise _not_here()
 
-    @app.post("/v1/messages", tags=["inference"], summary="Answer a conversation in Anthropic's Messages API", dependencies=keyed)
-    async def messages(body: _MessagesBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
+    @app.post(
+        "/v1/messages",
+        tags=["inference"],
+        summary="Answer a conversation in Anthropic's Messages API",
+        responses=answers(MessagesError),
+        dependencies=keyed,
+    )
+    async def messages(body: MessagesBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
         raise _not_here()
 
     @app.post("/v1/completions", tags=["inference"], summary="Go on with a text", responses=errors, dependencies=keyed)
-    async def completions(body: _CompletionBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
+    async def completions(body: CompletionBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
         raise _not_here()
 
     @app.post("/v1/embeddings", tags=["inference"], summary="Embed texts", responses=errors, dependencies=keyed)
-    async def embeddings(body: _EmbeddingBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
+    async def embeddings(body: EmbeddingBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
         raise _not_here()
 
     @app.get("/health", tags=["operation"], summary="Whether the process answers")

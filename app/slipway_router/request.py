@@ -16,6 +16,8 @@ from slipway_router.policy import RoutingContext
 CHARACTERS_PER_TOKEN = 4
 """Rule of thumb for English text (OpenAI, "What are tokens and how to count them?"). No tokenizer is loaded for an estimate."""
 DEFAULT_LATENCY_BUDGET_MS = 60_000
+MOST_TOKENS = 2**53 - 1
+"""What every JSON library keeps exact (RFC 8259, section 6); larger numbers may arrive as fractions."""
 
 _CONTENT: dict[Task, str] = {"chat": "messages", "completions": "prompt", "embeddings": "input"}
 _TIERS: tuple[str, ...] = get_args(Tier)
@@ -100,10 +102,10 @@ def parse(task: Task, raw: bytes) -> Asked:
         most = fields.get(name)
         if most is None:
             continue
-        if isinstance(most, int) and not isinstance(most, bool) and most >= 0:
+        if isinstance(most, int) and not isinstance(most, bool) and 0 <= most <= MOST_TOKENS:
             answer = most
         else:
-            faults.append((name, "must be a whole number, 0 or more"))
+            faults.append((name, f"must be a whole number, 0 to {MOST_TOKENS}"))
     content = _CONTENT[task]
     tokens = 0
     if fields.get(content) is None:
@@ -163,12 +165,18 @@ def _prompt_tokens(prompt: object, name: str, faults: list[tuple[str, str]]) -> 
         prompt = cast("list[object]", prompt)
         if all(isinstance(p, str) for p in prompt):
             return sum(len(p) for p in cast("list[str]", prompt)) // CHARACTERS_PER_TOKEN
-        if all(isinstance(p, int) and not isinstance(p, bool) for p in prompt):
+        if _are_tokens(prompt):
             return len(prompt)
-        if all(isinstance(p, list) for p in prompt):
-            return sum(len(p) for p in cast("list[list[object]]", prompt))
+        lists = cast("list[list[object]]", prompt)
+        if all(isinstance(p, list) for p in lists) and all(map(_are_tokens, lists)):
+            return sum(len(p) for p in lists)
     faults.append((name, "must be text, a list of texts, a list of tokens or a list of lists of tokens"))
     return 0
+
+
+def _are_tokens(prompt: list[object]) -> bool:
+    # `type`, for a boolean is an `int` too.
+    return all(type(p) is int for p in prompt)
 
 
 def read_headers(headers: Sequence[Header], wanted: frozenset[bytes] = READ) -> dict[bytes, bytes]:

@@ -55,6 +55,9 @@ def test_tokens_are_estimated_from_prompt_and_answer(task: Task, fields: dict[st
         ("chat", body(messages=HELLO, stream="yes"), "stream", "true or false"),
         ("chat", body(messages=HELLO, max_tokens=True), "max_tokens", "whole number"),
         ("chat", body(messages=HELLO, max_tokens=-1), "max_tokens", "whole number"),
+        ("chat", body(messages=HELLO, max_tokens=2**53), "max_tokens", "0 to 9007199254740991"),
+        ("completions", body(prompt=[[{}]]), "prompt", "list of lists of tokens"),
+        ("embeddings", body(input=[[1], [True]]), "input", "list of lists of tokens"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_by_name(task: Task, raw: bytes, param: str | None, said: str) -> None:

@@ -12,7 +12,7 @@ from slipway_router.answer import UpstreamError
 from slipway_router.asgi import ApiError, Header
 from slipway_router.config import AUTO
 from slipway_router.providers.shapes import Faults, Object, an_object, objects, text
-from slipway_router.request import Asked, parse
+from slipway_router.request import MOST_TOKENS, Asked, parse
 
 NATIVE: Header = (b"x-slipway-native", b"messages")
 """Marks an answer of a backend that has this API itself, on its way from the provider to the client."""
@@ -91,11 +91,11 @@ def _shape_faults(body: Object) -> Faults:
     faults: Faults = []
     if not isinstance(body.get("model", AUTO), str):
         faults.append(("model", "must be the name of a model, as text"))
-    if body.get("stream") not in (None, True, False):
+    if not isinstance(body.get("stream"), bool | None):
         faults.append(("stream", "must be true or false"))
     most = body.get("max_tokens")
-    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
-        faults.append(("max_tokens", "is required: a whole number, 1 or more"))
+    if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST_TOKENS:
+        faults.append(("max_tokens", f"is required: a whole number, 1 to {MOST_TOKENS}"))
     if not isinstance(body.get("system", ""), str | list):
         faults.append(("system", "must be text or a list of blocks"))
     messages = body.get("messages")

@@ -255,6 +255,7 @@ async def test_bodies_that_are_no_request() -> None:
             assert answer.json()["error"]["type"] == "invalid_request_error"
         told = await raw(served, b'{"model": 1, "stream": 2, "messages": [{"role": "x"}]}')
         assert all(f"'{p}'" in told.json()["error"]["message"] for p in ("model", "stream", "max_tokens", "messages[0].role"))
+        assert "'stream' must be true or false" in (await raw(served, b'{"stream": 1}')).json()["error"]["message"]
         deep = json.dumps({"max_tokens": 1, "messages": [{"role": "user", "content": []}]})[:-4] + "[" * 300 + "]" * 300 + "}]}"
         assert (await raw(served, deep.encode())).status_code == 400
     assert up.posts == []
