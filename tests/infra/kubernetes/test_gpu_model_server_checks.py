@@ -128,6 +128,7 @@ WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
     ({"identity": {}}, "identity", "give"),
     ({"prometheus": {"cidr": "here"}}, "prometheus.cidr", "is 'here'"),
     ({"node_selector": {"zone": "a zone"}}, "node_selector.zone", "is 'a zone'; give letters, digits"),
+    ({"mesh": {"kind": "kuma"}}, "mesh.kind", "is the text 'kuma'; give one of"),
     ({"load_mb_per_second": 0}, "load_mb_per_second", "is 0; give more than 0"),
 ]
 
