@@ -5,6 +5,7 @@
 #   requirements.txt      what `make up` needs: no cloud's SDK, no developer's tool
 #   app/requirements.txt  what the router's image needs: no Pulumi
 #   tests/clients/        the clients that are tried on the router: requirements.txt, and node/package-lock.json where npm is
+#   app/requirements-clouds.txt  the same, and what it needs to ask AWS and Google Cloud
 #
 # A lock names everything, so pip resolves nothing (`--no-deps`): its resolver would look at newer releases for an extra
 # such as coverage[toml], and refuse them. The project's own folder has no hash, so it is installed after its dependencies,
@@ -24,3 +25,4 @@ lock "$@" tests/clients/requirements.in --output-file tests/clients/requirements
 if command -v npm >/dev/null; then
   npm install --prefix tests/clients/node --package-lock-only --omit-lockfile-registry-resolved=true --silent
 fi
+lock --constraint constraints.txt app/requirements-clouds.in --output-file app/requirements-clouds.txt

@@ -17,6 +17,8 @@ KEYLESS: frozenset[str] = frozenset({"vertex", "vertex-raw", "vertex-anthropic",
 """Protocols that ask by an identity, not by a key."""
 AWS: frozenset[str] = frozenset({"sagemaker", "bedrock"})
 """Those whose requests are signed for a region."""
+GCP: frozenset[str] = frozenset({"vertex", "vertex-raw", "vertex-anthropic"})
+"""Those whose requests carry a token of Google."""
 _AWS_HOST = re.compile(
     r"https?://(?:[a-z0-9-]+\.)?(?:runtime(?:-fips)?\.sagemaker|bedrock-runtime(?:-fips)?)"
     r"\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?(?:[:/]|$)"
@@ -39,8 +41,10 @@ def with_default_tasks(backend: object) -> object:
 
 def protocol_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What a backend's protocol rules out, with the paths of its fields."""
-    protocol = backend.get("protocol", "openai")
+    protocol: object = backend.get("protocol", "openai")
     faults: list[tuple[str, str]] = []
+    if not isinstance(protocol, str):
+        return faults  # the schema tells
     if backend.get("api_version") is not None and protocol not in VERSIONED:
         faults.append((f"{path}.api_version", f"goes with the protocols {', '.join(VERSIONED)} only; leave it out"))
     if backend.get("default_max_tokens") is not None and protocol not in MESSAGES:

@@ -6,7 +6,8 @@ Components are imported when first asked for, so that nobody pays for a place th
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from slipway.backend import Backend, vendor
+from slipway.backend import Backend
+from slipway.vendors import vendor
 
 if TYPE_CHECKING:
     from slipway.aws.sagemaker_endpoint import SageMakerEndpoint

@@ -33,6 +33,28 @@ class Egress(TypedDict):
     """Address range, such as `0.0.0.0/0` for a vendor's API."""
 
 
+class AwsPermission(TypedDict):
+    """What IAM must allow whoever asks a backend."""
+
+    actions: Sequence[str]
+    """Such as `sagemaker:InvokeEndpoint`."""
+    resources: Sequence[pulumi.Input[str]]
+    """ARNs, and nothing wider than the backend needs."""
+
+
+class GcpPermission(TypedDict):
+    """What IAM must allow whoever asks a backend."""
+
+    project: pulumi.Input[str]
+    """Project in which it is allowed."""
+    permissions: Sequence[str]
+    """Such as `aiplatform.endpoints.predict`."""
+    location: NotRequired[pulumi.Input[str]]
+    """Region of the `endpoint`."""
+    endpoint: NotRequired[pulumi.Input[str]]
+    """Id of the Vertex AI endpoint on which alone it is allowed. Default: the whole project."""
+
+
 class Backend(TypedDict):
     """What serves a model, as a router needs to know it. Components make theirs; `vendor` makes those of vendors' APIs.
 
@@ -115,11 +137,15 @@ class Backend(TypedDict):
     """Most connections to it at once. Default 1024."""
     ready_seconds: NotRequired[float]
     """How long it may take until it answers, in seconds: what waits for the router waits that long. Default: at once."""
+    aws_permissions: NotRequired[Sequence[AwsPermission]]
+    """What the router's role must be allowed. Default: nothing."""
+    gcp_permissions: NotRequired[Sequence[GcpPermission]]
+    """What the router's service account must be allowed. Default: nothing."""
     egress: NotRequired[Egress]
     """How a network policy lets the router out to it. Default: TCP 443 to anywhere."""
 
 
-_ONLY_INFRASTRUCTURE = frozenset({"api_key", "egress", "ready_seconds"})
+_ONLY_INFRASTRUCTURE = frozenset({"api_key", "aws_permissions", "egress", "gcp_permissions", "ready_seconds"})
 
 
 def router_backend(backend: Backend) -> dict[str, pulumi.Input[Any]]:
@@ -170,38 +196,3 @@ def router_config(settings: Mapping[str, Any], backends: Sequence[Backend]) -> p
     """The router's whole configuration as plain data, known once every address is."""
     joined: Any = pulumi.Output.from_input({**settings, "backends": [router_backend(b) for b in backends]})
     return cast("pulumi.Output[dict[str, Any]]", joined)
-
-
-_VENDORS: Mapping[str, Mapping[str, Any]] = {
-    "openai": {
-        "url": "https://api.openai.com/v1",
-        "api_key_env": "OPENAI_API_KEY",
-        "tasks": ["chat", "completions", "embeddings"],
-    },
-    # Its address is the resource's own: give `url`.
-    "azure": {"protocol": "azure", "api_key_env": "AZURE_OPENAI_API_KEY", "tasks": ["chat", "completions", "embeddings"]},
-    "anthropic": {
-        "url": "https://api.anthropic.com/v1",
-        "protocol": "anthropic",
-        "api_key_env": "ANTHROPIC_API_KEY",
-        "tasks": ["chat"],
-    },
-}
-
-
-def vendor(vendor: str, *, name: str, model: str, **more: Any) -> Backend:
-    """A vendor's API as a backend.
-
-    Args:
-        vendor: 'openai', 'azure' (with `url`, the resource's endpoint) or 'anthropic'.
-        name: Name in metrics, headers and the policy.
-        model: The vendor's name of the model, such as 'gpt-4o-mini'.
-        more: Any other field of `Backend`, such as its prices, which change too often to be known here; it wins over what is
-            known of the vendor.
-
-    Raises:
-        ValueError: The vendor is not known.
-    """
-    if vendor not in _VENDORS:
-        raise ValueError(f"vendor is {vendor!r}; there are {', '.join(repr(v) for v in _VENDORS)}")
-    return cast("Backend", {**_VENDORS[vendor], "domain": vendor, "name": name, "model": model, **more})

@@ -60,3 +60,8 @@ def test_an_address_without_a_region_wants_one() -> None:
 def test_an_identity_takes_no_key() -> None:
     assert [p for p, _ in faults(protocol="vertex", api_key_env="KEY")] == ["backends[0].api_key_env"]
     assert [p for p, _ in faults(protocol="sagemaker", region="r", api_key_env="KEY")] == ["backends[0].api_key_env"]
+
+
+@pytest.mark.parametrize("wrong", [[], {}, 3])
+def test_what_is_no_name_at_all_is_told_once(wrong: object) -> None:
+    assert [path for path, _ in faults(protocol=wrong, region="eu-west-1", api_version="1")] == ["backends[0].protocol"]

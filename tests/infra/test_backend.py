@@ -6,8 +6,9 @@ import pulumi
 import pytest
 
 from slipway.args import Faults
-from slipway.backend import Backend, check_router, router_backend, vendor
+from slipway.backend import Backend, check_router, router_backend
 from slipway.plan import plan_program
+from slipway.vendors import vendor
 
 LLAMA: Backend = {"name": "llama", "url": "http://llama.ai.svc:8000/v1", "model": "llama-70b", "self_hosted": True}
 
@@ -68,8 +69,3 @@ def test_an_address_that_is_known_after_up_is_taken_for_a_right_one() -> None:
 
     plan_program(program)
     assert [sorted(f) for f in found] == [["args.backends[1].name"]]
-
-
-def test_an_unknown_vendor_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="vendor is 'acme'; there are 'openai', 'azure', 'anthropic'"):
-        vendor("acme", name="a", model="m")

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("constraints.txt", "requirements.txt", "app/requirements.txt")
+LOCKS = ("constraints.txt", "requirements.txt", "app/requirements.txt", "app/requirements-clouds.txt")
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 
@@ -61,7 +61,10 @@ def test_every_dependency_is_locked_in_a_version_that_it_allows() -> None:
     everything = [r for requirements in EXTRAS.values() for r in declared(requirements)]
     assert unmet([*base, *everything], "constraints.txt") == []
     assert unmet([*base, *declared(EXTRAS["local"]), Requirement("hatchling>=1.27")], "requirements.txt") == []
-    assert unmet(declared((ROOT / "app/requirements.in").read_text().splitlines()[1:]), "app/requirements.txt") == []
+    for variant in ("requirements", "requirements-clouds"):
+        lines = (ROOT / f"app/{variant}.in").read_text().splitlines()
+        assert unmet(declared([line for line in lines if line[0] not in "#-"]), f"app/{variant}.txt") == []
+    assert pins("app/requirements.txt") - pins("app/requirements-clouds.txt") == set()
 
 
 def test_the_local_stack_gets_no_cloud_and_the_router_no_pulumi() -> None:

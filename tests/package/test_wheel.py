@@ -81,7 +81,10 @@ def test_it_carries_code_types_and_data_and_no_more(team: Team) -> None:
         for f in (ROOT / top).glob("slipway*/**/*")
         if f.is_file() and "__pycache__" not in f.parts
     }
-    router_image = {f"slipway/data/router-image/{name}" for name in (".dockerignore", "Dockerfile", "requirements.txt")}
+    router_image = {
+        f"slipway/data/router-image/{name}"
+        for name in (".dockerignore", "Dockerfile", "requirements.txt", "requirements-clouds.txt")
+    }
     assert {name for name in names if ".dist-info/" not in name} == source | router_image
     assert {"slipway/py.typed", "slipway_router/py.typed", "slipway/data/accelerators.yaml"} <= names
 

@@ -20,6 +20,21 @@ TRUST_SAGEMAKER = json.dumps(
 """Lets SageMaker take on a role, and nobody else."""
 
 
+TRUST_POD_IDENTITY = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["sts:AssumeRole", "sts:TagSession"],
+                "Principal": {"Service": "pods.eks.amazonaws.com"},
+            },
+        ],
+    }
+)
+"""Lets pods with an association take on a role (Amazon EKS, "Create IAM role with trust policy required by EKS Pod Identity")."""
+
+
 def execution(
     image: EcrImage,
     log_group: str,
@@ -85,9 +100,18 @@ _NETWORK_INTERFACES = [
 ]
 
 
+INVOKE_ENDPOINT = ("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream")
+"""To call an endpoint, streamed or not."""
+
+
 def invoke(endpoint_arn: str) -> str:
-    """To call one endpoint, streamed or not."""
-    return _document([_allow("Invoke", ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"], endpoint_arn)])
+    """To call one endpoint."""
+    return _document([_allow("Invoke", INVOKE_ENDPOINT, endpoint_arn)])
+
+
+def invoke_all(wanted: Mapping[tuple[str, ...], Sequence[str]]) -> str:
+    """To do these things with these resources."""
+    return _document([_allow(f"Invoke{i}", actions, resources) for i, (actions, resources) in enumerate(wanted.items())])
 
 
 def _read_prefix(uri: str, partition: str) -> list[Statement]:

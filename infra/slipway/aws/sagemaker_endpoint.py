@@ -125,7 +125,8 @@ class SageMakerEndpoint(pulumi.ComponentResource):
         instance_cost_per_hour: float | None = None,
         **more: Any,
     ) -> Backend:
-        """This endpoint as a backend of a router, which needs a role that `grant_invoke` was given.
+        """This endpoint as a backend of a router, whose role may ask just this: `AiApiService` makes one (`make_identity`), or
+        give yours to `grant_invoke`.
 
         Args:
             name: Name in metrics, headers and the policy. Default: the component's.
@@ -160,6 +161,7 @@ class SageMakerEndpoint(pulumi.ComponentResource):
             "domain": f"aws/{region}",
             "min_replicas": fleet.scaling.min if fleet.scaling else fleet.instance_count,
             "max_replicas": fleet.scaling.max if fleet.scaling else fleet.instance_count,
+            "aws_permissions": [{"actions": policies.INVOKE_ENDPOINT, "resources": [self.endpoint_arn]}],
         }
         context = _plain(told.get("OPTION_MAX_MODEL_LEN"))
         if context is not None and context.isdigit():

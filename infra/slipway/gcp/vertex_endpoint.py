@@ -11,14 +11,12 @@ import pulumi
 from slipway.args import Faults, check_shape, known
 from slipway.backend import Backend
 from slipway.gcp.machines import accelerator_fault
+from slipway.vendors import PREDICT
 
 try:
     import pulumi_gcp as gcp
 except ImportError as error:
     raise ImportError("VertexEndpoint needs pulumi-gcp; install it with: pip install 'slipway[gcp]'") from error
-
-PREDICT = "aiplatform.endpoints.predict"
-"""The one permission of a caller (Vertex AI access control with IAM: "Grant least privilege with custom roles")."""
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _ROLE_SUFFIX = "_invoker_"
@@ -226,7 +224,8 @@ class VertexEndpoint(pulumi.ComponentResource):
         replica_cost_per_hour: float | None = None,
         **more: Any,
     ) -> Backend:
-        """This endpoint as a backend of a router, whose identity `grant_invoke` was given.
+        """This endpoint as a backend of a router, whose account may ask just this: `AiApiService` makes one (`make_identity`), or
+        give yours to `grant_invoke`.
 
         Args:
             name: Name in metrics, headers and the policy. Default: the component's.
@@ -261,6 +260,14 @@ class VertexEndpoint(pulumi.ComponentResource):
             "self_hosted": True,
             "resource": self._name,
             "domain": f"gcp/{location}" if isinstance(location, str) else "gcp",
+            "gcp_permissions": [
+                {
+                    "project": self._deployment.project,
+                    "location": location,
+                    "endpoint": self.endpoint_id,
+                    "permissions": [PREDICT],
+                }
+            ],
         }
         if self._machines is not None:
             known |= {"min_replicas": self._machines.min_replicas, "max_replicas": self._machines.max_replicas}

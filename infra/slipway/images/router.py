@@ -19,6 +19,9 @@ def router_context(into: str | Path = ".slipway/images") -> str:
     It is the same, byte for byte, wherever the same version is installed. The folder is named after its content, so that one that
     is there already is used as it is.
 
+    With the build argument `REQUIREMENTS: requirements-clouds.txt` the image can also ask AWS and Google Cloud, by its pods'
+    identity.
+
     Args:
         into: Folder to write it in; made if absent. Default `.slipway/images`, in the current folder.
 
@@ -54,7 +57,7 @@ def _content() -> dict[str, bytes]:
     packed = Path(str(files("slipway"))) / "data" / "router-image"
     home = packed if packed.is_dir() else package.parent
     content: dict[str, bytes] = {}
-    for name in (".dockerignore", "Dockerfile", "requirements.txt"):
+    for name in (".dockerignore", "Dockerfile", "requirements.txt", "requirements-clouds.txt"):
         try:
             content[name] = (home / name).read_bytes()
         except FileNotFoundError:

@@ -17,6 +17,7 @@ from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.mesh_pods import MeshKind, account_of, kind_of
 from slipway.kubernetes.mesh_service import MeshService
 from slipway.kubernetes.restricted import labels, selector
+from slipway.kubernetes.router_identity import make_identity
 from slipway.kubernetes.router_release import APP, deploy
 from slipway_router.steadiness import Retries
 
@@ -68,7 +69,10 @@ class AiApiService(pulumi.ComponentResource):
                     opts=after(),
                 )
             )
-        identity = given.get("identity")
+        identity, wanted = given.get("identity"), given.get("make_identity")
+        allowed: list[pulumi.Resource] = []
+        if wanted is not None:
+            identity, allowed = make_identity(name, wanted, given["backends"], namespace, f"{name}-account", self)
         account_name = account_of(name, given.get("mesh"))
         account = k8s.core.v1.ServiceAccount(
             f"{name}-account",
@@ -87,7 +91,7 @@ class AiApiService(pulumi.ComponentResource):
             # old one, without which `kubectl rollout undo` gets replicas that never start. So it is left in the cluster.
             opts=after(*base, retain=True),
         )
-        needed: list[pulumi.Resource] = [account, config]
+        needed: list[pulumi.Resource] = [account, config, *allowed]
         if identity is not None:
             needed += associate(name, identity, namespace, account_name, after(*base))
         external = given.get("external_secrets")

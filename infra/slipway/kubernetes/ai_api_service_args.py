@@ -22,6 +22,7 @@ from slipway.kubernetes.names import check_annotations, check_image, check_label
 from slipway.kubernetes.network import PROMETHEUS, SAME_NAMESPACE, Peer, check_peer
 from slipway.kubernetes.quantity import ComputeResources, fill
 from slipway.kubernetes.router_backends import check_no_loop, default_rollout, egress, longest_stream
+from slipway.kubernetes.router_identity import RouterIdentity, check_router_identity, check_somebody_asks, made_egress
 from slipway.kubernetes.router_pod import PORT, RESOURCES
 from slipway.kubernetes.secret_env import collect
 from slipway.kubernetes.service_monitor import ServiceMonitorSettings, check_service_monitor
@@ -83,7 +84,10 @@ class AiApiServiceArgs(TypedDict):
     external_secrets: NotRequired[ExternalSecrets]
     """More environment variables, from a store of the External Secrets Operator instead of Secrets of your own. Default none."""
     identity: NotRequired[WorkloadIdentity]
-    """Who the pods are to AWS or Google Cloud, so that they need no key there. Default: nobody."""
+    """Who the pods are to AWS or Google Cloud, so that they need no key there. Excludes `make_identity`. Default: nobody."""
+    make_identity: NotRequired[RouterIdentity]
+    """Make that identity here, with the permission to ask these backends and nothing else. Excludes `identity`. Default: none is
+    made. Required, or `identity` is, by backends that are asked by an identity: 'sagemaker', 'bedrock', 'vertex' and its kin."""
     allow_from: NotRequired[Sequence[Peer]]
     """Who may connect, beside `prometheus` and the `proxies` of `ingress` and `http_route`. Default: every pod of the same
     namespace. Required if `service_type` is not ClusterIP, since callers then come from elsewhere."""
@@ -183,6 +187,12 @@ class Resolved:
         more = {**references(given.get("external_secrets"), keys_secret(name), backends or []), **more}
         if "identity" in given and not faults.at("identity"):
             check_identity("identity", given["identity"], faults)
+        if "make_identity" in given and not faults.at("make_identity"):
+            check_router_identity("make_identity", given["make_identity"], backends or [], faults)
+            if "identity" in given:
+                faults.add("make_identity", "excludes 'identity', which is there already; give one")
+        if not (faults.at("identity") or faults.at("make_identity")):
+            check_somebody_asks([fit.get("identity", {}), fit.get("make_identity", {})], [*more], backends or [], faults)
 
         drain = Drain.of(fit.get("pre_stop_seconds", PRE_STOP_SECONDS), longest_stream(backends or [], faults), faults)
         listen = {"host": "0.0.0.0", "port": PORT}  # noqa: S104 -- in a pod, where the policy says who may connect
@@ -194,7 +204,11 @@ class Resolved:
             secrets=collect(backends or [], more, own, faults),
             drain=drain,
             allowed=_allowed(fit),
-            egress=[*egress(backends or [], faults), *identity_egress(fit.get("identity"))],
+            egress=[
+                *egress(backends or [], faults),
+                *identity_egress(fit.get("identity")),
+                *made_egress(fit.get("make_identity")),
+            ],
             service_type=fit.get("service_type", ServiceType.CLUSTER_IP),
             rollout_seconds=fit.get("rollout_seconds", default_rollout(backends or [])),
         )

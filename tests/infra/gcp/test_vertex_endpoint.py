@@ -93,7 +93,7 @@ def test_a_router_takes_it_as_a_backend() -> None:
         told.append({**backend})
 
     plan_program(program)
-    assert {k: v for k, v in told[0].items() if k != "url"} == {
+    assert {k: v for k, v in told[0].items() if k not in ("url", "gcp_permissions")} == {
         "name": "chat",
         "protocol": "vertex",
         "model": "google/gemma-3-4b-it",
@@ -106,6 +106,9 @@ def test_a_router_takes_it_as_a_backend() -> None:
         "replica_cost_per_hour": 2,
         "quality": "low",
     }
+    (allowed,) = told[0]["gcp_permissions"]
+    assert allowed["permissions"] == ["aiplatform.endpoints.predict"]
+    assert "endpoint" in allowed
 
 
 def test_a_backend_whose_address_or_model_nobody_knows_is_refused() -> None:

@@ -22,7 +22,7 @@ def listing(folder: Path) -> dict[str, tuple[bytes, int, int]]:
 def test_it_has_what_the_dockerfile_copies_and_nothing_compiled(tmp_path: Path) -> None:
     context = Path(router_context(tmp_path))
     code = {str(f.relative_to(APP)) for f in (APP / "slipway_router").rglob("*") if f.is_file() and f.suffix != ".pyc"}
-    assert set(listing(context)) == code | {".dockerignore", "Dockerfile", "requirements.txt"}
+    assert set(listing(context)) == code | {".dockerignore", "Dockerfile", "requirements.txt", "requirements-clouds.txt"}
     assert "slipway_router/config.py" in code
     assert (context / "slipway_router/config.py").read_bytes() == (APP / "slipway_router/config.py").read_bytes()
 
@@ -44,7 +44,7 @@ def test_what_is_there_is_kept_and_drafts_are_not(tmp_path: Path) -> None:
 def test_new_code_gets_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "app/slipway_router"
     package.mkdir(parents=True)
-    for name in (".dockerignore", "Dockerfile", "requirements.txt"):
+    for name in (".dockerignore", "Dockerfile", "requirements.txt", "requirements-clouds.txt"):
         (package.parent / name).write_bytes((APP / name).read_bytes())
     (package / "__init__.py").write_text("")
     monkeypatch.setattr(slipway_router, "__file__", str(package / "__init__.py"))

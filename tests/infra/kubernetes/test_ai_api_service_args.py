@@ -9,10 +9,11 @@ from typing import Any, cast
 import pulumi
 import pytest
 
-from slipway.backend import Backend, vendor
+from slipway.backend import Backend
 from slipway.kubernetes.ai_api_service import AiApiService
 from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Resolved, ServiceType
 from slipway.plan import plan_program
+from slipway.vendors import vendor
 
 OPENAI: Mapping[str, Any] = vendor("openai", name="openai", model="gpt-4o-mini", api_key={"name": "api-keys", "key": "openai"})
 LLAMA: Mapping[str, Any] = {
@@ -103,6 +104,7 @@ def test_every_argument_has_a_wrong_value_here_or_in_a_test_of_its_own() -> None
         "service_monitor",
         "recommend_resources",
         "mesh",
+        "make_identity",
     }
     here = {key for wrong, _ in WRONG for key in wrong}
     assert here | elsewhere >= AiApiServiceArgs.__annotations__.keys()
@@ -242,7 +244,7 @@ def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
 
 def test_no_value_however_wrong_wherever_it_stands_gives_anything_but_a_refusal() -> None:
     assert refused(FULL) == {}
-    assert AiApiServiceArgs.__annotations__.keys() - FULL.keys() == {"replicas", "ingress"}
+    assert AiApiServiceArgs.__annotations__.keys() - FULL.keys() == {"replicas", "ingress", "make_identity"}
     wrong: list[object] = [
         None,
         3,

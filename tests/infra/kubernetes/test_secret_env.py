@@ -7,8 +7,9 @@ import pulumi
 import pytest
 
 from slipway.args import Faults
-from slipway.backend import Backend, SecretKeyRef, vendor
+from slipway.backend import Backend, SecretKeyRef
 from slipway.kubernetes.secret_env import collect, variables
+from slipway.vendors import vendor
 
 REF: SecretKeyRef = {"name": "api-keys", "key": "openai"}
 OTHER: SecretKeyRef = {"name": "api-keys", "key": "other"}
