@@ -14,10 +14,12 @@ from starlette.exceptions import HTTPException
 
 from slipway_router.asgi import JSON, ApiError
 from slipway_router.document import (
+    FAILS,
     LOOKS,
     ChatBody,
     CompletionBody,
     EmbeddingBody,
+    EnsembleBody,
     MessagesBody,
     MessagesError,
     answers,
@@ -92,6 +94,16 @@ def create(router: Router) -> FastAPI:
 
     @app.post("/v1/chat/completions", tags=["inference"], summary="Answer a conversation", responses=errors, dependencies=keyed)
     async def chat(body: ChatBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
+        raise _not_here()
+
+    @app.post(
+        "/v1/ensemble",
+        tags=["inference"],
+        summary="Ask several models at once, and make one answer of theirs",
+        responses=refusals(FAILS),
+        dependencies=keyed,
+    )
+    async def ensemble(body: EnsembleBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] # noqa: ARG001
         raise _not_here()
 
     @app.post(

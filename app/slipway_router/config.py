@@ -12,12 +12,13 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from slipway_router.cost import Prices, cost_faults
+from slipway_router.ensemble.settings import EnsembleSettings
 from slipway_router.loops import loop_faults
 from slipway_router.policies import NamedPolicy, Route
 from slipway_router.protocol import Protocol, aws_region, protocol_faults, with_default_tasks
 from slipway_router.replica_settings import ReplicaSettings, fleet_faults
 from slipway_router.route_checks import route_faults
-from slipway_router.schema import RANK, Ability, Quality, Strict, Task, Tier
+from slipway_router.schema import RANK, Ability, Quality, Strict, Task, Tier, path_of, reason_of
 from slipway_router.shadow.checks import shadow_faults
 from slipway_router.shadow.settings import Shadow
 from slipway_router.steadiness import (
@@ -280,6 +281,8 @@ class Config(Strict):
     """Which requests go by which policy; the first that takes a request decides."""
     shadows: tuple[Shadow, ...] = ()
     """Which requests are copied to a candidate, and compared. Its backend answers no client."""
+    ensemble: EnsembleSettings = EnsembleSettings()
+    """What a client may spend on one request of `/v1/ensemble`."""
     retries: Retries = Retries()
     """What a request may cost beyond one attempt."""
     hedging: Hedging | None = None
@@ -307,7 +310,7 @@ class Config(Strict):
             # A list counts only its right entries: where the only one is wrong it would be called empty as well.
             wrong = {e["loc"][:1] for e in found if len(e["loc"]) > 1}
             told = [e for e in found if e["type"] != "too_short" or e["loc"] not in wrong]
-            faults += [(_path(e["loc"]), _reason(cast("Mapping[str, Any]", e))) for e in told]
+            faults += [(path_of(e["loc"]), reason_of(cast("Mapping[str, Any]", e))) for e in told]
         if isinstance(data, Mapping):
             faults += _cross_faults(cast("Mapping[str, Any]", data))
         if faults or parsed is None:
@@ -359,27 +362,6 @@ def _matching(shape: re.Pattern[str], value: str, wanted: str) -> str:
     if not shape.fullmatch(value):
         raise ValueError(f"is {value!r}; give {wanted}")
     return value
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".") or "(top)"
-
-
-def _reason(error: Mapping[str, Any]) -> str:
-    match error["type"]:
-        case "missing":
-            return "is required"
-        case "extra_forbidden":
-            return "is not a setting here"
-        case "value_error":
-            return str(error["ctx"]["error"])
-        case "literal_error":
-            return f"is {error['input']!r}; give {error['ctx']['expected']}"
-        case _:
-            said = str(error["msg"])
-            return (
-                f"is {error['input']!r}; {said[0].lower()}{said[1:]}" if isinstance(error["input"], str | int | float) else said
-            )
 
 
 def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:

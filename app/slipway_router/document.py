@@ -1,11 +1,12 @@
 """What the OpenAPI document says of requests and errors. The router itself reads bodies in `slipway_router.request`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field
 
+from slipway_router.ensemble.asked import Settings
 from slipway_router.request import MOST_TOKENS
 
 MostTokens = Annotated[int, Field(ge=0, le=MOST_TOKENS)]
@@ -39,6 +40,19 @@ class ChatBody(_Body):
     """Of `/v1/chat/completions`."""
 
     messages: list[Message] = Field(min_length=1, description="The conversation so far. Every other field is passed on.")
+
+
+class EnsembleBody(BaseModel):
+    """Of `/v1/ensemble`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    messages: list[Message] = Field(min_length=1, description="The conversation so far. Every other field is passed on.")
+    max_tokens: MostTokens | None = Field(None, description="Most tokens of each answer.")
+    max_completion_tokens: MostTokens | None = Field(None, description="The same, by its newer name.")
+    stream: Literal[False] | None = Field(None, description="Answers are compared whole.")
+    n: Literal[1] | None = Field(None, description="Every model gives one answer.")
+    ensemble: Settings
 
 
 class CompletionBody(_Body):
@@ -110,7 +124,10 @@ def refusals(statuses: tuple[int, ...], model: type[BaseModel] = Error) -> dict[
 
 def answers(model: type[BaseModel] = Error) -> dict[int | str, dict[str, Any]]:
     """Of a path that answers as a backend does: JSON or events, or an error, a backend's own 4xx among them."""
-    passed = {"description": "A backend's refusal of the request, as it is.", "content": {"application/json": {"schema": {}}}}
+    passed: dict[str, Any] = {
+        "description": "A backend's refusal of the request, as it is.",
+        "content": {"application/json": {"schema": {}}},
+    }
     return {
         200: {"description": "The backend's answer.", "content": {"text/event-stream": {}}},
         **refusals(FAILS, model),

@@ -15,6 +15,7 @@ from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import CLOSE, Header, Send
 from slipway_router.attempt import Attempt
 from slipway_router.attempts import Attempts
+from slipway_router.metrics import NO_BACKEND
 from slipway_router.policy import Decision
 from slipway_router.request import Asked
 from slipway_router.retry import backoff
@@ -190,6 +191,12 @@ class Exchange:
             return True
         finally:
             attempt.leave()
+
+    def count(self, code: int) -> None:
+        """Count the request, which is over, under the backend that answered."""
+        target = self.target
+        told = (target.name, target.model) if target is not None else NO_BACKEND
+        self._router.metrics.answered(*told, self.asked.task, code)
 
     async def break_off(self, why: str) -> None:
         """End a stream that cannot go on with an error event, and no `[DONE]`.

@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from slipway_router.answer import Cause
 from slipway_router.config import Backend, Config, Task, Tier
 from slipway_router.counting import Count, Counters, Histograms, Times
+from slipway_router.ensemble.metrics import EnsembleMetrics
 from slipway_router.policy import ProviderStatus
 from slipway_router.replica_metrics import ReplicaCollector
 from slipway_router.shadow.metrics import ShadowMetrics
@@ -150,6 +151,7 @@ class Metrics:
             registry=self._registry,
         )
         self.shadows = ShadowMetrics(self._registry)
+        self.ensembles = EnsembleMetrics(self._registry)
         self.fleets: Sequence[Fleet] = ()
         """Backends of several replicas, whose own metrics are told too."""
         self._registry.register(ReplicaCollector(lambda: self.fleets))

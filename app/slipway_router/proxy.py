@@ -15,10 +15,13 @@ import orjson
 from slipway_router.asgi import CLOSE, ApiError, App, Message, Receive, Scope, Send, respond, unexpected
 from slipway_router.attempt import Attempt
 from slipway_router.config import Task
+from slipway_router.ensemble.asked import understood
+from slipway_router.ensemble.fan_out import Client, FanOut
 from slipway_router.exchange import Exchange
 from slipway_router.express import Express, can
 from slipway_router.keys import Caller
 from slipway_router.lean import RememberedCycle, body_at_hand
+from slipway_router.loops import hop_line
 from slipway_router.matching import Request
 from slipway_router.messages.front import PATH as MESSAGES
 from slipway_router.messages.front import Front
@@ -41,6 +44,8 @@ LINGER_BYTES = 256 * 1024 * 1024
 GRACE_SECONDS = 5.0
 """How long new requests are still served after the router was told to stop: clients with open connections and load balancers
 learn of it from /ready and from `connection: close`."""
+
+ENSEMBLE = "/v1/ensemble"
 
 Parse = Callable[[Task, bytes], Asked]
 
@@ -84,6 +89,8 @@ class Proxy:
             if path == MESSAGES and method == "POST":
                 front = Front(scope, send)
                 await self._data("chat", front.scope, receive, front.send, front.parse)
+            elif path == ENSEMBLE and method == "POST":
+                await self._data("chat", scope, receive, send, ensemble=True)
             elif path in self._probes and method in ("GET", "HEAD"):
                 status, body = self._probes[path]()
                 await respond(send, status, body)
@@ -109,7 +116,16 @@ class Proxy:
         ready, state = self._router.ready()
         return 200 if ready else 503, orjson.dumps(state)
 
-    async def _data(self, task: Task, scope: Scope, receive: Receive, send: Send, understand: Parse = parse) -> None:
+    async def _data(
+        self,
+        task: Task,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        understand: Parse = parse,
+        *,
+        ensemble: bool = False,
+    ) -> None:
         router = self._router
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -124,6 +140,10 @@ class Proxy:
                 raise _too_large(router.max_body)
             if raw is None:
                 router.metrics.answered(*NO_BACKEND, task, CLIENT_GONE)
+                return
+            if ensemble:
+                fan_out = self._fan_out(raw, sender, caller, identity, started, send, loop)
+                await self._watched(fan_out, fan_out.longest, fan_out.run(), receive, loop)
                 return
             asked = understand(task, raw)
             context = sender.context(caller, asked.estimated_tokens, asked.answer_tokens)
@@ -143,7 +163,7 @@ class Proxy:
                 loop=loop,
             )
             try:
-                await self._watched(exchange, receive, loop)
+                await self._watched(exchange, exchange.attempts.longest, exchange.run(), receive, loop)
             finally:
                 if copying is not None:
                     copying.over(self.copies)
@@ -198,7 +218,7 @@ class Proxy:
         """See `Desk`."""
         self.watches.discard(express)
         if code:
-            self._count(express.exchange, code)
+            express.exchange.count(code)
 
     def going_on(self, exchange: Exchange, opened: Attempt | None) -> App:
         """See `Desk`."""
@@ -226,7 +246,8 @@ class Proxy:
 
     async def _go_on(self, exchange: Exchange, opened: Attempt | None, receive: Receive, send: Send) -> None:
         try:
-            await self._watched(exchange, receive, asyncio.get_running_loop(), opened)
+            loop = asyncio.get_running_loop()
+            await self._watched(exchange, exchange.attempts.longest, exchange.run(opened), receive, loop)
         except ApiError as error:
             self._router.metrics.answered(*NO_BACKEND, exchange.asked.task, error.status)
             await _refuse(send, error, exchange.request_id)
@@ -249,30 +270,53 @@ class Proxy:
             raise _draining()
         caller = sender.caller(router)
         router.metrics.asked_by(caller.name)
-        router.admit(caller.tier or sender.headers.get(b"x-user-tier", b"free").decode("latin-1"), len(self.watches))
+        router.admit(caller.tier or sender.headers.get(b"x-user-tier", b"free").decode("latin-1"), self._under_way)
         return caller
 
-    def _count(self, exchange: Exchange, code: int) -> None:
-        target = exchange.target
-        told = (target.name, target.model) if target is not None else NO_BACKEND
-        self._router.metrics.answered(*told, exchange.asked.task, code)
+    @property
+    def _under_way(self) -> int:
+        return len(self.watches) + self._router.branches
+
+    def _fan_out(
+        self,
+        raw: bytes,
+        sender: Sender,
+        caller: Caller,
+        identity: bytes,
+        started: float,
+        send: Send,
+        loop: asyncio.AbstractEventLoop,
+    ) -> FanOut:
+        """One request of `/v1/ensemble`, if there is room for all of its branches."""
+        router = self._router
+        if not router.config.ensemble.enabled:
+            raise ApiError(404, f"{ENSEMBLE} is switched off here.", code="not_found")
+        several = understood(raw, router.models(), router.config.ensemble)
+        context = sender.context(caller, several.asked.estimated_tokens, several.asked.answer_tokens)
+        router.admit(context.user_tier, self._under_way + len(several.branches) - 1)
+        return FanOut(router, several, Client(sender.headers, context, identity, sender.lines, started), send, loop)
 
     def _copying(
         self, shadows: Shadows, asked: Asked, context: RoutingContext, headers: Mapping[bytes, bytes], identity: bytes, send: Send
     ) -> Copying | None:
         """What keeps the answer of a request that is to be copied. None: this one is not."""
         request = Request(asked.task, asked.model, headers, user_of(asked, headers), context, self._router.needs(asked))
-        drawn = shadows.drawn(request, len(self.watches), draining=self._router.draining_since is not None)
-        return Copying(self._router, drawn, asked, identity, send) if drawn else None
+        drawn = shadows.drawn(request, self._under_way, draining=self._router.draining_since is not None)
+        return Copying(self._router, drawn, asked, identity, hop_line(headers), send) if drawn else None
 
     async def _watched(
-        self, exchange: Exchange, receive: Receive, loop: asyncio.AbstractEventLoop, opened: Attempt | None = None
+        self,
+        exchange: Exchange | FanOut,
+        until: float,
+        run: Coroutine[None, None, None],
+        receive: Receive,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
-        watch = Watch(receive, exchange.attempts.longest, loop)
+        watch = Watch(receive, until, loop)
         self.watches.add(watch)
         code = CLIENT_GONE
         try:
-            await exchange.run(opened)
+            await run
             code = exchange.status
         except asyncio.CancelledError:
             if watch.reason is None:
@@ -292,7 +336,7 @@ class Proxy:
             watch.close()
             self.watches.discard(watch)
             if code:
-                self._count(exchange, code)
+                exchange.count(code)
 
 
 async def read_body(length: bytes | None, most: int, receive: Receive) -> bytes | None:

@@ -41,6 +41,8 @@ class Router:
         self.changed = asyncio.Event()
         """Set, and replaced by another one, when there are other backends or replicas than before."""
         self._quotas: dict[str, Cooldown] = {}
+        self.branches = 0
+        """Branches of ensembles that are under way, beyond the requests that they belong to."""
         self.shadows: Shadows | None = None
         """Which requests are copied; None where none is."""
         self._use(config, environ, source)

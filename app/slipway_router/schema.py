@@ -1,8 +1,9 @@
 """What every part of the configuration's schema is made of."""
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 Tier = Literal["free", "paid", "enterprise"]
 """Tiers of seed users, least first."""
@@ -23,3 +24,31 @@ class Strict(BaseModel):
     """Settings that refuse a name they do not know, and do not change once they are parsed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def faults_of(error: ValidationError) -> list[tuple[str, str]]:
+    """Path and reason of each of pydantic's errors."""
+    return [(path_of(e["loc"]), reason_of(cast("Mapping[str, Any]", e))) for e in error.errors()]
+
+
+def path_of(loc: tuple[int | str, ...]) -> str:
+    """Where a fault is, such as `backends[0].url`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".") or "(top)"
+
+
+def reason_of(error: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors says, in our words."""
+    match error["type"]:
+        case "missing":
+            return "is required"
+        case "extra_forbidden":
+            return "is not a setting here"
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case "literal_error":
+            return f"is {error['input']!r}; give {error['ctx']['expected']}"
+        case _:
+            said = str(error["msg"])
+            return (
+                f"is {error['input']!r}; {said[0].lower()}{said[1:]}" if isinstance(error["input"], str | int | float) else said
+            )

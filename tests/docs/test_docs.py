@@ -143,9 +143,9 @@ def test_the_page_on_the_router_lists_its_metrics_and_error_codes_and_no_others(
     text = Router(Config.parse({"backends": [backend]}), {}).metrics.text().decode()
     metrics = {name for name in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) if not name.endswith("_created")}
     assert set(re.findall(r"^\| `(slipway_router_\w+)`", page, re.MULTILINE)) == metrics
-    source = "".join(file.read_text() for file in (ROOT / "app" / "slipway_router").glob("*.py"))
+    source = "".join(file.read_text() for file in (ROOT / "app" / "slipway_router").rglob("*.py"))
     # The first of each pair: keyword arguments; the second: words that are chosen before they are given.
-    codes = {a or b for a, b in re.findall(r'code="(\w+)"|status, code = \d+, "(\w+)"', source)}
+    codes = {a or b for a, b in re.findall(r'\bcode="(\w+)"|status, code = \d+, "(\w+)"', source)}
     codes |= set(re.findall(r'message, code = .*, "(\w+)"', source))
     errors = page[page.index("## Errors") : page.index("## Stopping")]
     listed = {

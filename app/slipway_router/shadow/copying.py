@@ -38,6 +38,7 @@ class Copying:
         "_asked",
         "_first",
         "_headers",
+        "_hops",
         "_kept",
         "_parts",
         "_request_id",
@@ -48,19 +49,23 @@ class Copying:
         "_status",
     )
 
-    def __init__(self, router: Router, shadows: Sequence[ShadowAtWork], asked: Asked, request_id: bytes, send: Send) -> None:
+    def __init__(
+        self, router: Router, shadows: Sequence[ShadowAtWork], asked: Asked, request_id: bytes, hops: bytes, send: Send
+    ) -> None:
         """
         Args:
             router: Whose request it is.
             shadows: What copies it; each holds a place, which is taken back in the end.
             asked: The request.
             request_id: The candidate gets the same.
+            hops: Header line that counts the routers it came through. A copy is no part of the client's trace, but can go round.
             send: Where the client's answer goes.
         """
         self._router = router
         self._shadows = shadows
         self._asked = asked
         self._request_id = request_id
+        self._hops = hops
         self._send = send
         self._arrived = perf_counter()
         self._status = 0
@@ -138,7 +143,7 @@ class Copying:
             [target.name],
             tier="free",
             request_id=self._request_id,
-            tracing=b"",
+            tracing=self._hops,
             started=asyncio.get_running_loop().time(),
             loop=asyncio.get_running_loop(),
         )
@@ -190,7 +195,8 @@ async def _ask(attempts: Attempts, deadline_seconds: float) -> Reading:
             reading.status = answer.status
             reading.first_seconds = perf_counter() - attempt.began
             if answer.status < 400:
-                target.succeeded(reading.first_seconds * 1000, answer, attempt.admitted)
+                attempt.at.succeeded(reading.first_seconds * 1000, answer, attempt.admitted)
+                attempt.good = True
             if attempt.chunk:
                 events, chunk, size = Events(), attempt.chunk, 0
                 while chunk:
