@@ -11,7 +11,7 @@ from tests.app.fake_upstream import FakeUpstream
 from tests.app.serving import Served, backend, serving, upstream
 
 from slipway_router.cold_start import GIVEN_UP_SECONDS, HOLD_SECONDS, IDLE_SECONDS, ColdStart
-from slipway_router.probe import probe
+from slipway_router.probe import probe, probe_all
 
 
 class Clock:
@@ -250,3 +250,33 @@ async def test_an_explanation_tells_that_it_is_at_zero() -> None:
         first = told["order"][0]
         assert (first["backend"], first["traffic_share"], first["against"]) == ("pool", 0, ["it has no replica now: asleep"])
         assert await gauge(served, "wanted") == 0
+
+
+async def test_a_pool_goes_to_zero_and_comes_back_under_load_and_nobody_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slipway_router.cold_start.IDLE_SECONDS", 0.2)
+    async with pool_and_vendor(ramp_seconds=0.3, breaker={"failures": 2}) as (pool, vendor, served):
+        target = served.router.targets["pool"]
+        probing = asyncio.create_task(probe_all(served.router, period=0.05))
+
+        async def answered_by() -> str:
+            answer = await served.chat()
+            assert answer.status_code == 200
+            return answer.headers["x-slipway-backend"]
+
+        try:
+            for _ in range(2):
+                async with pool:
+                    async with asyncio.timeout(10):
+                        while [await answered_by() for _ in range(20)].count("pool") < 20:
+                            pass
+                    await asyncio.sleep(0.3)
+                # From here on nobody listens there.
+                asked = len(vendor.posts)
+                assert {await answered_by() for _ in range(40)} == {"vendor"}
+                assert len(vendor.posts) == asked + 40
+                assert (target.breaker.state, target.status.available, target.status.error_rate) == ("closed", True, 0)
+                assert target.away
+                assert await gauge(served, "wanted") == 1
+        finally:
+            probing.cancel()
+            await asyncio.gather(probing, return_exceptions=True)
