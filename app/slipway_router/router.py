@@ -135,7 +135,7 @@ class Router:
         Raises:
             ApiError: 404 where nobody has the model, 400 where nobody who has it can do what the request needs.
         """
-        needs = self.needs(asked)
+        needs = self.needs(asked) if self._lacked else NOTHING
         if self.routes.all:
             decision = self.routes.decide(Request(asked.task, asked.model, headers, user_of(asked, headers), context, needs))
             if decision is not None:

@@ -300,8 +300,8 @@ async def test_what_only_anthropics_api_knows_is_refused_to_its_clients() -> Non
 @pytest.mark.parametrize(
     ("behaviour", "status", "said"),
     [
-        (aws.error("429 Too Many Requests", "ThrottlingException", message="Too many tokens"), 503, "429 (ThrottlingException)"),
-        (aws.error("400 Bad Request", "ServiceQuotaExceededException", message="x"), 503, "answered 429"),
+        (aws.error("429 Too Many Requests", "ThrottlingException", message="Too many tokens"), 429, "429 (ThrottlingException)"),
+        (aws.error("400 Bad Request", "ServiceQuotaExceededException", message="x"), 429, "answered 429"),
         (aws.error("400 Bad Request", "ValidationException", message="top_k: too large"), 400, "top_k: too large"),
         (
             aws.error("424 Failed Dependency", "ModelErrorException", message="model said no", originalStatusCode=400),
