@@ -17,6 +17,7 @@ from slipway_router.attempt import Attempt
 from slipway_router.attempts import Attempts
 from slipway_router.metrics import NO_BACKEND
 from slipway_router.policy import Decision
+from slipway_router.providers.dialects import as_openais
 from slipway_router.request import Asked
 from slipway_router.retry import backoff
 from slipway_router.router import Router
@@ -227,6 +228,8 @@ class Exchange:
         if answer.status < 300:
             check_whole(body, cut=answer.pending)
         headers = self.answer_headers(attempt.at, answer)
+        if answer.status >= 400 and not answer.pending:
+            headers, body = as_openais(answer.status, headers, body)
         if answer.pending:
             headers += [h for h in answer.headers if h[0] == b"content-length"]
         else:

@@ -16,6 +16,7 @@ from slipway_router.connection import Connection
 from slipway_router.exchange import END_BYTES, Exchange, whole_events
 from slipway_router.lean import RememberedCycle
 from slipway_router.metrics import CLIENT_GONE
+from slipway_router.providers.dialects import as_openais
 from slipway_router.target import Target
 from slipway_router.usage import count_tokens
 from slipway_router.watch import Reason
@@ -198,6 +199,8 @@ class Express:
         if answer.status < 300:
             check_whole(body, cut=False)
         headers = exchange.answer_headers(attempt.at, answer)
+        if answer.status >= 400:
+            headers, body = as_openais(answer.status, headers, body)
         headers.append((b"content-length", b"%d" % len(body)))
         exchange.begin(attempt, answer)
         cycle.start(answer.status, headers)

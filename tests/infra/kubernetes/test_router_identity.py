@@ -77,8 +77,8 @@ def test_a_vertex_endpoint_is_allowed_alone() -> None:
         chat = VertexEndpoint(
             "chat", {"location": "europe-west4", "hugging_face_model_id": "Qwen/Qwen3-0.6B", "dedicated_endpoint": False}
         )
-        service: Any = {"namespace": "ai", "image": "router:1.2.3", "backends": [chat.backend()]}
-        AiApiService("api", {**service, "make_identity": {"gcp_project": "cluster-project"}})
+        identity: Any = {"gcp_project": "cluster-project"}
+        AiApiService("api", {"namespace": "ai", "image": "router:1.2.3", "backends": [chat.backend()], "make_identity": identity})
 
     plan = plan_program(program)
     member = plan["api-invoke-chat-member"]
