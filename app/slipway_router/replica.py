@@ -56,16 +56,18 @@ class Replica:
         "_cached",
         "_common",
         "_own",
-        "_own_until",
         "_pending",
         "_since",
         "_used",
-        "_waiting",
         "assigned",
         "bit",
         "capacity",
         "held",
+        "measured",
+        "measured_until",
         "name",
+        "oldest",
+        "waiting",
     )
 
     def __init__(self, name: str, capacity: int, bit: int, cached: dict[int, int], common: Speed) -> None:
@@ -84,41 +86,32 @@ class Replica:
         """Prompt tokens of all requests under way."""
         self.assigned = 0
         """Number of the newest request."""
+        self.measured = 0.0
+        """Seconds per token of its own, until `measured_until`; 0 while that rests on too few."""
+        self.measured_until = 0.0
+        self.oldest: float | None = None
+        """When the block that goes next was last used; None while there is room."""
+        self.waiting: dict[Assignment, None] = {}
+        """Prompts not yet computed, in the order in which they were sent."""
         self._common = common
         self._own = Speed()
-        self._own_until = 0.0
         self._cached = cached
         self._used: OrderedDict[int, float] = OrderedDict()
         """Cached blocks with when each was last used, the next to go first."""
-        self._waiting: dict[Assignment, None] = {}
-        """Prompts not yet computed, in the order in which they were sent."""
         self._pending = 0.0
         """Tokens of theirs to compute."""
         self._since = 0.0
         """When the prompt at the head could begin."""
-
-    def seconds_per_token(self, now: float) -> float:
-        """Time to compute a token of a prompt."""
-        common = self._common.seconds_per_token
-        if self._own.tokens < _LEAST_TOKENS or now > self._own_until:
-            return common
-        own = self._own.seconds_per_token
-        return common if common < own * ALIKE and own < common * ALIKE else own
 
     @property
     def room(self) -> int:
         """Blocks that fit without pushing others out."""
         return self.capacity - len(self._used)
 
-    def idle(self, now: float) -> float:
-        """Seconds for which the block that goes next was not used. There must be one."""
-        return now - next(iter(self._used.values()))
-
-    def wait(self, now: float) -> float:
-        """Seconds until a prompt sent now would begin."""
-        per_token = self.seconds_per_token(now)
-        while self._waiting:
-            head = next(iter(self._waiting))
+    def wait(self, now: float, per_token: float) -> float:
+        """Seconds until a prompt sent now would begin, where a token takes so long."""
+        while self.waiting:
+            head = next(iter(self.waiting))
             took = head.computed_tokens * per_token
             if head.observed or now - self._since < took:
                 break
@@ -133,9 +126,9 @@ class Replica:
 
     def send(self, assignment: "Assignment", blocks: Sequence[int], now: float) -> None:
         """Put a prompt into the queue and its blocks into the cache, the first of them as the last to go."""
-        if not self._waiting:
+        if not self.waiting:
             self._since = now
-        self._waiting[assignment] = None
+        self.waiting[assignment] = None
         self._pending += assignment.computed_tokens
         self.held += assignment.tokens
         used, cached, bit = self._used, self._cached, self.bit
@@ -146,19 +139,21 @@ class Replica:
             used.move_to_end(block)
         while len(used) > self.capacity:
             self._uncached(used.popitem(last=False)[0])
+        self.oldest = None if len(used) < self.capacity else next(iter(used.values()))
 
     def computed(self, assignment: "Assignment", now: float, *, measure: bool) -> bool:
         """Take a prompt out of the queue; False if it is not in it any more."""
-        if assignment not in self._waiting:
+        if assignment not in self.waiting:
             return False
-        del self._waiting[assignment]
-        self._pending = self._pending - assignment.computed_tokens if self._waiting else 0.0
+        del self.waiting[assignment]
+        self._pending = self._pending - assignment.computed_tokens if self.waiting else 0.0
         if measure and not self._common.known and assignment.computed_tokens >= LEAST_MEASURED_TOKENS:
-            if now > self._own_until:
+            if now > self.measured_until:
                 self._own = Speed()
-            self._own_until = now + MEASURED_SECONDS
+            self.measured_until = now + MEASURED_SECONDS
             for speed in (self._own, self._common):
                 speed.add(assignment.computed_tokens, now - self._since)
+            self.measured = self._own.seconds_per_token if self._own.tokens >= _LEAST_TOKENS else 0.0
         self._since = now
         return True
 
@@ -167,6 +162,7 @@ class Replica:
         for block in blocks:
             if self._used.pop(block, None) is not None:
                 self._uncached(block)
+                self.oldest = None
 
     def clear(self) -> None:
         """Empty the cache."""

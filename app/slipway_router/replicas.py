@@ -1,23 +1,6 @@
-"""The replica of a backend that will be done first with a prompt, given its queue and the prefixes that it still has.
+"""The replicas of a backend that has several: what was sent where, and so which of them will be done first with a prompt.
 
-Nothing here waits, calls anyone or reads an engine: it is bookkeeping about what was sent where. For every replica that may take
-a request the choice works out, in seconds,
-
-    finish = pending tokens x time per token, less what the prompt at the head has had   (the queue)
-           + tokens of the prompt that are not cached there x time per token            (its own computation)
-    cost   = finish
-           + EVICTION_WEIGHT x time per token x tokens for which there is no room there
-             (those that no replica has count times the mean idle time of what goes next / the idle time there, at most 2)
-           + STREAM_SHARE x time per token x prompt tokens of its requests under way
-
-and takes the least cost among those whose finish is within the guard: `GUARD` times the computation of the whole prompt after the
-earliest finish of all. Of equals it is the one with the fewest tokens under way, then the one that was not asked for longest.
-
-Queue and own computation are the "load cost" of Srivatsa et al., "Preble: Efficient Distributed Prompt Scheduling for LLM
-Serving" (ICLR 2025), here for each request alone and without its sliding window. The price of eviction has the same purpose as
-theirs, but needs no model of reuse. A copy of what another replica has takes room that need not be taken. What no replica has
-takes it somewhere in any case: a block that has been idle for t is used again within the next s with a probability near s/(s+t),
-so room is cheapest where the blocks that would go have been idle the longest. So the caches age alike, as one large cache would.
+Nothing here waits, calls anyone or reads an engine: it is bookkeeping. How the choice is made is in `replica_choice`.
 """
 
 import math
@@ -26,18 +9,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from slipway_router.replica import Assignment, Replica, Speed
-
-EVICTION_WEIGHT = 3.0
-"""What a cached token is worth beside the time to compute it once: a prefix that is used again is mostly used more than once."""
-STREAM_SHARE = 0.05
-"""What a prompt token under way costs others beside computing one: each step of decoding reads all of them, which slows the rest.
-So those who share a system prompt spread over replicas once the streams on one have twenty times as many tokens as it saves."""
-GUARD = 3.0
-"""Computations of the whole prompt by which its estimated finish may come after the earliest there is."""
-_MOST_DEAR = 2.0
-
-_Candidate = tuple[tuple[float, float, int], float, float, bool, Replica]
-"""Cost and what decides among equals, wait, tokens to compute, whether within the guard, whose."""
+from slipway_router.replica_choice import Choice
 
 
 class Weighed(NamedTuple):
@@ -82,8 +54,8 @@ def prefix_blocks(prompt: bytes, block_bytes: int, salt: str = "") -> list[int]:
 class Replicas:
     """The replicas of one backend, and what is cached and under way at each.
 
-    A choice costs O(replicas + blocks of the prompt), memory is O(sum of the replicas' capacities). All calls are made on one
-    thread: there is no lock.
+    A choice costs O(replicas + blocks of the prompt), little for a replica that has neither work nor a part of the prompt; memory
+    is O(sum of the replicas' capacities). All calls are made on one thread: there is no lock.
     """
 
     __slots__ = ("_block_tokens", "_cached", "_clock", "_count", "_everyone", "_replicas", "_speed")
@@ -163,80 +135,60 @@ class Replicas:
         Returns:
             The assignment; None where no replica may be asked.
         """
+        asked = self._asked(among)
+        if not asked:
+            return None
         now = self._clock()
         matched = self._matched(blocks)
-        weighed = self._weigh(matched, tokens, among, now)
-        if not weighed:
-            return None
-        _, wait, missing, _, replica = _best(weighed)
+        choice = Choice(asked, matched, tokens, self._block_tokens, self._speed.seconds_per_token, now)
+        finish, missing, per_token, replica = choice.best()
         self._count += 1
         replica.assigned = self._count
-        fresh = blocks[matched[replica.bit] :]
+        fresh = blocks[matched.get(replica.bit, 0) :]
+        wait = max(0.0, finish - missing * per_token)
         assignment = Assignment(replica, fresh, tokens, missing, wait, self._clock, observed=observed)
         replica.send(assignment, blocks, now)
         return assignment
 
     def weigh(self, blocks: Sequence[int], tokens: float, among: Collection[str] | None = None) -> list["Weighed"]:
         """What `choose` would go by, the replica that it would choose first. Nothing is sent."""
-        weighed = self._weigh(self._matched(blocks), tokens, among, self._clock())
-        best = _best(weighed)[-1] if weighed else None
+        asked = self._asked(among)
+        if not asked:
+            return []
+        matched, common = self._matched(blocks), self._speed.seconds_per_token
+        choice = Choice(asked, matched, tokens, self._block_tokens, common, self._clock())
+        best = choice.best()[-1]
         made = [
-            Weighed(r.name, wait, missing, r.held, rank[0] if within else None, r is best)
-            for rank, wait, missing, within, r in weighed
+            Weighed(
+                r.name,
+                max(0.0, finish - missing * per_token),
+                missing,
+                r.held,
+                choice.cost(finish, missing, per_token, r) if finish <= choice.latest else None,
+                r is best,
+            )
+            for finish, missing, per_token, r in choice.all()
         ]
         return sorted(made, key=lambda w: (not w.chosen, math.inf if w.cost_seconds is None else w.cost_seconds))
 
-    def _weigh(self, matched: dict[int, int], tokens: float, among: Collection[str] | None, now: float) -> list[_Candidate]:
-        asked = [r for r in self._replicas.values() if among is None or r.name in among]
-        if not asked:
-            return []
-        idle = {r.bit: r.idle(now) for r in asked if not r.room}
-        mean = sum(idle.values()) / len(idle) if idle else 0.0
-        finishes: list[tuple[Replica, float, float, float, float]] = []
-        for r in asked:
-            wait, per_token = r.wait(now), r.seconds_per_token(now)
-            missing = max(0.0, tokens - matched[r.bit] * self._block_tokens)
-            finishes.append((r, wait, missing, per_token, wait + missing * per_token))
-        latest = min(finish + GUARD * tokens * per_token for _, _, _, per_token, finish in finishes)
-        new = min(missing for _, _, missing, _, _ in finishes)
-        weighed: list[_Candidate] = []
-        for r, wait, lacks, per_token, finish in finishes:
-            age = idle.get(r.bit, mean)
-            dear = min(mean / age, _MOST_DEAR) if age > 0 else 1.0
-            room = r.room * self._block_tokens
-            pushing = max(0.0, new - room)
-            copying = max(0.0, lacks - room) - pushing
-            extra = EVICTION_WEIGHT * (copying + dear * pushing) + STREAM_SHARE * r.held
-            weighed.append(((finish + extra * per_token, r.held, r.assigned), wait, lacks, finish <= latest, r))
-        return weighed
+    def _asked(self, among: Collection[str] | None) -> list[Replica]:
+        replicas = self._replicas
+        return list(replicas.values()) if among is None else [r for n, r in replicas.items() if n in among]
 
     def _matched(self, blocks: Sequence[int]) -> dict[int, int]:
-        """How many of the first blocks each replica has, by its bit."""
+        """How many of the first blocks each replica has, by its bit; who has none is left out."""
         matched: dict[int, int] = {}
-        left = self._everyone
-        for depth, block in enumerate(blocks):
-            have = self._cached.get(block, 0) & left
+        cached, left, depth = self._cached, self._cached.get(blocks[0], 0) if blocks else 0, 0
+        while left:
+            depth += 1
+            have = cached.get(blocks[depth], 0) & left if depth < len(blocks) else 0
             out = left ^ have
             while out:
                 bit = out & -out
                 matched[bit] = depth
                 out ^= bit
             left = have
-            if not left:
-                break
-        while left:
-            bit = left & -left
-            matched[bit] = len(blocks)
-            left ^= bit
         return matched
-
-
-def _best(weighed: list[_Candidate]) -> _Candidate:
-    best = weighed[0]
-    for candidate in weighed[1:]:
-        if candidate[3] and (not best[3] or candidate[0] < best[0]):
-            best = candidate
-    return best
 
 
 def _positive(name: str, value: float) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from slipway_router.replica import MEASURED_SECONDS
-from slipway_router.replicas import GUARD, STREAM_SHARE, Assignment, Replicas, prefix_blocks
+from slipway_router.replica_choice import GUARD, STREAM_SHARE
+from slipway_router.replicas import Assignment, Replicas, prefix_blocks
 
 BLOCK = 100
 
@@ -320,6 +321,34 @@ def test_a_prompt_whose_first_token_nobody_tells_is_taken_to_be_computed_when_it
     (seen,) = replicas.weigh([], 0)
     assert seen.wait_seconds == 0
     assert seen.held_tokens == replicas.held("a") == 3000
+
+
+def test_nobody_who_may_be_chosen_costs_less_than_the_one_that_is() -> None:
+    """The choice passes over replicas that cannot be the cheapest; what is weighed is worked out for all of them."""
+    clock = Clock()
+    replicas = Replicas(BLOCK, clock=clock)
+    for name in "abcdefgh":
+        replicas.join(name, 60)
+    rng = random.Random(2)
+    under_way: list[tuple[float, Assignment]] = []
+    chosen_of: Counter[tuple[bool, bool]] = Counter()
+    for n in range(2000):
+        start = rng.randrange(12) * 100
+        shared = rng.randrange(1, 20)
+        blocks = [*range(start, start + shared), *range(10_000 + 20 * n, 10_000 + 20 * n + rng.randrange(12))]
+        weighed = replicas.weigh(blocks, len(blocks) * BLOCK)
+        costs = [w.cost_seconds for w in weighed if w.cost_seconds is not None]
+        assert weighed[0].cost_seconds == min(costs)
+        chosen_of[weighed[0].missing_tokens == len(blocks) * BLOCK, weighed[0].wait_seconds > 0] += 1
+        assignment = send(replicas, blocks)
+        assert assignment.replica == weighed[0].name
+        slow = 3 if assignment.replica in "ab" else 1
+        under_way.append((clock.now + assignment.wait_seconds + slow * assignment.computed_tokens / 5000, assignment))
+        clock.now += rng.expovariate(4)
+        for until, open_ in [u for u in under_way if u[0] <= clock.now]:
+            done(open_)
+            under_way.remove((until, open_))
+    assert len(chosen_of) == 4  # with and without a part of the prompt, with and without work
 
 
 def test_what_is_weighed_is_what_is_chosen() -> None:
