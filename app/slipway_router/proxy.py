@@ -7,7 +7,7 @@ figures come from `python -m bench.peers`.
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import cast
 
 import orjson
@@ -150,7 +150,7 @@ class Proxy:
             decision = router.decide(asked, context, sender.headers)
             copying = None
             if router.shadows is not None:
-                copying = self._copying(router.shadows, asked, context, sender.headers, identity, send)
+                copying = self._copying(router.shadows, asked, context, sender, identity, send)
             exchange = Exchange(
                 router,
                 asked,
@@ -176,9 +176,6 @@ class Proxy:
         router = self._router
         scope = cast("Scope", cycle.scope)
         task = TASKS[scope["path"]]
-        if router.shadows is not None:
-            cycle.run(self)
-            return
         loop = asyncio.get_running_loop()
         started = loop.time()
         sender = sender_of(scope, router)
@@ -190,11 +187,15 @@ class Proxy:
                 raise _too_large(router.max_body)
             asked = parse(task, raw)
             context = sender.context(caller, asked.estimated_tokens, asked.answer_tokens)
+            decision = router.decide(asked, context, sender.headers)
+            copying = None
+            if router.shadows is not None:
+                copying = self._copying(router.shadows, asked, context, sender, identity, cycle.send)
             exchange = Exchange(
                 router,
                 asked,
-                router.decide(asked, context, sender.headers),
-                cycle.send,
+                decision,
+                cycle.send if copying is None else copying.send,
                 tier=context.user_tier,
                 request_id=identity,
                 tracing=sender.lines,
@@ -202,7 +203,9 @@ class Proxy:
                 loop=loop,
             )
             first = exchange.attempts.order[0]
-            if can(first):
+            if copying is not None:
+                cycle.run(self._copied(exchange, copying))
+            elif can(first):
                 express = Express(self, exchange, cycle)
                 self.watches.add(express)
                 express.start(first, started)
@@ -225,6 +228,17 @@ class Proxy:
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await self._guarded(scope, send, self._go_on(exchange, opened, receive, send))
+
+        return app
+
+    def _copied(self, exchange: Exchange, copying: Copying) -> App:
+        """Answers it in a task, which keeps the answer for the copies."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await self._guarded(scope, send, self._go_on(exchange, None, receive, send))
+            finally:
+                copying.over(self.copies)
 
         return app
 
@@ -297,12 +311,17 @@ class Proxy:
         return FanOut(router, several, Client(sender.headers, context, identity, sender.lines, started), send, loop)
 
     def _copying(
-        self, shadows: Shadows, asked: Asked, context: RoutingContext, headers: Mapping[bytes, bytes], identity: bytes, send: Send
+        self, shadows: Shadows, asked: Asked, context: RoutingContext, sender: Sender, identity: bytes, send: Send
     ) -> Copying | None:
-        """What keeps the answer of a request that is to be copied. None: this one is not."""
+        """What keeps the answer of a request that is to be copied. None: this one is not.
+
+        Raises:
+            ApiError: 508, it goes round; nothing holds a place for it then.
+        """
+        headers, hops = sender.headers, hop_line(sender.headers)
         request = Request(asked.task, asked.model, headers, user_of(asked, headers), context, self._router.needs(asked))
         drawn = shadows.drawn(request, self._under_way, draining=self._router.draining_since is not None)
-        return Copying(self._router, drawn, asked, identity, hop_line(headers), send) if drawn else None
+        return Copying(self._router, drawn, asked, identity, hops, send) if drawn else None
 
     async def _watched(
         self,

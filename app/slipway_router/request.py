@@ -167,9 +167,10 @@ def _prompt_tokens(prompt: object, name: str, faults: list[tuple[str, str]]) -> 
             return sum(len(p) for p in cast("list[str]", prompt)) // CHARACTERS_PER_TOKEN
         if _are_tokens(prompt):
             return len(prompt)
-        lists = cast("list[list[object]]", prompt)
-        if all(isinstance(p, list) for p in lists) and all(map(_are_tokens, lists)):
-            return sum(len(p) for p in lists)
+        if all(isinstance(p, list) for p in prompt):
+            lists = cast("list[list[object]]", prompt)
+            if all(map(_are_tokens, lists)):
+                return sum(len(p) for p in lists)
     faults.append((name, "must be text, a list of texts, a list of tokens or a list of lists of tokens"))
     return 0
 

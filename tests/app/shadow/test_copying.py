@@ -380,6 +380,16 @@ async def test_a_candidate_of_several_replicas_gives_back_what_a_copy_takes() ->
     assert len(new.posts) + len(newer.posts) == 4
 
 
+async def test_a_request_that_goes_round_holds_no_place() -> None:
+    async with upstream() as own, upstream() as new, serving(backend(own), backend(new, "next"), shadows=[shadow()]) as served:
+        refused = await served.chat({"x-slipway-hops": "4"})
+        await settled(served)
+        await served.chat({"x-slipway-hops": "2"})
+        await settled(served)
+    assert refused.status_code == 508
+    assert [got.headers["x-slipway-hops"] for got in new.posts] == ["3"]
+
+
 async def test_two_candidates_are_compared_apart() -> None:
     shadows = [shadow(), shadow(name="t", backend="third")]
     async with (
