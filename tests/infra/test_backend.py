@@ -35,6 +35,16 @@ def test_the_router_is_not_told_what_only_infrastructure_needs() -> None:
     }
 
 
+def test_a_shadow_is_proven_when_the_program_is_planned() -> None:
+    candidate: Backend = {"name": "next", "url": "http://next.ai.svc:8000/v1", "model": "next", "context_tokens": 4000}
+    shadow = {"name": "s", "backend": "next", "share": 0.1}
+    settings: dict[str, Any] = {"shadows": [{**shadow, "match": {"max_tokens": 4000}}]}
+    assert faults_of(settings, LLAMA, candidate) == {}
+    told = faults_of({"shadows": [shadow], "policy": {"best": "next"}}, LLAMA, candidate)
+    assert set(told) == {"args.shadows[0].backend", "args.policy.best"}
+    assert "match 'max_tokens: 4000'" in told["args.shadows[0].backend"]
+
+
 @pytest.mark.parametrize(
     ("settings", "backends", "paths"),
     [
