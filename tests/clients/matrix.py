@@ -92,11 +92,15 @@ def backends(stage: Stage) -> Mapping[str, Sequence[str]]:
 
 def tried(client: Client, stage: Stage) -> Results:
     """Run a client's script."""
+    models = {
+        backend: [f for f in features if (why := refusal(client, stage, backend, f)) is None or _by_the_router(why)]
+        for backend, features in backends(stage).items()
+    }
     asked: dict[str, Any] = {
         "url": stage.url,
         "key": KEY,
         "name": client.name,
-        "models": backends(stage),
+        "models": models,
         "refused": {LLAMA: "the " * (CONTEXT_TOKENS + 100)},
         "push": {LLAMA: _push()},
         "prompts": {k: v for k, v in vars(prompts).items() if k.isupper()},
@@ -111,8 +115,12 @@ def tried(client: Client, stage: Stage) -> Results:
 
 def why_not(client: Client, stage: Stage, found: Results, backend: str, feature: str) -> str | None:
     """What is wrong with a cell of the matrix; None if it is as it must be."""
-    if reason := refusal(client, stage, backend, feature):
-        return None if _refused_so(found[backend, feature], reason) else f"{found[backend, feature]} is no '{reason}'"
+    reason = refusal(client, stage, backend, feature)
+    if reason is not None and not _by_the_router(reason):
+        return None
+    if reason is not None:
+        told = found[backend, feature]
+        return None if reason in told.get("raised", {}).get("message", "") else f"{told} is no '{reason}'"
     try:
         _CHECKS[feature](client, stage, found[backend, feature], backend)
     except (AssertionError, KeyError) as error:
@@ -131,10 +139,9 @@ def refusal(client: Client, stage: Stage, backend: str, feature: str) -> str | N
     return None
 
 
-def _refused_so(found: Found, reason: str) -> bool:
-    if not reason.startswith("The model '"):
-        return True
-    return reason in found.get("raised", {}).get("message", "")
+def _by_the_router(reason: str) -> bool:
+    """Whether it is the router that refuses, so that a client is told."""
+    return reason.startswith("The model '")
 
 
 def _push() -> Mapping[str, Any]:

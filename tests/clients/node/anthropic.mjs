@@ -40,7 +40,7 @@ await run({
     const result = { type: "tool_result", tool_use_id: call.id, content: "rain" };
     const first = given(model, prompts.CALL, { tools: [tool] });
     const messages = [...first.messages, { role: "assistant", content: message.content }, { role: "user", content: [result] }];
-    return { ...callOf(message), text: told(await client.messages.create({ ...first, messages })).text };
+    return { ...callOf(message), text: told(await client.messages.create({ ...first, messages, max_tokens: 20 })).text };
   },
   async "streamed tools"(model) {
     return callOf(await client.messages.stream(given(model, prompts.CALL, forced)).finalMessage());

@@ -41,7 +41,7 @@ await run({
     const [choice] = (await create(model, prompts.CALL, forced(model))).choices;
     const result = { role: "tool", tool_call_id: choice.message.tool_calls[0].id, content: "rain" };
     const messages = [...user(prompts.CALL), choice.message, result];
-    const after = await client.chat.completions.create({ model, messages, tools: [tool], max_completion_tokens: 200 });
+    const after = await client.chat.completions.create({ model, messages, tools: [tool], max_completion_tokens: 20 });
     return { ...callOf(choice), text: after.choices[0].message.content };
   },
   async "streamed tools"(model) {

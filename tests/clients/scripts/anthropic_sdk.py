@@ -52,6 +52,7 @@ def tools(model):
     call = next(b for b in message.content if b.type == "tool_use")
     result = {"type": "tool_result", "tool_use_id": call.id, "content": "rain"}
     given["messages"] += [{"role": "assistant", "content": message.content}, {"role": "user", "content": [result]}]
+    given["max_tokens"] = 20
     return {**call_of(message), "text": told(CLIENT.messages.create(**given, tools=[TOOL]))["text"]}
 
 

@@ -72,7 +72,7 @@ def tools(model):
     asked = [HumanMessage(prompts.CALL)]
     message = made(model).bind_tools([TOOL], tool_choice="any", **PUSH.get(model, {})).invoke(asked)
     result = ToolMessage("rain", tool_call_id=message.tool_calls[0]["id"])
-    return {**call_of(message), "text": made(model).bind_tools([TOOL]).invoke([*asked, message, result]).text}
+    return {**call_of(message), "text": made(model).bind_tools([TOOL], max_tokens=20).invoke([*asked, message, result]).text}
 
 
 def streamed_tools(model):

@@ -32,9 +32,9 @@ def forced(model):
     return {"tools": [TOOL], "tool_choice": "required", **PUSH.get(model, {})}
 
 
-def complete(model, said, *, key=KEY, **more):
+def complete(model, said, *, key=KEY, most=200, **more):
     messages = said if isinstance(said, list) else [{"role": "user", "content": said}]
-    return litellm.completion(model=f"openai/{model}", messages=messages, api_key=key, max_tokens=200, **SETTINGS, **more)
+    return litellm.completion(model=f"openai/{model}", messages=messages, api_key=key, max_tokens=most, **SETTINGS, **more)
 
 
 def told(answer):
@@ -67,7 +67,10 @@ def tools(model):
     answer = complete(model, asked, **forced(model))
     message = answer.choices[0].message
     result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "rain"}
-    return {**call_of(answer), "text": told(complete(model, [*asked, message.model_dump(), result], tools=[TOOL]))["text"]}
+    return {
+        **call_of(answer),
+        "text": told(complete(model, [*asked, message.model_dump(), result], tools=[TOOL], most=20))["text"],
+    }
 
 
 def streamed_tools(model):

@@ -62,7 +62,7 @@ def tools(model):
     answer = CLIENT.chat.completions.create(model=model, messages=asked, **forced(model), **LIMIT)
     message = answer.choices[0].message
     result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "rain"}
-    told = CLIENT.chat.completions.create(model=model, messages=[*asked, message, result], tools=[TOOL], **LIMIT)
+    told = CLIENT.chat.completions.create(model=model, messages=[*asked, message, result], tools=[TOOL], max_completion_tokens=20)
     return {**call_of(message, answer.choices[0].finish_reason), "text": told.choices[0].message.content}
 
 
