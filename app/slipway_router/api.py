@@ -26,10 +26,10 @@ from slipway_router.document import (
     document,
     refusals,
 )
-from slipway_router.explain import explain
+from slipway_router.explain import explain_request
 from slipway_router.metrics import CONTENT_TYPE
 from slipway_router.proxy import read_body
-from slipway_router.request import parse, read_headers, request_id, routing_context, task_of
+from slipway_router.request import read_headers, request_id
 from slipway_router.router import Router
 
 
@@ -81,10 +81,8 @@ def create(router: Router) -> FastAPI:
     async def route(request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         headers = read_headers(request.scope["headers"], router.headers)
         raw = await read_body(headers.get(b"content-length"), router.max_body, request.receive)
-        asked = parse(task_of(raw or b""), raw or b"")
         caller = router.keys.caller(headers.get(b"authorization"))
-        context = routing_context(headers, caller.tier, asked.estimated_tokens, asked.answer_tokens)
-        return explain(router, asked, context, headers)
+        return explain_request(router, headers, raw or b"", caller.tier)
 
     @app.get("/metrics", tags=["operation"], summary="Metrics for Prometheus", response_class=Response)
     async def metrics() -> Response:  # pyright: ignore[reportUnusedFunction]

@@ -324,13 +324,7 @@ class Config(Strict):
         Raises:
             ConfigError: when it cannot be read or parsed, or has faults.
         """
-        try:
-            data: object = yaml.safe_load(path.read_text())
-        except OSError as error:
-            raise ConfigError([(str(path), f"cannot be read: {error.strerror}")]) from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError([(str(path), f"is neither YAML nor JSON: {' '.join(str(error).split())}")]) from None
-        return cls.parse(data, str(path))
+        return cls.parse(read(path), str(path))
 
     @property
     def answering(self) -> tuple[Backend, ...]:
@@ -356,6 +350,20 @@ class Config(Strict):
                 "last_resort": self.policy.last_resort or cheap,
             }
         )
+
+
+def read(path: Path) -> object:
+    """What a YAML or JSON file holds, unchecked.
+
+    Raises:
+        ConfigError: when it cannot be read or parsed.
+    """
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError([(str(path), f"cannot be read: {error.strerror}")]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError([(str(path), f"is neither YAML nor JSON: {' '.join(str(error).split())}")]) from None
 
 
 def _matching(shape: re.Pattern[str], value: str, wanted: str) -> str:

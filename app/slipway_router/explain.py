@@ -8,9 +8,26 @@ from slipway_router.matching import Request
 from slipway_router.policies import RULES_POLICY
 from slipway_router.policy import RoutingContext
 from slipway_router.prompt import Prompt
-from slipway_router.request import Asked, user_of
+from slipway_router.request import Asked, parse, routing_context, task_of, user_of
 from slipway_router.router import Router
 from slipway_router.target import Target
+
+
+def explain_request(router: Router, headers: Mapping[bytes, bytes], raw: bytes, key_tier: str | None) -> dict[str, Any]:
+    """The decision on a request as it came, and what it was made of.
+
+    Args:
+        router: Who decides.
+        headers: Those of the request that the router reads.
+        raw: Its body.
+        key_tier: Tier of the client's key. None where there are no keys.
+
+    Raises:
+        ApiError: as the request itself would be refused.
+    """
+    asked = parse(task_of(raw), raw)
+    context = routing_context(headers, key_tier, asked.estimated_tokens, asked.answer_tokens)
+    return explain(router, asked, context, headers)
 
 
 def explain(router: Router, asked: Asked, context: RoutingContext, headers: Mapping[bytes, bytes]) -> dict[str, Any]:

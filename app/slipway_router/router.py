@@ -6,7 +6,7 @@ from typing import Any
 
 from slipway_router.abilities import NOTHING, able, needs_of, unable
 from slipway_router.asgi import ApiError
-from slipway_router.config import AUTO, Config, ConfigError, Task
+from slipway_router.config import AUTO, Config, Task
 from slipway_router.fleet import Fleet
 from slipway_router.hedge import FirstBytes
 from slipway_router.keys import Keys
@@ -19,6 +19,7 @@ from slipway_router.routes import Routes
 from slipway_router.schema import Ability
 from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import Target
+from slipway_router.variables import check_variables
 
 
 class Router:
@@ -65,7 +66,7 @@ class Router:
         self.changed = asyncio.Event()
 
     def _use(self, config: Config, environ: Mapping[str, str], source: str) -> None:
-        _check_variables(config, environ, source)
+        check_variables(config, environ, source)
         quotas = {b.quota: self._quotas.get(b.quota) or Cooldown() for b in config.backends if b.quota is not None}
         targets: dict[str, Target] = {}
         for backend in config.backends:
@@ -221,21 +222,3 @@ def _candidates(config: Config, statuses: Mapping[str, ProviderStatus]) -> dict[
         for model, names in serving.items():
             by_model[model] = Candidates(names, statuses, policy, named=model != AUTO)
     return made
-
-
-def _check_variables(config: Config, environ: Mapping[str, str], source: str) -> None:
-    named = [(f"backends[{i}].api_key_env", b.api_key_env) for i, b in enumerate(config.backends)]
-    named += [(f"keys[{i}].env", k.env) for i, k in enumerate(config.keys)]
-    faults: list[tuple[str, str]] = []
-    for path, variable in named:
-        if variable is None:
-            continue
-        value = environ.get(variable)
-        if not value:
-            faults.append((path, f"names the environment variable {variable}, which is not set; set it to the key"))
-        elif not value.isascii() or not value.isprintable() or " " in value:
-            faults.append(
-                (path, f"names the environment variable {variable}, whose value is no key: only visible ASCII characters")
-            )
-    if faults:
-        raise ConfigError(faults, source)

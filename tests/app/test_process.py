@@ -180,8 +180,8 @@ def test_a_client_that_never_reads_does_not_keep_the_process(tmp_path: Path) -> 
 
 def test_a_wrong_configuration_is_one_list_of_faults(tmp_path: Path) -> None:
     path = write(tmp_path, "ftp://h", listen={"port": 0}, more=1)
-    for command in ("check", "serve"):
-        code, said = refused(command, "--config", str(path))
+    for command in (("check",), ("serve", "--config"), ("--config",)):
+        code, said = refused(*command, str(path))
         assert code == 2
         for fault in ("3 faults", "backends[0].url", "listen.port", "more: is not a setting here"):
             assert fault in said
@@ -190,7 +190,7 @@ def test_a_wrong_configuration_is_one_list_of_faults(tmp_path: Path) -> None:
 
 def test_a_right_configuration_passes_the_check(tmp_path: Path) -> None:
     path = write(tmp_path, "http://h/v1")
-    done = subprocess.run([*COMMAND, "check", "--config", str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run([*COMMAND, "check", str(path)], capture_output=True, text=True, check=True)
     assert "is right; backends: slow" in done.stdout
 
 

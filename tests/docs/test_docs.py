@@ -8,7 +8,7 @@ A block's info string says what it is:
 - `yaml stack`: a stack's file; the shipped program must plan with it.
 - `yaml router`: a router's configuration, which the router must take.
 - `yaml`, `json`: must parse.
-- `sh`: every `make` target and `slipway` command in it must exist.
+- `sh`: every `make` target, `slipway` and `slipway-router` command in it must exist.
 
 Links between the pages must lead somewhere.
 """
@@ -29,6 +29,7 @@ from tests.infra.sdk_types import args_class, faults
 
 from slipway.cli import app
 from slipway.plan import Plan, plan_program
+from slipway_router.__main__ import COMMANDS
 from slipway_router.config import Config
 from slipway_router.router import Router
 
@@ -130,6 +131,7 @@ def test_commands_exist(block: Block) -> None:
     commands = set(typer.main.get_group(app).commands)
     assert set(re.findall(r"^make ([a-z-]+)", block.text, re.MULTILINE)) <= targets
     assert set(re.findall(r"^slipway ([a-z-]+)", block.text, re.MULTILINE)) <= commands
+    assert set(re.findall(r"^ *slipway-router ([a-z-]+)", block.text, re.MULTILINE)) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -1,0 +1,70 @@
+"""`slipway-router serve`: serve a configuration until told to stop."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from slipway_router.config import Config, ConfigError
+
+CANNOT_LISTEN = 1
+BAD_CONFIGURATION = 2
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve. 0 once drained, 1 if the address cannot be had, 2 on a configuration that cannot serve."""
+    asked = _parser().parse_args(arguments)
+    try:
+        return _serve(Config.load(Path(asked.config)), asked.config, asked.host, asked.port)
+    except ConfigError as error:
+        sys.stderr.write(f"slipway-router: {error}\n")
+        return BAD_CONFIGURATION
+
+
+def _serve(config: Config, source: str, host: str | None, port: int | None) -> int:
+    from prometheus_client import disable_created_metrics
+
+    from slipway_router.router import Router
+    from slipway_router.server import listen, run
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # uvicorn's own: a malformed request, an answer cut short. Starting and stopping are told by the router.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Half of all lines otherwise, and nothing that a rate() needs.
+    disable_created_metrics()
+    router = Router(config, os.environ, source)
+    host = config.listen.host if host is None else host
+    port = config.listen.port if port is None else port
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        # asyncio and socket add the address to their text; it is there already.
+        why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
+        sys.stderr.write(
+            f"slipway-router: cannot listen on {host}:{port}: {why}; choose another with --host and --port or 'listen'\n"
+        )
+        return CANNOT_LISTEN
+    run(router, listener, Path(source), os.environ)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slipway-router serve",
+        description="Serve a configuration until told to stop by SIGTERM; SIGHUP, and a change to its file, has it read again.",
+        epilog="Exit codes: 0 drained, 1 the address cannot be had, 2 the configuration cannot serve.",
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, YAML or JSON")
+    parser.add_argument("--host", help="address to bind, instead of the configuration's (127.0.0.1 where that is silent)")
+    parser.add_argument(
+        "--port", type=_port, help="port, instead of the configuration's (8000 where that is silent); 0 takes a free one"
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give 0 to 65535")
+    return int(text)
