@@ -190,7 +190,7 @@ class Express:
         if attempt.assignment is not None:
             attempt.assignment.first_token()
         self.exchange.begin_stream(attempt)
-        self._cycle.start(answer.status, self.exchange.answer_headers(attempt.at, answer))
+        self._cycle.start(answer.status, self.exchange.answer_headers(attempt.at, answer), None)
         self._pass_on(chunk)
 
     def _pass_whole(self, answer: Answer, attempt: Attempt) -> None:
@@ -203,7 +203,7 @@ class Express:
             headers, body = as_openais(answer.status, headers, body)
         headers.append((b"content-length", b"%d" % len(body)))
         exchange.begin(attempt, answer)
-        cycle.start(answer.status, headers)
+        cycle.start(answer.status, headers, len(body))
         cycle.passing = None
         cycle.write(body, more=False)
         if answer.status < 400:

@@ -11,14 +11,14 @@ replaced:
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from slipway_router.asgi import App, Header, Scope
+from slipway_router.asgi import CLOSE, App, Header, Scope
 from slipway_router.target import TASKS
 
 JOINED_BYTES = 64 * 1024
@@ -147,38 +147,40 @@ class LeanCycle(RequestResponseCycle):
         if not self.response_started:
             if message["type"] != "http.response.start":
                 raise RuntimeError(f"an answer begins with http.response.start, not with {message['type']}")
-            self.start(message["status"], message["headers"])
+            headers: list[Header] = list(message["headers"])
+            length = next((int(value) for name, value in headers if name == b"content-length"), None)
+            self.start(message["status"], headers, length)
         elif self.response_complete:
             raise RuntimeError("the answer is complete already")
         else:
             self.write(message.get("body", b""), more=message.get("more_body", False))
 
-    def start(self, status: int, answer_headers: Sequence[Header]) -> None:
+    def start(self, status: int, headers: list[Header], length: int | None) -> None:
         """Begin the answer; its head goes out with the first `write`.
+
+        Args:
+            status: HTTP status.
+            headers: With the length, where it is known.
+            length: Of the body; None where only its end will tell.
 
         Raises:
             RuntimeError: a header holds a line break.
         """
         self.response_started = True
         self.waiting_for_100_continue = False
-        self.chunked_encoding = True
-        parts: list[bytes] = [STATUS_LINE[status]]
-        headers = [*self.default_headers, *answer_headers]
-        closes = False
-        for name, value in headers:
-            if name == b"content-length":
-                self.chunked_encoding = False
-                self.expected_content_length = int(value)
-            elif name == b"connection" and value == b"close":
-                self.keep_alive, closes = False, True
-            parts += (name, b": ", value, b"\r\n")
-        lines = len(headers) + 1
-        if not self.keep_alive and not closes:
+        headers = self.default_headers + headers
+        parts = [STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in headers]]
+        if CLOSE in headers:
+            self.keep_alive = False
+        elif not self.keep_alive:
             parts.append(b"connection: close\r\n")
-            lines += 1
-        if self.chunked_encoding:
+        if length is None:
+            self.chunked_encoding = True
             parts.append(b"transfer-encoding: chunked\r\n")
-            lines += 1
+        else:
+            self.chunked_encoding = False
+            self.expected_content_length = length
+        lines = len(parts)
         head = b"".join(parts)
         if not head.count(b"\r\n") == head.count(b"\n") == head.count(b"\r") == lines or b"\0" in head:
             raise RuntimeError("a header holds a line break")

@@ -1,7 +1,7 @@
 """Whether a request is one of those that a `match` of the configuration describes."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, tzinfo
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -25,44 +25,66 @@ class Request(NamedTuple):
     """What it needs a backend to be able to do, as far as some backend is not."""
 
 
-class Matching:
-    """One `match`, made ready."""
+_Condition = Callable[[Request, Callable[[], datetime] | None], bool]
 
-    __slots__ = ("_headers", "_match", "_minutes", "_zone")
+
+class Matching:
+    """One `match`, made ready: what it does not name costs nothing."""
+
+    __slots__ = ("_conditions",)
 
     def __init__(self, match: Match) -> None:
         """
         Args:
             match: As configured.
         """
-        self._match = match
-        self._headers = [(n.encode("latin-1"), value) for n, value in match.headers.items()]
-        self._minutes = match.minutes()
-        self._zone = zone(match.timezone)
+        conditions: list[tuple[str, _Condition]] = []
+        if match.models:
+            conditions.append(("models", _one_of(match.models, lambda r: r.model)))
+        if match.tasks:
+            conditions.append(("tasks", _one_of(match.tasks, lambda r: r.task)))
+        if match.tiers:
+            conditions.append(("tiers", _one_of(match.tiers, lambda r: r.context.user_tier)))
+        if match.task_types:
+            conditions.append(("task_types", _one_of(match.task_types, lambda r: r.context.task_type)))
+        least, most = match.min_tokens, match.max_tokens
+        if least is not None:
+            conditions.append(("min_tokens", lambda r, _: r.context.estimated_tokens >= least))
+        if most is not None:
+            conditions.append(("max_tokens", lambda r, _: r.context.estimated_tokens <= most))
+        conditions += [("headers", _header(name.encode("latin-1"), pattern)) for name, pattern in match.headers.items()]
+        minutes = match.minutes()
+        if minutes is not None:
+            conditions.append(("hours", _hours(minutes, zone(match.timezone))))
+        self._conditions = tuple(conditions)
 
     def mismatch(self, request: Request, now: Callable[[], datetime] | None = None) -> str | None:
         """The first condition that does not apply to a request, by its name; None where all do."""
-        match, context = self._match, request.context
-        if match.models and request.model not in match.models:
-            return "models"
-        if match.tasks and request.task not in match.tasks:
-            return "tasks"
-        if match.tiers and context.user_tier not in match.tiers:
-            return "tiers"
-        if match.task_types and context.task_type not in match.task_types:
-            return "task_types"
-        if match.min_tokens is not None and context.estimated_tokens < match.min_tokens:
-            return "min_tokens"
-        if match.max_tokens is not None and context.estimated_tokens > match.max_tokens:
-            return "max_tokens"
-        for name, pattern in self._headers:
-            value = request.headers.get(name)
-            if value is None or not fnmatchcase(value.decode("latin-1"), pattern):
-                return "headers"
-        if self._minutes is not None:
-            at = datetime.now(self._zone) if now is None else now().astimezone(self._zone)
-            start, end = self._minutes
-            minute = at.hour * 60 + at.minute
-            if not (start <= minute < end if start < end else minute >= start or minute < end):
-                return "hours"
+        for name, applies in self._conditions:
+            if not applies(request, now):
+                return name
         return None
+
+
+def _one_of(values: Iterable[str], read: Callable[[Request], str]) -> _Condition:
+    known = frozenset(values)
+    return lambda request, _: read(request) in known
+
+
+def _header(name: bytes, pattern: str) -> _Condition:
+    def applies(request: Request, _: Callable[[], datetime] | None) -> bool:
+        value = request.headers.get(name)
+        return value is not None and fnmatchcase(value.decode("latin-1"), pattern)
+
+    return applies
+
+
+def _hours(minutes: tuple[int, int], place: tzinfo) -> _Condition:
+    start, end = minutes
+
+    def applies(_: Request, now: Callable[[], datetime] | None) -> bool:
+        at = datetime.now(place) if now is None else now().astimezone(place)
+        minute = at.hour * 60 + at.minute
+        return start <= minute < end if start < end else minute >= start or minute < end
+
+    return applies

@@ -28,8 +28,7 @@ UNAVAILABLE_AT = 0.5
 """Error rate at which a backend counts as unavailable."""
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingContext:
+class RoutingContext(NamedTuple):
     """What a request asks for, as far as the policy is concerned."""
 
     user_tier: str = "free"
@@ -108,6 +107,8 @@ class ProviderStatus:
             self.current_latency_ms = mean if self._measured else latency_ms
             self._measured = True
         if success:
+            if not self.error_rate:
+                return
             self.error_rate = max(0.0, self.error_rate - RECOVERY_STEP)
         else:
             self.error_rate = min(1.0, self.error_rate + ERROR_STEP)
@@ -128,7 +129,13 @@ class ProviderStatus:
             return False
         if self._aside_until and self.set_aside_now:
             return False
-        return self.cooldown.over and self.quota.over and self.breaker.willing
+        # Looked at here, for every backend and request, before anything is called: nothing is the matter nearly always.
+        cooldown, quota, breaker = self.cooldown, self.quota, self.breaker
+        return (
+            (not cooldown.until or cooldown.over)
+            and (not quota.until or quota.over)
+            and (breaker.state == "closed" or breaker.willing)
+        )
 
     @property
     def replicas_now(self) -> int:
@@ -226,9 +233,9 @@ def arranged(order: Sequence[str], ctx: RoutingContext, statuses: Statuses) -> l
     usable = [n for n in order if statuses[n].usable(ctx)]
     rest = [n for n in order if n not in usable] if len(usable) < len(order) else []
     domain = statuses[usable[0]].domain if usable else None
-    if domain is not None:
+    if domain is not None and len(usable) > 1:
         usable = [usable[0], *sorted(usable[1:], key=lambda n: shared_domain(statuses[n].domain, domain))]
-    return usable + rest
+    return usable + rest if rest else usable
 
 
 class Decision(NamedTuple):

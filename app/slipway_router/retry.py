@@ -86,21 +86,22 @@ def _until(date: bytes) -> list[float]:
 class Cooldown:
     """Until when a backend, or every backend of one quota, asked to be left alone. The longest time told counts."""
 
-    __slots__ = ("_clock", "_until")
+    __slots__ = ("_clock", "until")
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._until = 0.0
+        self.until = 0.0
+        """By the clock; 0 where it never asked."""
 
     def rest(self, seconds: float) -> None:
         """Ask nothing for so long; an earlier, longer wish stays."""
-        self._until = max(self._until, self._clock() + seconds)
+        self.until = max(self.until, self._clock() + seconds)
 
     @property
     def over(self) -> bool:
-        return not self._until or self._clock() >= self._until
+        return not self.until or self._clock() >= self.until
 
     @property
     def wait_seconds(self) -> float:
         """What is left of it."""
-        return max(0.0, self._until - self._clock())
+        return max(0.0, self.until - self._clock())

@@ -138,7 +138,8 @@ class Router:
         """
         needs = self.needs(asked) if self._lacked else NOTHING
         if self.routes.all:
-            decision = self.routes.decide(Request(asked.task, asked.model, headers, user_of(asked, headers), context, needs))
+            user = user_of(asked, headers) if self.routes.by_user else None
+            decision = self.routes.decide(Request(asked.task, asked.model, headers, user, context, needs))
             if decision is not None:
                 return decision
         candidates = self.candidates(asked.task, asked.model)

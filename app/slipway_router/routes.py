@@ -84,6 +84,8 @@ class Routes:
         ]
         self.headers = frozenset(name.encode("latin-1") for r in config.routes for name in r.match.headers)
         """Names of the headers that decide something."""
+        self.by_user = any(r.policy is not None and r.policy.kind == "weighted" for r in self.all)
+        """Whether it matters whose request it is."""
         self.models = tuple(dict.fromkeys(m for r in config.routes for m in r.match.models))
         """Names that clients may ask for."""
 

@@ -7,6 +7,11 @@ from slipway_router.metrics import BackendMetrics
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _PROMPT_TOKENS = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,12})')
 _ANSWER_TOKENS = re.compile(rb'"completion_tokens"\s*:\s*(\d{1,12})')
+_USUAL = re.compile(
+    rb'"usage"\s*:\s*\{\s*"prompt_tokens"\s*:\s*(\d{1,12}),\s*(?:"total_tokens"\s*:\s*\d{1,12},\s*)?'
+    rb'"completion_tokens"\s*:\s*(\d{1,12})'
+)
+"""As OpenAI and vLLM write it: one search in place of three."""
 _WINDOW = 4096
 
 
@@ -16,6 +21,11 @@ def count_tokens(metrics: BackendMetrics, body: bytes) -> None:
     It is found by its quoted key: inside a JSON text the quotes would be escaped.
     """
     at = body.rfind(b'"usage"')
+    usual = _USUAL.match(body, at) if at >= 0 else None
+    if usual is not None:
+        metrics.prompt_tokens.value += int(usual[1])
+        metrics.answer_tokens.value += int(usual[2])
+        return
     found = _USAGE.match(body, at) if at >= 0 else None
     if found is None:
         return

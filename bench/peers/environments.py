@@ -111,10 +111,15 @@ def load_kit() -> Path:
     return built
 
 
+def interpreter() -> str:
+    """The Python of the environments: `BENCH_PYTHON`, or the one that runs this. How it was built matters by a third."""
+    return os.environ.get("BENCH_PYTHON") or sys.executable
+
+
 def _make_python(name: str, peer: Peer, folder: Path) -> None:
     # uv is among the project's development dependencies, and beside the interpreter that runs this.
     uv = str(Path(sys.executable).with_name("uv"))
-    _run(name, [uv, "venv", "--quiet", "--allow-existing", "--python", peer.python or sys.executable, str(folder)])
+    _run(name, [uv, "venv", "--quiet", "--allow-existing", "--python", peer.python or interpreter(), str(folder)])
     python = str(folder / "bin" / "python")
     install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--link-mode", "copy", "--python", python]
     if name == "ours":
@@ -141,11 +146,9 @@ def _run(name: str, command: list[str], cwd: Path | None = None, **environ: str)
 
 
 def _recipe(peer: Peer, name: str) -> str:
-    if name == "ours":
-        return (REPOSITORY / "app" / "requirements.txt").read_text()
-    return " ".join(
-        (*peer.pip, *peer.npm, peer.source or "", peer.python or "", f"{sys.version_info.major}.{sys.version_info.minor}")
-    )
+    packages = (REPOSITORY / "app" / "requirements.txt").read_text() if name == "ours" else " ".join((*peer.pip, *peer.npm))
+    python = "" if peer.npm else peer.python or str(Path(interpreter()).resolve())
+    return " ".join((packages, peer.source or "", python))
 
 
 def _how(peer: Peer, name: str) -> str:

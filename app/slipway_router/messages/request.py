@@ -19,7 +19,7 @@ NATIVE: Header = (b"x-slipway-native", b"messages")
 _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class AskedInMessages(Asked):
     """A Messages request. `raw` and `fields` are the chat completion that it comes to."""
 
