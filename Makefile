@@ -26,6 +26,8 @@ cluster: ## Build the Kubernetes control plane that tests/cluster runs on (once,
 
 clients: tests/clients/.venv/.done tests/clients/node/node_modules/.done ## Install the clients that tests/clients tries on the router
 
+policy: tests/policy/.venv/.done ## Install checkov, which tests/policy asks beside kube-score
+
 check: .venv/.dev ## Format, lint and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -49,7 +51,7 @@ lock: .venv/.dev ## Remake the lock files; versions stay unless tools/lock.sh --
 	tools/lock.sh
 
 clean: ## Remove what was built; .slipway, which holds running stacks, stays
-	rm -rf .venv tests/clients/.venv tests/clients/node/node_modules build dist .pytest_cache .ruff_cache .coverage .coverage.*
+	rm -rf .venv tests/policy/.venv tests/clients/.venv tests/clients/node/node_modules build dist .pytest_cache .ruff_cache .coverage .coverage.*
 
 # A marker per set of packages: the second time there is nothing to do.
 .venv/bin/python:
@@ -74,8 +76,13 @@ tests/clients/.venv/.done: tests/clients/requirements.txt | .venv/.dev
 	@$(BIN)/uv pip install --quiet --compile-bytecode --no-deps --require-hashes --python tests/clients/.venv/bin/python -r $<
 	@touch $@
 
+tests/policy/.venv/.done: tests/policy/requirements.txt | .venv/.dev
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python tests/policy/.venv
+	@$(BIN)/uv pip install --quiet --no-deps --require-hashes --python tests/policy/.venv/bin/python -r $<
+	@touch $@
+
 tests/clients/node/node_modules/.done: tests/clients/node/package-lock.json
 	@if command -v npm >/dev/null; then cd $(<D) && npm ci --silent --no-audit --no-fund --omit-lockfile-registry-resolved=true && touch node_modules/.done; \
 	else echo "npm is not installed: the clients for Node are not tried"; fi
 
-.PHONY: help up down plan test cluster clients check format bench peers lock clean
+.PHONY: help up down plan test cluster clients policy check format bench peers lock clean

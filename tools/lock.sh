@@ -4,6 +4,7 @@
 #   constraints.txt       everything: `pip install --no-deps --require-hashes -r constraints.txt`
 #   requirements.txt      what `make up` needs: no cloud's SDK, no developer's tool
 #   app/requirements.txt  what the router's image needs: no Pulumi
+#   tests/policy/         checkov, in an environment of its own
 #   tests/clients/        the clients that are tried on the router: requirements.txt, and node/package-lock.json where npm is
 #   app/requirements-clouds.txt  the same, and what it needs to ask AWS and Google Cloud
 #
@@ -22,6 +23,7 @@ lock "$@" --all-extras pyproject.toml --output-file constraints.txt
 echo hatchling | lock --extra local --constraint constraints.txt pyproject.toml - --output-file requirements.txt
 lock --constraint constraints.txt app/requirements.in --output-file app/requirements.txt
 lock "$@" tests/clients/requirements.in --output-file tests/clients/requirements.txt
+lock "$@" tests/policy/requirements.in --output-file tests/policy/requirements.txt
 if command -v npm >/dev/null; then
   npm install --prefix tests/clients/node --package-lock-only --omit-lockfile-registry-resolved=true --silent
 fi

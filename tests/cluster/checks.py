@@ -7,6 +7,9 @@ import yaml
 from tests.cluster.cases import WORKLOADS, Manifests, Object, missing_references, pods_of
 from tests.cluster.cluster import Cluster, ClusterError
 
+KEPT = ("StatefulSet", "PersistentVolumeClaim", "Service", "Namespace")
+"""Kinds whose objects hold data, or an address that others use: they outlive every upgrade."""
+
 
 def complete(cluster: Cluster, manifests: Manifests) -> None:
     """Every workload runs as many ready pods as it asks for, a Job has run them, and all that they refer to is there."""
@@ -64,6 +67,16 @@ def revisions(cluster: Cluster, manifests: Manifests) -> dict[str, set[str]]:
             found[_labels(workload)["app.kubernetes.io/instance"]] = {name}
         else:
             found[name] = {pod["metadata"]["labels"][keys[workload["kind"]]] for pod in pods_of(cluster, workload)}
+    return found
+
+
+def identities(cluster: Cluster, manifests: Manifests) -> dict[str, str]:
+    """The identity of every object that must be kept, volumes' claims too. A new object of the same name has another."""
+    found: dict[str, str] = {}
+    for namespace in manifests.namespaces:
+        kinds = ",".join(kind.lower() for kind in KEPT if kind != "Namespace")
+        objects = [*cluster.items(kinds, "--namespace", namespace), cluster.get("namespace", namespace)]
+        found |= {f"{o['kind']} {o['metadata']['name']}": o["metadata"]["uid"] for o in objects}
     return found
 
 

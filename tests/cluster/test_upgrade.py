@@ -6,9 +6,10 @@ from pathlib import Path
 import pulumi
 import pytest
 from tests.cluster.cases import Manifests, prepare, program, roll_out
+from tests.cluster.checks import identities
 from tests.cluster.cluster import Cluster, ClusterError
 from tests.cluster.components import VLLM
-from tests.cluster.release import CASES, KEPT, RECORDED, recorded, today
+from tests.cluster.release import CASES, RECORDED, recorded, today
 
 from slipway import GpuModelServer
 from slipway.plan import plan_program
@@ -17,14 +18,16 @@ from slipway.plan.upgrade import losses
 
 pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(900)]
 
+CASES_RECORDED = [p.stem for p in sorted(RECORDED.glob("*.json")) if not p.stem.startswith("component-")]
 
-@pytest.mark.parametrize("case", [p.stem for p in sorted(RECORDED.glob("*.json"))])
+
+@pytest.mark.parametrize("case", CASES_RECORDED)
 def test_nothing_that_is_kept_is_deleted_or_replaced(case: str, tmp_path: Path) -> None:
     assert case in CASES, "a stack or an example of the last release is gone; delete its record once nobody can have it"
     assert [loss.reason for loss in losses(recorded(case), today(case, tmp_path))] == []
 
 
-@pytest.mark.parametrize("case", [p.stem for p in sorted(RECORDED.glob("*.json"))])
+@pytest.mark.parametrize("case", CASES_RECORDED)
 def test_today_is_applied_over_the_last_release(cluster: Cluster, case: str, tmp_path: Path) -> None:
     old, new = Manifests(render(recorded(case)).files), Manifests(render(today(case, tmp_path)).files)
     for namespace in old.namespaces:
@@ -63,16 +66,6 @@ def test_another_size_of_the_volume_is_a_loss_and_the_api_server_refuses_it(clus
     cluster.apply(manifests.text)
     with pytest.raises(ClusterError, match=r"updates to statefulset spec for fields other than .+ are forbidden"):
         cluster.apply(program(lambda: server(cache_gib=300)).text)
-
-
-def identities(cluster: Cluster, manifests: Manifests) -> dict[str, str]:
-    """The identity of every object that must be kept, volumes' claims too. A new object of the same name has another."""
-    found: dict[str, str] = {}
-    for namespace in manifests.namespaces:
-        kinds = ",".join(kind.lower() for kind in KEPT if kind != "Namespace")
-        objects = [*cluster.items(kinds, "--namespace", namespace), cluster.get("namespace", namespace)]
-        found |= {f"{o['kind']} {o['metadata']['name']}": o["metadata"]["uid"] for o in objects}
-    return found
 
 
 def test_records_are_plans() -> None:

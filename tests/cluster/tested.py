@@ -10,6 +10,10 @@ from tests.cluster import checks, tools
 from tests.cluster.cases import ROOT, Manifests, prepare, roll_out
 from tests.cluster.cluster import Cluster, ClusterError, running
 from tests.cluster.components import PROGRAMS, two
+from tests.cluster.release import COMPONENTS, RECORDED, component_today, recorded
+from tests.policy import scanners
+
+from slipway.plan.render import render
 
 PAGE = ROOT / "docs" / "tested.md"
 COLUMNS: Mapping[str, str] = {
@@ -18,6 +22,8 @@ COLUMNS: Mapping[str, str] = {
     "restricted": "its namespace has its pods, and refuses one below that level",
     "no drift": "`kubectl diff` finds nothing, and applying again changes nothing",
     "side by side": "two in one namespace share no object, and each Service has the pods of its own",
+    "upgraded": "as of the last release, then as it is now: nothing that holds data or an address is made anew; *new* came after",
+    "policy clean": "kube-score and checkov find nothing critical but what tests/policy/waivers.yaml gives a reason for",
     "changed": "an argument changed: no field is refused as immutable, and the pods are rolled over",
 }
 _HEAD = """# Tested on a cluster
@@ -28,24 +34,33 @@ Every component that runs in Kubernetes is applied to a real control plane: API 
 This page is written by a command, and a test compares it with what it finds:
 
 ```sh
-make cluster
+make cluster policy
 .venv/bin/python -m tests.cluster.tested
 ```
 
 """
 
+NEW = "new"
+"""Of a component that the last release did not have."""
 Results = Mapping[str, Mapping[str, str | None]]
-"""By component and column: None where the check passed, else why it did not."""
+"""By component and column: None where the check passed, `NEW`, or why it did not."""
 
 
 def results(cluster: Cluster) -> Results:
     """Check every component."""
-    return {component: _checked(cluster, component, f"component-{i}") for i, component in enumerate(PROGRAMS)}
+    found = {component: _checked(cluster, component, f"component-{i}") for i, component in enumerate(PROGRAMS)}
+    policy = {component: str(findings) if findings else None for component, findings in _findings().items()}
+    return {
+        component: {c: policy[component] if c == "policy clean" else row[c] for c in COLUMNS} for component, row in found.items()
+    }
 
 
 def page(found: Results, version: str) -> str:
     """The page that these results make."""
-    rows = [[component, *("yes" if why is None else "no" for why in row.values())] for component, row in found.items()]
+    rows = [
+        [component, *("yes" if why is None else NEW if why == NEW else "no" for why in row.values())]
+        for component, row in found.items()
+    ]
     head = ["Component", *COLUMNS]
     table = "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *rows))
     meaning = "".join(f"- *{column}*: {text}.\n" for column, text in COLUMNS.items())
@@ -68,7 +83,36 @@ def _checked(cluster: Cluster, component: str, namespace: str) -> Mapping[str, s
         "side by side": partial(checks.separate, cluster, manifests),
         "changed": partial(_change, cluster, manifests, changed),
     }
-    return {column: _why(steps[column]) for column in COLUMNS}
+    found = {column: _why(step) for column, step in steps.items()}
+    record = RECORDED / f"{COMPONENTS[component]}.json"
+    return {**found, "upgraded": _why(partial(_upgrade, cluster, component)) if record.exists() else NEW}
+
+
+def _findings() -> Mapping[str, scanners.Findings]:
+    """What is found critical of each component, and is not meant."""
+    texts = {COMPONENTS[component]: two(component, "ns").text for component in PROGRAMS}
+    of_all = scanners.unwaived("checkov", scanners.checked(texts))
+    found = {component: scanners.unwaived("kube-score", scanners.scored(texts[case])) for component, case in COMPONENTS.items()}
+    for check, where in of_all.items():
+        for component, case in COMPONENTS.items():
+            if own := {place for place in where if place.startswith(f"{case}:")}:
+                found[component][check] = own
+    return found
+
+
+def _upgrade(cluster: Cluster, component: str) -> None:
+    old = Manifests(render(recorded(COMPONENTS[component]), skip_secrets=True).files)
+    new = Manifests(render(component_today(component), skip_secrets=True).files)
+    _admit(cluster, old)
+    roll_out(cluster, old)
+    before = checks.identities(cluster, old)
+    assert before, "the last release had nothing to keep"
+    _admit(cluster, new)
+    roll_out(cluster, new)
+    after = checks.identities(cluster, new)
+    changed = [name for name, identity in before.items() if after.get(name) != identity]
+    assert not changed, f"made anew: {', '.join(changed)}"
+    cluster.kubectl("delete", "namespace", *sorted(new.namespaces), "--wait=false")
 
 
 def _why(step: Callable[[], object]) -> str | None:
@@ -100,7 +144,7 @@ def _change(cluster: Cluster, before: Manifests, after: Manifests) -> None:
 
 def main() -> None:
     """Write the page."""
-    if reason := tools.missing():
+    if reason := tools.missing() or scanners.missing():
         sys.exit(reason)
     with tempfile.TemporaryDirectory() as home, running(tools.folder(), Path(home) / "cluster") as cluster:
         found = results(cluster)

@@ -26,6 +26,10 @@ EXTRA_PROGRAMS = {
     "metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server",
     "promtool": "github.com/prometheus/prometheus/cmd/promtool",
 }
+LINT_PROGRAMS = {
+    "actionlint": "github.com/rhysd/actionlint/cmd/actionlint",
+    "kube-score": "github.com/zegl/kube-score/cmd/kube-score",
+}
 STAGES = "kwok.yaml"
 """What kwok's nodes and pods do, as its module has it: data, which the program itself does not carry."""
 _STAGE_FILES = (
@@ -90,7 +94,7 @@ def build() -> Path:
         kwok = json.loads(_go(EXTRA, "mod", "download", "-json", "sigs.k8s.io/kwok"))
         named = f"{_SMALL} -X sigs.k8s.io/kwok/pkg/consts.Version={kwok['Version'].removeprefix('v')}"
         _timed(" ".join(EXTRA_PROGRAMS), EXTRA, partial, named, *EXTRA_PROGRAMS.values())
-        _timed("actionlint", LINT, partial, _SMALL, "github.com/rhysd/actionlint/cmd/actionlint")
+        _timed(" ".join(LINT_PROGRAMS), LINT, partial, _SMALL, *LINT_PROGRAMS.values())
         stages = [(Path(kwok["Dir"]) / "kustomize" / name).read_text() for name in _STAGE_FILES]
         (partial / STAGES).write_text("---\n".join(stages))
         partial.rename(target)
