@@ -15,7 +15,7 @@ import heapq
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -198,15 +198,19 @@ class Simulation:
             (policy.end if over else policy.first_token)(number)
 
 
-def compare(fleet: Fleet, trace: Sequence[Prompt], hashed_blocks: int) -> list[Result]:
-    """The same trace under each policy, ours last."""
-    simulation = Simulation(fleet)
-    policies: dict[str, Policy] = {
+def baselines(fleet: Fleet, hashed_blocks: int) -> dict[str, Policy]:
+    """What any router can do, by what it is called."""
+    return {
         "round robin": RoundRobin(fleet),
         "least loaded": LeastLoaded(fleet),
         f"hash of the first {hashed_blocks} blocks": FirstBlocks(fleet, hashed_blocks),
-        OURS: EarliestFinish(fleet, lambda: simulation.now),
     }
+
+
+def compare(fleet: Fleet, trace: Sequence[Prompt], hashed_blocks: int) -> list[Result]:
+    """The same trace under each policy, ours last."""
+    simulation = Simulation(fleet)
+    policies = {**baselines(fleet, hashed_blocks), OURS: EarliestFinish(fleet, lambda: simulation.now)}
     return [simulation.run(name, policy, trace) for name, policy in policies.items()]
 
 
@@ -286,10 +290,8 @@ def _beside(value: float, last: float) -> str:
     return f"{value:,.3f} ({value / last:.2f})" if last else f"{value:,.3f}"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.prefixes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What a replay is told."""
     usual = Fleet()
     parser.add_argument("trace", type=Path, help="JSON lines in Mooncake's format")
     for option, default, kind, told in (
@@ -303,22 +305,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ):
         parser.add_argument(f"--{option}", type=kind, default=default, help=f"{told} (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    asked = vars(parser.parse_args(arguments))
-    path, as_json = asked.pop("trace"), asked.pop("json")
-    faults = [f"--{n.replace('_', '-')} is {value}; give more than 0" for n, value in asked.items() if not value > 0]
+
+
+def read_options(parser: argparse.ArgumentParser, asked: dict[str, Any]) -> tuple[Fleet, list[Prompt]]:
+    """The fleet and the prompts that are asked for. What is wrong ends the program."""
+    numbers = [n for n, value in asked.items() if isinstance(value, int | float) and n != "json"]
+    faults = [f"--{n.replace('_', '-')} is {asked[n]}; give more than 0" for n in numbers if not asked[n] > 0]
     if faults:
         parser.error("; ".join(faults))
     try:
-        trace = read_prompts(path)
+        trace = read_prompts(asked["trace"])
     except TraceError as error:
-        parser.exit(2, f"bench.prefixes: {error}\n")
-    fleet = Fleet(**{n: v for n, v in asked.items() if n not in ("hashed_blocks", "speedup")})
-    sent = [Prompt(p.at / asked["speedup"], p.tokens, p.answer_tokens, p.blocks) for p in trace]
-    told = summary(compare(fleet, sent, asked["hashed_blocks"]), trace=str(path), **asked)
-    if as_json:
+        parser.exit(2, f"{(parser.prog or '').removeprefix('python -m ')}: {error}\n")
+    fleet = Fleet(**{f.name: asked[f.name] for f in fields(Fleet)})
+    return fleet, [Prompt(p.at / asked["speedup"], p.tokens, p.answer_tokens, p.blocks) for p in trace]
+
+
+def show(results: Sequence[Result], asked: dict[str, Any]) -> None:
+    """Print what came out, as asked."""
+    told = summary(results, **{n: str(v) if n == "trace" else v for n, v in asked.items() if n != "json"})
+    if asked["json"]:
         print(json.dumps(told, indent=2))
     else:
         Console().print(table(told))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.prefixes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(parser)
+    asked = vars(parser.parse_args(arguments))
+    fleet, trace = read_options(parser, asked)
+    show(compare(fleet, trace, asked["hashed_blocks"]), asked)
 
 
 if __name__ == "__main__":

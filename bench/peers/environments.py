@@ -38,13 +38,17 @@ def site_packages(folder: Path) -> Path:
     return next(folder.glob("lib/python3*/site-packages"), folder)
 
 
-def find(name: str) -> Path:
+def find(name: str, as_told: Peer | None = None) -> Path:
     """A peer's environment.
+
+    Args:
+        name: The peer's.
+        as_told: What it is, if not what the catalogue says.
 
     Raises:
         MissingError: it is not installed.
     """
-    peer = PEERS[name]
+    peer = as_told or PEERS[name]
     if peer.program is not None:
         if shutil.which(peer.program) is None:
             raise MissingError(f"{peer.program} is not on this machine; install your system's package")

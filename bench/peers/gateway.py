@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 
 import psutil
-from bench.peers.catalogue import PEERS
+from bench.peers.catalogue import PEERS, Peer
 from bench.peers.environments import REPOSITORY, MissingError, find, site_packages
 from bench.router import free_port
 
@@ -47,13 +47,20 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def running(name: str, upstream: int, second: int, core: int | None) -> Generator[Gateway]:
+def running(name: str, upstream: int, second: int, core: int | None, as_told: Peer | None = None) -> Generator[Gateway]:
     """Start a gateway and end it with this block.
+
+    Args:
+        name: Whose environment it is started in.
+        upstream: A port of the fake upstream.
+        second: Another.
+        core: What it is pinned to.
+        as_told: How it is started, if not as the catalogue says.
 
     Raises:
         MissingError: it is not installed, or does not come up.
     """
-    peer, home = PEERS[name], find(name)
+    peer, home = as_told or PEERS[name], find(name, as_told)
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
         values = {
             "port": str(free_port()),
