@@ -255,7 +255,7 @@ async def test_a_rate_limit_keeps_the_vendors_wish() -> None:
     async with upstream(limited) as up, serving(at(up.url), environ=ENVIRON) as served:
         answer = await served.chat()
         assert served.router.targets["claude"].status.error_rate == 0
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "9")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "9")
 
 
 async def test_a_client_that_goes_away_ends_the_vendors_work() -> None:

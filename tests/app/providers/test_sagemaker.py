@@ -123,7 +123,7 @@ MISTAKE = '{"error":{"message":"max_tokens is too large","type":"BadRequestError
             502,
             "llama answered 500",
         ),
-        (aws.error("400 Bad Request", "ThrottlingException", message="Rate exceeded"), 503, "llama answered 429"),
+        (aws.error("400 Bad Request", "ThrottlingException", message="Rate exceeded"), 429, "llama answered 429"),
         (aws.error("429 Too Many Requests", "ModelNotReadyException", Message="x"), 502, "llama answered 503"),
         (aws.error("530 <none>", "InternalDependencyException", Message="x"), 502, "llama answered 530"),
     ],

@@ -126,7 +126,7 @@ async def test_throttling_and_a_refused_token_go_to_the_next(tmp_path: Path, mon
             elsewhere = await served.chat(headers={"x-quality": "high", "x-user-tier": "enterprise"})
             alone = await served.chat(model="claude")
     assert elsewhere.headers["x-slipway-backend"] == "two"
-    assert (alone.status_code, alone.headers["retry-after"]) == (503, "3")
+    assert (alone.status_code, alone.headers["retry-after"]) == (429, "3")
 
 
 async def test_what_the_messages_api_cannot_say_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
