@@ -30,7 +30,7 @@ def stream_is_alive(data: bytes) -> bool:
         raise UpstreamError("protocol", "answered with a stream that is none of events")
     if _ERROR.match(start):
         raise UpstreamError("status", "began its stream with an error")
-    events = data.count(b"\n\n") or data.count(b"\r\n\r\n")
+    events = data.count(b"\n\n") or data.count(b"\r\n\r\n") or data.count(b"\r\r")
     return len(data) > MOST_BYTES or events > MOST_EVENTS or (events > 0 and _SAID.search(data) is not None)
 
 

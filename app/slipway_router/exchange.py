@@ -296,11 +296,8 @@ class Exchange:
 
 def whole_events(data: bytes) -> tuple[bytes, bytes]:
     """Cut behind the last whole event. An event that grows past 1 MiB is passed on as it comes."""
-    end = data.rfind(b"\n\n") + 2
-    if end == 1:
-        end = 0
-    crlf = data.rfind(b"\r\n\r\n") + 4
-    end = max(end, crlf if crlf > 3 else 0)
+    lf, crlf, cr = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n"), data.rfind(b"\r\r")
+    end = max(lf + 2 if lf >= 0 else 0, crlf + 4 if crlf >= 0 else 0, cr + 2 if cr >= 0 else 0)
     if len(data) - end > EVENT_BYTES:
         end = len(data)
     return data[:end], data[end:]

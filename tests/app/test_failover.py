@@ -134,6 +134,20 @@ BREAKS = [
 ]
 
 
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"], ids=["crlf", "cr"])
+async def test_whatever_its_lines_end_in_a_stream_passes_and_breaks_after_whole_events(end: bytes) -> None:
+    events = [e.replace(b"\n", end) for e in (event("a"), event("b"), event("", "stop"), DONE)]
+    halves = [h for e in events for h in (e[:9], e[9:])]
+    async with upstream(fake.stream(events=halves)) as up, serving(backend(up)) as served:
+        whole = await served.chat(stream=True)
+        up.behaviour = fake.cut_stream(*halves[:5])
+        broken = await served.chat(stream=True)
+    assert whole.content == b"".join(events)
+    begun, said, error = broken.content.partition(b'data: {"error"')
+    assert begun == b"".join(events[:2])
+    assert b"stream_broken" in said + error
+
+
 @pytest.mark.parametrize("behaviour", [b for _, b in BREAKS], ids=[i for i, _ in BREAKS])
 async def test_a_stream_that_breaks_ends_in_an_error_event_after_whole_events(behaviour: Behaviour) -> None:
     async with (
