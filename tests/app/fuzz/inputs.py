@@ -14,13 +14,32 @@ from tests.app.providers import fake_aws as aws
 from tests.app.providers import fake_bedrock as bedrock
 from tests.app.providers import fake_sagemaker
 
-PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/messages", "/v1/route", "/v1/models/x", "/nowhere")
+PATHS = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/messages",
+    "/v1/ensemble",
+    "/v1/route",
+    "/v1/models/x",
+    "/nowhere",
+)
 HEADERS = (
     "authorization", "x-user-tier", "x-task-type", "x-latency-budget-ms", "x-quality", "x-request-id", "content-type",
     "x-user-id", "traceparent", "anthropic-version", "anthropic-beta", "x-api-key", "expect", "accept-encoding", "x-team",
     "cookie",
 )  # fmt: skip
 SEVERAL = {"n": 1, "model": "m", "prompt": "p", "input": ["a", "b"], "messages": [{"role": "user", "content": "hello"}]}
+ENSEMBLE = {
+    "messages": [{"role": "user", "content": "a"}],
+    "ensemble": {
+        "models": ["openai", {"model": "auto", "deadline_seconds": 2}, "anthropic"],
+        "aggregate": "judge",
+        "deadline_seconds": 3,
+        "min_answers": 1,
+        "judge": {"model": "openai", "deadline_seconds": 2, "instructions": "short"},
+    },
+}
 CALL = [{"index": 0, "id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
 
 
@@ -38,7 +57,7 @@ def request(dice: random.Random) -> bytes:
     path = dice.choice(PATHS)
     if dice.random() < 0.1:
         path += dice.choice(["?" + "a" * 3000, "//", "%00", "/..", "?x=%ff"])
-    body = _body(dice)
+    body = _body(dice, ensemble="ensemble" in path)
     lines = [f"{dice.choice(('POST',) * 9 + ('PUT',))} {path} HTTP/1.1", "host: x"]
     lines += [f"{dice.choice(HEADERS)}: {_value(dice)}" for _ in range(dice.randint(0, 4))]
     if dice.random() < 0.05:
@@ -58,12 +77,15 @@ def request(dice: random.Random) -> bytes:
     return "\r\n".join([*lines, "connection: close", "", ""]).encode("latin-1") + sent
 
 
-def _body(dice: random.Random) -> bytes:
+def _body(dice: random.Random, *, ensemble: bool) -> bytes:
     how = dice.random()
     if how < 0.1:
         return dice.randbytes(dice.randint(0, 300))
-    document = dice.choice([CHAT, MESSAGES, SEVERAL, SEVERAL])
-    body = json.dumps(mutated({**document, "stream": dice.random() < 0.5}, dice) if how < 0.9 else document).encode()
+    document = ENSEMBLE if ensemble else dice.choice([CHAT, MESSAGES, SEVERAL, SEVERAL])
+    if ensemble and dice.random() < 0.7:
+        aggregate = dice.choice(["first", "all", "majority", "longest"])
+        document = {**ENSEMBLE, "ensemble": {"models": ["openai", "openai"], "aggregate": aggregate}}
+    body = json.dumps(mutated({**document, "stream": dice.random() < 0.5}, dice) if how < 0.8 else document).encode()
     if dice.random() < 0.1:
         body = body.replace(b'"a"', dice.choice([b"[" * 2000 + b"]" * 2000, b"1e999", b'"\\ud800"', b'"\xff"', b"9" * 400]))
     return _scratched(dice, body) if dice.random() < 0.1 else body
