@@ -25,10 +25,11 @@ import httptools
 import httpx
 import uvloop
 from bench.faulty import MODES
-from bench.percentile import percentile
 from bench.router import MESSAGES, PATH, free_port, process, wait_healthy
 from rich.console import Console
 from rich.table import Table
+
+from slipway_router.bench.percentile import percentile
 
 FULL = 20_000
 CUT = "cut after a token"

@@ -20,11 +20,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from bench.percentile import percentile
-from bench.traffic import TraceError
 from rich.console import Console
 from rich.table import Table
 
+from slipway_router.bench.percentile import percentile
+from slipway_router.bench.traffic import TraceError
 from slipway_router.replicas import Assignment, Replicas
 
 NUMBERS = ("timestamp", "input_length", "output_length")

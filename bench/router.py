@@ -25,9 +25,10 @@ import httpx
 import psutil
 import uvloop
 from bench.load import generate
-from bench.percentile import percentile
 from rich.console import Console
 from rich.table import Table
+
+from slipway_router.bench.percentile import percentile
 
 PATH = "/v1/chat/completions"
 MESSAGES = [{"role": "system", "content": "You are helpful."}, {"role": "user", "content": "What is the capital of France? " * 4}]

@@ -5,9 +5,10 @@ import random
 from pathlib import Path
 
 import pytest
-from bench.percentile import percentile
 from bench.prefixes import OURS, FirstBlocks, Fleet, Prompt, RoundRobin, Simulation, compare, main, read_prompts
-from bench.traffic import TraceError
+
+from slipway_router.bench.percentile import percentile
+from slipway_router.bench.traffic import TraceError
 
 LINE = {"timestamp": 0, "input_length": 1000, "output_length": 10, "hash_ids": [1, 2]}
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from bench.traffic import Arrival, TraceError, read_trace, scaled
+
+from slipway_router.bench.traffic import Arrival, TraceError, read_trace, scaled
 
 HEAD = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 ROWS = "2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.9951690,396,109\n2023-11-16 18:15:51.2224670,879,55\n"

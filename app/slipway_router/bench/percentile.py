@@ -1,4 +1,4 @@
-"""Percentiles as the benchmarks print them."""
+"""Percentiles, by nearest rank."""
 
 import math
 from collections.abc import Sequence

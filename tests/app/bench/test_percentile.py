@@ -1,7 +1,8 @@
 """Percentiles."""
 
 import pytest
-from bench.percentile import percentile
+
+from slipway_router.bench.percentile import percentile
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.001, 1), (0.5, 50), (0.501, 51), (0.95, 95), (0.99, 99), (0.991, 100), (1, 100)])
