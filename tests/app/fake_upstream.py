@@ -110,8 +110,9 @@ class FakeUpstream:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        early = b""
         while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            head = (early + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             first, *lines = head.rstrip().split("\r\n")
             method, path, _ = first.split(" ", 2)
             headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
@@ -126,13 +127,15 @@ class FakeUpstream:
             leaving = asyncio.ensure_future(reader.read(1))
             try:
                 await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                if not doing.done():
+                if not doing.done() and not leaving.result():
                     return
                 await doing
             finally:
                 doing.cancel()
                 leaving.cancel()
-                await asyncio.gather(doing, leaving, return_exceptions=True)
+                _, read = await asyncio.gather(doing, leaving, return_exceptions=True)
+            # A client with its whole answer may be faster with its next request than this is with its end.
+            early = read if isinstance(read, bytes) else b""
             if way_out.close:
                 return
 

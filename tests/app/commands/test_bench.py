@@ -113,7 +113,7 @@ async def test_an_interrupted_run_tells_what_came_of_it() -> None:
             await third.wait()
             process.send_signal(signal.SIGINT)
             out, err = await process.communicate()
-    assert (process.returncode, err) == (0, b"")
+    assert (process.returncode, err) == (0, b""), out
     told = json.loads(out)
     assert (told["requests"], told["failures"], told["given_up"]) == (2, 0, 1)
 
