@@ -51,12 +51,13 @@ def manifests(**more: Any) -> Manifests:
         {"http_route": ROUTE, "canary": CANARY},
         {"http_route": {**OWN, "tls_secret": "api-tls"}},
         {"http_route": {**OWN, "plain_http": True, "timeout_seconds": 100_000}},
+        {"http_route": {**OWN, "certificate": {"name": "letsencrypt"}}},
         {
             "http_route": {**ROUTE, "timeout_seconds": 0, "paths": ["/", "/v1"]},
             "scaling": {"by": "keda", "requests_per_second": 0},
         },
     ],
-    ids=["canary", "own gateway", "without TLS", "on CPU alone"],
+    ids=["canary", "own gateway", "without TLS", "certified", "on CPU alone"],
 )
 def test_every_custom_resource_is_admitted(crds: Cluster, more: dict[str, Any]) -> None:
     made = manifests(**more)

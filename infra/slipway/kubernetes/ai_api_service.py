@@ -115,7 +115,8 @@ class AiApiService(pulumi.ComponentResource):
 
         ingress, route = given.get("ingress"), given.get("http_route")
         if ingress is not None:
-            expose_by_ingress(name, ingress, meta(name), awaited=resolved.replicas.fixed != 0, opts=after(*base, *ready))
+            some = resolved.replicas.fixed != 0
+            expose_by_ingress(name, ingress, meta(name), awaited=some, parent=self, before=[*base, *ready])
         if route is not None:
             stream = resolved.drain.stream_seconds
             shares = {r.name: 100 if r.share is None else r.share for r in releases}

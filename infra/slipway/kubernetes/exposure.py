@@ -6,6 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from slipway.kubernetes import http_route
+from slipway.kubernetes.certificate import certify, tls_secret
 from slipway.kubernetes.http_route import HttpRouteExposure, gateway_spec, route_spec
 from slipway.kubernetes.ingress import IngressExposure, ingress_spec
 
@@ -16,7 +17,8 @@ def expose_by_ingress(
     meta: k8s.meta.v1.ObjectMetaArgsDict,
     *,
     awaited: bool,
-    opts: pulumi.ResourceOptions,
+    parent: pulumi.Resource,
+    before: Sequence[pulumi.Resource],
 ) -> None:
     """Make an Ingress to the Service of the same name as the component.
 
@@ -25,14 +27,16 @@ def expose_by_ingress(
         ingress: What was asked for, checked.
         meta: Namespace and labels.
         awaited: Whether there is a replica. Pulumi would wait for ever for an Ingress to a Service without one.
-        opts: Resource options.
+        parent: The component.
+        before: What has to be there before.
     """
+    certify(f"{name}-ingress", ingress, meta, pulumi.ResourceOptions(parent=parent, depends_on=list(before)))
     unawaited = {} if awaited else {"pulumi.com/skipAwait": "true"}
     k8s.networking.v1.Ingress(
         f"{name}-ingress",
         metadata={**meta, "name": f"{name}-ingress", "annotations": {**unawaited, **ingress.get("annotations", {})}},
         spec=ingress_spec(ingress, name),
-        opts=opts,
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(before)),
     )
 
 
@@ -62,7 +66,8 @@ def expose_by_route(
     gateway: pulumi.Input[str] | None = route.get("gateway")
     before = [*base, *ready]
     if gateway is None:
-        gateway = f"{name}-gateway"
+        gateway = own = f"{name}-gateway"
+        certify(own, route, meta, pulumi.ResourceOptions(parent=parent, depends_on=list(base)))
         before.append(
             k8s.apiextensions.CustomResource(
                 f"{name}-gateway",
@@ -70,7 +75,7 @@ def expose_by_route(
                 kind="Gateway",
                 # Its controller gives it an address and opens its ports only then (Gateway API, "Programmed").
                 metadata={**meta, "name": gateway, "annotations": {"pulumi.com/waitFor": "condition=Programmed"}},
-                spec=gateway_spec(route),
+                spec=gateway_spec(route, tls_secret(route, own)),
                 opts=pulumi.ResourceOptions(parent=parent, depends_on=list(base)),
             )
         )

@@ -6,6 +6,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 
 from slipway.args import Faults, known
+from slipway.kubernetes.certificate import CertificateIssuer
 from slipway.kubernetes.ingress import PATHS, check_tls, check_ways_in
 from slipway.kubernetes.names import check_namespace, check_object_name
 from slipway.kubernetes.network import Peer
@@ -29,9 +30,12 @@ class HttpRouteExposure(TypedDict):
     """GatewayClass of a Gateway of its own, with a listener for each host. Excludes `gateway`."""
     tls_secret: NotRequired[pulumi.Input[str]]
     """For a Gateway of its own: name of a Secret of type `kubernetes.io/tls` in the service's namespace, with a certificate for
-    all `hosts`. Required then, unless `plain_http` is true. With `gateway`, the listener has it."""
+    all `hosts`. Give this, `certificate` or `plain_http` then. With `gateway`, the listener has it."""
+    certificate: NotRequired[CertificateIssuer]
+    """For a Gateway of its own: have cert-manager get that certificate and renew it. Excludes `tls_secret`."""
     plain_http: NotRequired[bool]
-    """Serve without TLS, on port 80. Excludes `tls_secret`. Default false. With `gateway` it only tells the outputs."""
+    """Serve without TLS, on port 80. Excludes `tls_secret` and `certificate`. Default false. With `gateway` it only tells the
+    outputs."""
     proxies: NotRequired[Sequence[Peer]]
     """Whose pods the gateway's requests come from, or for a cloud's load balancer its address ranges by `cidr`. The network
     policy lets in these and no others. Default with `gateway`: every pod of the Gateway's namespace. Required with
@@ -73,11 +77,11 @@ def check_http_route(path: str, route: Mapping[str, Any], stream_seconds: int, f
                 "is required with 'gateway_class', since only its controller knows from where requests will come: give"
                 " [{'namespace': ...}] of its proxies, [{'pod_labels': {}}] for the service's own namespace, or [{'cidr': ...}]",
             )
-    elif "gateway" not in route:
-        if not faults.at(f"{path}.gateway"):
-            faults.add(f"{path}.gateway", "is required: name a Gateway that exists, or give 'gateway_class' to make one")
-    elif "tls_secret" in route:
-        faults.add(f"{path}.tls_secret", "is of no use with 'gateway', whose listener has the certificate; leave it out")
+    elif "gateway" not in route and not faults.at(f"{path}.gateway"):
+        faults.add(f"{path}.gateway", "is required: name a Gateway that exists, or give 'gateway_class' to make one")
+    for key in ("tls_secret", "certificate"):
+        if key in route and "gateway" in route and "gateway_class" not in route:
+            faults.add(f"{path}.{key}", "is of no use with 'gateway', whose listener has the certificate; leave it out")
     seconds = route.get("timeout_seconds")
     if isinstance(seconds, int) and not faults.at(f"{path}.timeout_seconds") and seconds != 0:
         if seconds < 0:
@@ -99,15 +103,20 @@ def peers(route: HttpRouteExposure) -> list[Peer]:
     return [{"pod_labels": {}}]
 
 
-def gateway_spec(route: HttpRouteExposure) -> dict[str, Any]:
-    """A Gateway with one listener for each host, for routes of its own namespace."""
+def gateway_spec(route: HttpRouteExposure, secret: pulumi.Input[str] | None) -> dict[str, Any]:
+    """A Gateway with one listener for each host, for routes of its own namespace.
+
+    Args:
+        route: What was asked for, checked.
+        secret: Name of the Secret with the certificate. `None`: it serves without TLS.
+    """
 
     def listener(i: int, host: str) -> dict[str, Any]:
         common = {"hostname": host, "allowedRoutes": {"namespaces": {"from": "Same"}}}
-        if "tls_secret" not in route:
+        if secret is None:
             return {"name": f"http-{i}", "port": 80, "protocol": "HTTP", **common}
         # Group and kind are what the API server would fill in; said here, a refresh finds no difference.
-        certificate = {"group": "", "kind": "Secret", "name": route["tls_secret"]}
+        certificate = {"group": "", "kind": "Secret", "name": secret}
         tls = {"mode": "Terminate", "certificateRefs": [certificate]}
         return {"name": f"https-{i}", "port": 443, "protocol": "HTTPS", "tls": tls, **common}
 

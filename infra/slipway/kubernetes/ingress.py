@@ -7,6 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from slipway.args import Faults, known
+from slipway.kubernetes.certificate import CertificateIssuer, check_issuer, tls_secret
 from slipway.kubernetes.hosts import check_hosts, check_paths
 from slipway.kubernetes.names import check_annotations, check_object_name
 from slipway.kubernetes.network import Peer, check_peer
@@ -28,10 +29,12 @@ class IngressExposure(TypedDict):
     ingress_class: NotRequired[pulumi.Input[str]]
     """IngressClass. Default: the cluster's default class."""
     tls_secret: NotRequired[pulumi.Input[str]]
-    """Name of a Secret of type `kubernetes.io/tls` in the service's namespace, with a certificate for all `hosts`. Required
-    unless `plain_http` is true."""
+    """Name of a Secret of type `kubernetes.io/tls` in the service's namespace, with a certificate for all `hosts`. Give this,
+    `certificate` or `plain_http`."""
+    certificate: NotRequired[CertificateIssuer]
+    """Have cert-manager get that certificate and renew it. Excludes `tls_secret`."""
     plain_http: NotRequired[bool]
-    """Serve without TLS, or behind something that ends TLS itself. Excludes `tls_secret`. Default false."""
+    """Serve without TLS, or behind something that ends TLS itself. Excludes `tls_secret` and `certificate`. Default false."""
     paths: NotRequired[Sequence[str]]
     """Path prefixes that are let through. Default `["/v1"]`: the API, without metrics, health and documentation."""
     annotations: NotRequired[Mapping[str, pulumi.Input[str]]]
@@ -63,14 +66,19 @@ def check_ways_in(path: str, exposure: Mapping[str, Any], faults: Faults) -> Non
 
 
 def check_tls(path: str, exposure: Mapping[str, Any], what: str, faults: Faults) -> None:
-    """Refuse both of `tls_secret` and `plain_http`, and neither."""
-    plain = exposure.get("plain_http") is True
-    if plain and "tls_secret" in exposure:
-        faults.add(f"{path}.plain_http", "cannot go with 'tls_secret'; give one of the two")
-    elif not plain and "tls_secret" not in exposure and not faults.at(f"{path}.plain_http"):
-        faults.add(f"{path}.tls_secret", f"is required: name a Secret {what}, or give 'plain_http': True to serve without TLS")
+    """Refuse more than one of `tls_secret`, `certificate` and `plain_http`, and none."""
+    given = [key for key in ("tls_secret", "certificate") if key in exposure]
+    if exposure.get("plain_http") is True and given:
+        faults.add(f"{path}.plain_http", f"cannot go with '{given[0]}'; give one of the two")
+    elif len(given) > 1:
+        faults.add(f"{path}.certificate", "cannot go with 'tls_secret'; give one of the two")
+    elif exposure.get("plain_http") is not True and not given and not faults.at(f"{path}.plain_http"):
+        told = f"is required: name a Secret {what}, give 'certificate' to have cert-manager get one, or 'plain_http': True"
+        faults.add(f"{path}.tls_secret", f"{told} to serve without TLS")
     if not faults.at(f"{path}.tls_secret"):
         known(exposure.get("tls_secret"), lambda name: check_object_name(f"{path}.tls_secret", name, faults))
+    if "certificate" in exposure and not faults.at(f"{path}.certificate"):
+        check_issuer(f"{path}.certificate", exposure["certificate"], faults)
 
 
 def ingress_spec(ingress: IngressExposure, service: str) -> k8s.networking.v1.IngressSpecArgsDict:
@@ -84,6 +92,7 @@ def ingress_spec(ingress: IngressExposure, service: str) -> k8s.networking.v1.In
     }
     if "ingress_class" in ingress:
         spec["ingress_class_name"] = ingress["ingress_class"]
-    if "tls_secret" in ingress:
-        spec["tls"] = [{"hosts": list(ingress["hosts"]), "secret_name": ingress["tls_secret"]}]
+    secret = tls_secret(ingress, f"{service}-ingress")
+    if secret is not None:
+        spec["tls"] = [{"hosts": list(ingress["hosts"]), "secret_name": secret}]
     return spec

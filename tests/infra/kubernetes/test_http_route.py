@@ -5,6 +5,7 @@ from typing import Any
 import pulumi_kubernetes as k8s
 import pytest
 from tests.infra.kubernetes.service import ARGS, planned, refused, schema_faults
+from tests.support.crds import crd_faults
 
 from slipway import AiApiService
 from slipway.kubernetes.http_route import duration
@@ -17,6 +18,17 @@ OWN: dict[str, Any] = {
     "tls_secret": "api-tls",
     "proxies": [{"pod_labels": {}}],
 }
+
+
+def test_a_gateway_of_its_own_has_a_certificate_by_cert_manager() -> None:
+    plan = planned(http_route={**OWN, "tls_secret": None, "certificate": {"name": "own", "kind": "Issuer"}})
+    assert schema_faults(plan) == []
+    listeners = plan["api-gateway"].inputs["spec"]["listeners"]
+    assert {listener["tls"]["certificateRefs"][0]["name"] for listener in listeners} == {"api-gateway-tls"}
+    made = plan["api-gateway-certificate"].inputs
+    assert crd_faults(made) == []
+    assert made["spec"]["secretName"] == "api-gateway-tls"
+    assert made["spec"]["issuerRef"]["kind"] == "Issuer"
 
 
 def test_a_route_to_a_gateway_that_exists() -> None:
@@ -129,6 +141,8 @@ def test_a_gateway_from_another_resource_is_taken() -> None:
         ({**ROUTE, "weights": [1]}, {"weights": "is not an argument"}),
         ({**OWN, "proxies": None}, {"proxies": "is required with 'gateway_class'"}),
         ({**OWN, "tls_secret": None}, {"tls_secret": "is required: name a Secret"}),
+        ({**ROUTE, "certificate": {"name": "a"}}, {"certificate": "of no use with 'gateway', whose listener has"}),
+        ({**OWN, "certificate": {"name": "a"}}, {"certificate": "cannot go with 'tls_secret'"}),
         ({**OWN, "plain_http": True}, {"plain_http": "cannot go with 'tls_secret'"}),
         ({**OWN, "gateway_class": "I"}, {"gateway_class": "give lower case letters"}),
         (

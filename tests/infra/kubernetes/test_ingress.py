@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from tests.infra.kubernetes.service import planned, refused, schema_faults
+from tests.support.crds import crd_faults
 
 INGRESS: dict[str, Any] = {
     "hosts": ["api.example.com", "llm.example.com"],
@@ -12,6 +13,7 @@ INGRESS: dict[str, Any] = {
     "tls_secret": "api-tls",
     "annotations": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "900"},
 }
+ISSUER = {"name": "letsencrypt"}
 
 
 def test_every_host_leads_to_the_service_with_one_certificate() -> None:
@@ -31,6 +33,19 @@ def test_every_host_leads_to_the_service_with_one_certificate() -> None:
         "https://api.example.com",
         "https://llm.example.com",
     ]
+
+
+def test_cert_manager_is_asked_for_the_certificate() -> None:
+    plan = planned(ingress={key: value for key, value in INGRESS.items() if key != "tls_secret"} | {"certificate": ISSUER})
+    assert schema_faults(plan) == []
+    assert plan["api-ingress"].inputs["spec"]["tls"] == [{"hosts": INGRESS["hosts"], "secretName": "api-ingress-tls"}]
+    made = plan["api-ingress-certificate"].inputs
+    assert crd_faults(made) == []
+    assert made["spec"]["secretName"] == "api-ingress-tls"
+    assert made["spec"]["dnsNames"] == INGRESS["hosts"]
+    assert made["spec"]["issuerRef"] == {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": "letsencrypt"}
+    # The issuer may prove the names through the Ingress: neither waits for the other.
+    assert plan["api-ingress-certificate"].urn not in plan["api-ingress"].options["dependsOn"]
 
 
 def test_it_waits_for_the_pods_and_the_service() -> None:
@@ -88,10 +103,15 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"ingress_class": "Nginx"}, {"ingress_class": "is 'Nginx'; give lower case letters"}),
     (
         {"tls_secret": None},
-        {"tls_secret": "is required: name a Secret with a certificate for the hosts, or give 'plain_http'"},
+        {"tls_secret": "is required: name a Secret with a certificate for the hosts, give 'certificate'"},
     ),
     ({"tls_secret": "My Secret"}, {"tls_secret": "give lower case letters"}),
     ({"plain_http": True}, {"plain_http": "cannot go with 'tls_secret'; give one of the two"}),
+    ({"certificate": ISSUER}, {"certificate": "cannot go with 'tls_secret'; give one of the two"}),
+    ({"tls_secret": None, "certificate": ISSUER, "plain_http": True}, {"plain_http": "cannot go with 'certificate'"}),
+    ({"tls_secret": None, "certificate": {}}, {"certificate.name": "is required"}),
+    ({"tls_secret": None, "certificate": {"name": "Let's"}}, {"certificate.name": "give lower case letters"}),
+    ({"tls_secret": None, "certificate": {**ISSUER, "kind": "Both"}}, {"certificate.kind": "'ClusterIssuer', 'Issuer'"}),
     ({"plain_http": "yes"}, {"plain_http": "give true or false"}),
     ({"paths": ["v1"]}, {"paths[0]": "give a prefix such as '/v1'"}),
     ({"annotations": {"/a": "1"}}, {"annotations./a": "is no key"}),
