@@ -14,9 +14,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from slipway_router.cost import Prices, cost_faults
 from slipway_router.ensemble.settings import EnsembleSettings
 from slipway_router.loops import loop_faults
+from slipway_router.peers import peer_faults
 from slipway_router.policies import NamedPolicy, Route
 from slipway_router.protocol import Protocol, aws_region, protocol_faults, with_default_tasks
-from slipway_router.replica_settings import ReplicaSettings, fleet_faults
+from slipway_router.replica_settings import OutlierSettings, ReplicaSettings, fleet_faults
 from slipway_router.route_checks import route_faults
 from slipway_router.schema import RANK, Ability, Quality, Strict, Task, Tier, path_of, reason_of
 from slipway_router.shadow.checks import shadow_faults
@@ -287,6 +288,9 @@ class Config(Strict):
     """What a request may cost beyond one attempt."""
     hedging: Hedging | None = None
     """When a second backend is asked beside a slow one. Absent: never."""
+    outliers: OutlierSettings | None = None
+    """When a backend that does worse than others of the same model (a shared name in `model` or `serves`) is left out while
+    another may be asked. Absent: never. Replicas of one backend have settings of their own."""
     admission: Admission = Admission()
     """How much is taken on before requests are refused."""
     max_body_mib: int = Field(default=32, ge=1, le=1024)
@@ -410,4 +414,6 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
             if name not in names:
                 choice = ", ".join(f"'{n}'" for n in names) or "no backend"
                 faults.append((f"policy.{where}", f"names {name!r}, which is no backend; there are {choice}"))
+    copied = [s.get("backend") for s in entries("shadows")]
+    faults += peer_faults(data.get("outliers"), [b for b in entries("backends") if b.get("name") not in copied])
     return faults + loop_faults(data) + route_faults(data) + shadow_faults(data)

@@ -147,8 +147,10 @@ def _against(target: Target, context: RoutingContext) -> list[str]:
         told.append(f"it holds {status.context_tokens} tokens")
     if status.rests_seconds:
         told.append(f"it asked to be left alone for {status.rests_seconds:.0f} s more")
-    elif status.set_aside_now:
+    elif status.limited_now:
         told.append("it said that its rate limit is used up")
+    if status.ejected_seconds:
+        told.append(f"it does worse than others of its model, and is left out for {status.ejected_seconds:.0f} s more")
     if status.cold_start is not None and status.cold_start.away:
         told.append(f"it has no replica now: {status.cold_start.state}")
     if not status.breaker.willing:

@@ -15,7 +15,7 @@ from slipway_router.replica_settings import MOST_REPLICAS, Address, ReplicaSetti
 from slipway_router.replicas import Replicas, Weighed
 from slipway_router.request import CHARACTERS_PER_TOKEN
 from slipway_router.retry import Cooldown
-from slipway_router.target import Target
+from slipway_router.target import NO_FAULT, Target
 
 logger = logging.getLogger("slipway_router")
 
@@ -194,6 +194,8 @@ class Fleet:
             owner.proven = True
             seconds = None if latency_ms is None else latency_ms / 1000
             self._log(self._outliers.succeeded(member.key_of, seconds))
+            if owner.peers is not None and seconds is not None:
+                owner.peers.succeeded(owner.name, seconds)
         if owner.cold_start is not None:
             owner.found(owner.cold_start, request=request)
         owner.status.update(latency_ms, success=True)
@@ -205,11 +207,13 @@ class Fleet:
         if error.cause == "connect" and self.members.get(member.key_of) is member:
             # Nobody listens: whatever comes back there has an empty cache.
             self._join(member, again=True)
-        if error.cause not in ("full", "rate_limit", "not_found", "unsupported"):
+        if error.cause not in NO_FAULT:
             self._log(self._outliers.failed(member.key_of))
         self.tell()
-        if error.absent and not self.owner.status.reachable:
-            self.owner.excused()
+        owner = self.owner
+        excused = error.absent and not owner.status.reachable and owner.excused()
+        if owner.peers is not None and not excused and error.cause not in NO_FAULT:
+            owner.peers.failed(owner.name)
 
     def tell(self) -> None:
         """Show in the backend's status what its replicas come to."""

@@ -150,6 +150,12 @@ class Metrics:
             ["backend"],
             registry=self._registry,
         )
+        self._ejected_of = Gauge(
+            "slipway_router_backend_ejected",
+            "1 while a backend is left out for doing worse than others of its model.",
+            ["backend"],
+            registry=self._registry,
+        )
         self.shadows = ShadowMetrics(self._registry)
         self.ensembles = EnsembleMetrics(self._registry)
         self.fleets: Sequence[Fleet] = ()
@@ -215,6 +221,7 @@ class Metrics:
             (self._wanted_of, partial(_wanted, status)),
             (self._share_of, partial(_share, status)),
             (self._late_of, partial(_late, status)),
+            (self._ejected_of, partial(_ejected, status)),
         ]
 
 
@@ -271,6 +278,10 @@ def _share(status: ProviderStatus) -> float:
 
 def _late(status: ProviderStatus) -> float:
     return float(status.cold_start is not None and status.cold_start.state == "late")
+
+
+def _ejected(status: ProviderStatus) -> float:
+    return float(bool(status.ejected_seconds))
 
 
 def _per_hour(status: ProviderStatus) -> float:

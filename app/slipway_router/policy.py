@@ -92,6 +92,8 @@ class ProviderStatus:
     cold_start: ColdStart | None = field(default=None, repr=False)
     """Where it scales to zero: whether it is there."""
     _measured: bool = field(default=False, repr=False)
+    _ejected_until: float = field(default=0.0, repr=False)
+    _limited_until: float = field(default=0.0, repr=False)
     _aside_until: float = field(default=0.0, repr=False)
 
     def update(self, latency_ms: float | None, success: bool) -> None:
@@ -121,7 +123,13 @@ class ProviderStatus:
     def set_aside(self, seconds: float) -> None:
         """Prefer other backends for a while: this one answered that its rate limit is used up."""
         self.rate_limit_remaining = 0
-        self._aside_until = max(self._aside_until, monotonic() + seconds)
+        self._limited_until = max(self._limited_until, monotonic() + seconds)
+        self._aside_until = max(self._limited_until, self._ejected_until)
+
+    def eject(self, seconds: float) -> None:
+        """Prefer other backends for so long from now: this one does worse than others of its model. 0: no longer."""
+        self._ejected_until = monotonic() + seconds if seconds else 0.0
+        self._aside_until = max(self._limited_until, self._ejected_until)
 
     def usable(self, ctx: RoutingContext) -> bool:
         """Available, not left alone, and with a context that holds the request, as far as that is known."""
@@ -163,8 +171,18 @@ class ProviderStatus:
 
     @property
     def set_aside_now(self) -> bool:
-        """Whether others are preferred because of a 429."""
+        """Whether others are preferred because of a 429, or because it does worse than they."""
         return monotonic() < self._aside_until
+
+    @property
+    def ejected_seconds(self) -> float:
+        """For how long it is left out because it does worse than others of its model."""
+        return max(0.0, self._ejected_until - monotonic()) if self._ejected_until else 0.0
+
+    @property
+    def limited_now(self) -> bool:
+        """Whether others are preferred because of a 429."""
+        return monotonic() < self._limited_until
 
     @property
     def rests_seconds(self) -> float:

@@ -12,6 +12,7 @@ from slipway_router.hedge import FirstBytes
 from slipway_router.keys import Keys
 from slipway_router.matching import Request
 from slipway_router.metrics import Metrics
+from slipway_router.peers import Peers, same_model
 from slipway_router.policy import Candidates, Decision, ProviderStatus, RoutingContext
 from slipway_router.request import READ, Asked, user_of
 from slipway_router.retry import Cooldown, RetryBudget
@@ -76,6 +77,7 @@ class Router:
             targets[backend.name] = known if known is not None and same else Target(backend, key, quotas.get(backend.quota or ""))
         statuses = {t.name: t.status for t in targets.values()}
         routes, keys, candidates = Routes(config, statuses), Keys(config.keys, environ), _candidates(config, statuses)
+        peers = self._peers(config, targets)
         # Nothing fails from here on.
         for name, old in self.targets.items():
             if targets.get(name) is not old:
@@ -86,6 +88,10 @@ class Router:
                 target.metrics = self.metrics.backend(target.backend, target.status)
                 if target.backend.replicas is not None:
                     target.fleet = Fleet(target, target.backend.replicas)
+            group = peers.get(name)
+            if target.peers is not None and target.peers is not group:
+                target.status.eject(0.0)
+            target.peers = group
             target.room = config.admission.room(target.backend.max_in_flight)
             if config.hedging is None:
                 target.first_bytes = None
@@ -107,6 +113,19 @@ class Router:
         self._candidates = candidates
         self.statuses = {b.name: statuses[b.name] for b in config.answering}
         self._lacked: frozenset[Ability] = NOTHING.union(*(s.lacks for s in statuses.values()))
+
+    def _peers(self, config: Config, targets: Mapping[str, Target]) -> dict[str, Peers]:
+        """The backends of the same model as each that has such; those that are told as before stay as they are."""
+        if config.outliers is None:
+            return {}
+        found: dict[str, Peers] = {}
+        for names in same_model([b.model_dump(include={"name", "model", "serves"}) for b in config.answering]):
+            statuses = {n: targets[n].status for n in names}
+            old = targets[names[0]].peers
+            same = old is not None and old.settings == config.outliers and _same(old.statuses, statuses)
+            group = old if old is not None and same else Peers(config.outliers, statuses)
+            found |= dict.fromkeys(names, group)
+        return found
 
     def admit(self, tier: str, under_way: int) -> None:
         """Refuse a request that there is no room for, before anything is spent on it.
@@ -208,6 +227,10 @@ class Router:
         """Close every connection to a backend."""
         for target in self.targets.values():
             target.close()
+
+
+def _same(old: Mapping[str, ProviderStatus], new: Mapping[str, ProviderStatus]) -> bool:
+    return old.keys() == new.keys() and all(old[n] is new[n] for n in new)
 
 
 def _candidates(config: Config, statuses: Mapping[str, ProviderStatus]) -> dict[Task, dict[str, Candidates]]:

@@ -12,6 +12,7 @@ from slipway_router.config import Backend, Task
 from slipway_router.cost import UnitCost
 from slipway_router.hedge import FirstBytes
 from slipway_router.metrics import BackendMetrics
+from slipway_router.peers import Peers
 from slipway_router.policy import ProviderStatus
 from slipway_router.pool import Pool
 from slipway_router.providers.provider import PATHS
@@ -33,7 +34,8 @@ MOST_RETRY_AFTER_SECONDS = 86400.0
 
 # Busy, out of quota, without such a path or model, or unable to say what is asked in its API: that the others should be asked is
 # no reason to trust it less. One client that can provoke an answer must not be able to take a backend from all others.
-_NO_FAULT: frozenset[Cause] = frozenset({"full", "rate_limit", "not_found", "unsupported"})
+NO_FAULT: frozenset[Cause] = frozenset({"full", "rate_limit", "not_found", "unsupported"})
+"""Failures that say nothing against a backend."""
 _UNREACHED: frozenset[Cause] = frozenset({"connect", "tls", "timeout", "reset"})
 # Its key is the router's, its path and its model the configuration's: these are not the client's mistakes.
 _REFUSALS: dict[int, Cause] = {401: "auth", 403: "auth", 404: "not_found", 408: "timeout", 429: "rate_limit"}
@@ -47,6 +49,8 @@ class Target:
     metrics: BackendMetrics
     """Set by the router, once all backends are there."""
 
+    peers: Peers | None = None
+    """Backends of its model, where one that does worse is left out. Set by the router."""
     fleet: "Fleet | None" = None
     """Its replicas, where it is told to have several. Set by the router."""
 
@@ -152,6 +156,8 @@ class Target:
             self.breaker.succeeded(admitted)
             if not was_closed and self.breaker.closed:
                 self._tell_breaker("answers again")
+        if self.peers is not None and latency_ms is not None and admitted is not None:
+            self.peers.succeeded(self.name, latency_ms / 1000)
         if self.cold_start is not None:
             self.found(self.cold_start, request=latency_ms is not None)
         was = self.status.available
@@ -177,8 +183,10 @@ class Target:
             self.status.quota.rest(after)
         elif after:
             self.status.cooldown.rest(after)
-        if error.cause in _NO_FAULT:
+        if error.cause in NO_FAULT:
             return
+        if self.peers is not None:
+            self.peers.failed(self.name)
         if admitted is not None:
             closed = self.breaker.closed
             self.breaker.failed(admitted)
@@ -207,7 +215,7 @@ class Target:
             return
         if error is not None:
             counts = admitted if admitted is not None else ORDINARY
-            if self.status.available or error.cause in _NO_FAULT:
+            if self.status.available or error.cause in NO_FAULT:
                 self.failed(error, counts if self.reached else None)
             elif admitted is not None:
                 self.breaker.failed(admitted)
