@@ -159,7 +159,7 @@ class Fleet:
                         break
         if not willing:
             return None
-        among = None if len(willing) == len(self.members) else [m.key_of for m in willing]
+        among = None if len(willing) == len(self.members) else {m.key_of for m in willing}
         blocks = prompt.blocks(self._block_bytes) if len(self.members) > 1 else ()
         assignment = self._known.choose(blocks, prompt.tokens, among, observed=observed)
         assert assignment is not None
@@ -170,8 +170,9 @@ class Fleet:
 
     def willing(self, tried: Collection[Member] = ()) -> list[Member]:
         """Who may be asked: neither left out nor at its limit, if there is such a one."""
-        free = [m for m in self.members.values() if m not in tried and m.breaker.willing and m.status.cooldown.over]
-        return [m for m in free if not (m.status.set_aside_now or self.ejected_seconds(m))] or free
+        free = [m for m in self.members.values() if m.breaker.willing and m.status.cooldown.over and not (tried and m in tried)]
+        ejecting = self._outliers.ejecting
+        return [m for m in free if not (m.status.set_aside_now or (ejecting and self.ejected_seconds(m)))] or free
 
     def ejected_seconds(self, member: Member) -> float:
         """For how long a replica is left out because it does worse than the others."""

@@ -29,7 +29,7 @@ class _Peer:
 class Outliers:
     """The peers of one group. An outcome costs O(1), and once in an interval O(peers)."""
 
-    __slots__ = ("_clock", "_due", "_peers", "_settings")
+    __slots__ = ("_clock", "_due", "_peers", "_settings", "_until")
 
     def __init__(self, settings: OutlierSettings, clock: Callable[[], float] = monotonic) -> None:
         """
@@ -41,6 +41,13 @@ class Outliers:
         self._clock = clock
         self._peers: dict[str, _Peer] = {}
         self._due = 0.0
+        self._until = 0.0
+        """When the last of those that were left out so far is back."""
+
+    @property
+    def ejecting(self) -> bool:
+        """Whether any peer may be left out now."""
+        return bool(self._until) and self._clock() < self._until
 
     def join(self, name: str) -> None:
         """A peer is there, and nothing is known of it."""
@@ -130,5 +137,6 @@ class Outliers:
         peer.times += 1
         seconds = min(settings.ejection_seconds * peer.times, settings.most_ejection_seconds)
         peer.until = now + seconds
+        self._until = max(self._until, peer.until)
         peer.anew()
         return f"{name} is left out for {seconds:g} s: {why}"

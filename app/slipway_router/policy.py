@@ -172,7 +172,7 @@ class ProviderStatus:
     @property
     def set_aside_now(self) -> bool:
         """Whether others are preferred because of a 429, or because it does worse than they."""
-        return monotonic() < self._aside_until
+        return bool(self._aside_until) and monotonic() < self._aside_until
 
     @property
     def ejected_seconds(self) -> float:

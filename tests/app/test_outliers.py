@@ -43,8 +43,10 @@ def test_it_comes_back_is_left_out_for_longer_each_time_and_forgiven_by_interval
     clock = Clock()
     outliers = peers("abc", clock, consecutive_failures=1, most_ejection_seconds=70)
     for seconds in (30, 60, 70, 70):
+        assert not outliers.ejecting
         outliers.failed("a")
         assert outliers.ejected_seconds("a") == seconds
+        assert outliers.ejecting
         clock.now += seconds
         assert outliers.ejected_seconds("a") == 0
     for _ in range(4):
