@@ -23,7 +23,6 @@ from slipway_router.variables import is_key
 
 FAILED = 1
 WRONG_ARGUMENTS = 2
-INTERRUPTED = 130
 KEY_VARIABLE = "SLIPWAY_API_KEY"
 LIMITS = {
     "requests": (1, 10_000_000),
@@ -43,20 +42,17 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     asked = parser.parse_args(arguments)
     key, extra, trace = _checked(parser, asked)
-    try:
-        measured = uvloop.run(_load(asked, key, extra, trace))
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    measured = uvloop.run(_load(asked, key, extra, trace))
     load: dict[str, Any] = {"concurrency": asked.concurrency}
     if trace is not None:
         load |= {"trace": str(asked.trace), "speedup": asked.speedup, "length_scale": asked.length_scale}
     else:
         load |= {"prompt_tokens": asked.prompt_tokens, "answer_tokens": asked.answer_tokens}
     told = summary(measured, url=asked.url, model=asked.model, **load)
+    sys.stdout.write(json.dumps(told, indent=2) + "\n" if asked.json else shown(told))
     if asked.chart is not None:
         panels = {label: times(measured)[name] for name, label in TIMES.items()}
         asked.chart.write_text(chart(f"{asked.url}, model {asked.model}: {told['requests']:,} requests", panels), "utf-8")
-    sys.stdout.write(json.dumps(told, indent=2) + "\n" if asked.json else shown(told))
     return FAILED if told["failures"] or not told["requests"] else 0
 
 
@@ -65,13 +61,8 @@ async def _load(
 ) -> Measured:
     asker = _asker(asked, key, extra)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def interrupted() -> None:
-        stop.set()
-        loop.remove_signal_handler(signal.SIGINT)
-
-    # Whoever interrupts a run is told what came of it until then; a second time ends it.
-    loop.add_signal_handler(signal.SIGINT, interrupted)
+    # Whoever interrupts a run is told what came of it until then.
+    loop.add_signal_handler(signal.SIGINT, stop.set)
     try:
         if trace is not None:
             return await as_traced(asker, trace, asked.concurrency, stop)
@@ -106,8 +97,6 @@ def _checked(
         extra = None
     if not isinstance(extra, dict):
         faults.append(f"--extra is {asked.extra!r}; give a JSON object of fields of the body")
-    if asked.chart is not None and (asked.chart.is_dir() or not asked.chart.parent.is_dir()):
-        faults.append(f"--chart: {asked.chart} cannot be written; name a file in a folder that there is")
     trace: list[Arrival] | None = None
     if not faults:
         try:
@@ -122,6 +111,12 @@ def _checked(
     except ValidationError as error:
         told = [f"URL {e['ctx']['error'] if 'ctx' in e else e['msg']}" for e in cast("Any", error.errors())]
         faults += [re.sub("//[^/@]*@", "//[a secret]@", fault) for fault in told]
+    if asked.chart is not None:
+        # Before a long run, not after it.
+        try:
+            asked.chart.open("ab").close()
+        except OSError as error:
+            faults.append(f"--chart: {asked.chart} cannot be written: {(error.strerror or str(error)).lower()}")
     if faults:
         parser.exit(WRONG_ARGUMENTS, "".join(f"slipway-router bench: {fault}\n" for fault in faults))
     return key, cast("dict[str, Any]", extra), trace
@@ -133,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Send streamed chat completions to any OpenAI-compatible address, so many at once or at the times of a trace,"
         " and tell requests per second, time to first token and time per output token. Every prompt begins differently, so that"
         " no server answers from its prefix cache. Ctrl-C ends it early and tells what came of it until then.",
-        epilog="Exit codes: 0 every request was answered, 1 one failed or none ended, 2 wrong arguments, 130 interrupted twice.",
+        epilog="Exit codes: 0 every request was answered, 1 one failed or none ended, 2 wrong arguments.",
     )
     parser.add_argument("url", metavar="URL", help="the address with its version, such as http://127.0.0.1:8000/v1")
     parser.add_argument("--model", default="auto", help="model to ask for (default %(default)s, by which a router chooses)")
