@@ -7,7 +7,8 @@ and its end until the answer is complete. So a router sees what it would see of 
 are equal text, 4 characters a token), first tokens and ends, and any number of answers under way; only the time between is left
 out. No event is sent before the client has seen the last, so that speed and load of this machine change nothing. Ours estimates
 by time: its choice's clock is moved by the simulation. sglang-router's `cache_aware` counts requests under way and knows no time,
-but for how often it shortens its tree of prompts. All ways of one peer run at the same time.
+but for how often it shortens its tree of prompts: the ways with a sized tree differ from run to run. All ways of one
+peer run at the same time.
 
 Environments are those of `python -m bench.peers install --peers sglang`; what is not installed is skipped, and said to be.
 """
