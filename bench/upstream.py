@@ -1,6 +1,6 @@
 """A model server that costs next to nothing: fixed answers, streamed or whole, as fast as one core gives them.
 
-    python -m bench.upstream [--chunks 64] [--seconds 120]
+    python -m bench.upstream [--chunks 64] [--gap 0] [--seconds 120]
 
 Prints its port, then serves on loopback until its time is over or its standard input closes.
 """
@@ -36,8 +36,9 @@ def _chunk(data: bytes) -> bytes:
 class Upstream(asyncio.Protocol):
     """One connection. A stream's chunks go out one in each turn of the loop, so that they arrive one by one."""
 
-    def __init__(self, chunks: int) -> None:
+    def __init__(self, chunks: int, gap: float = 0.0) -> None:
         self._chunks = chunks
+        self._gap = gap
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._got = b""
@@ -95,15 +96,18 @@ class Upstream(asyncio.Protocol):
             return
         if left:
             self._transport.write(_chunk(_EVENT))
-            self._loop.call_soon(self._next, left - 1)
+            if self._gap:
+                self._loop.call_later(self._gap, self._next, left - 1)
+            else:
+                self._loop.call_soon(self._next, left - 1)
         else:
             self._transport.write(_chunk(_DONE) + b"0\r\n\r\n")
 
 
-async def serve(chunks: int, seconds: float) -> None:
+async def serve(chunks: int, gap: float, seconds: float) -> None:
     """Serve for so long, or until standard input closes."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Upstream(chunks), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Upstream(chunks, gap), "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await watch_stdin(seconds)
     server.close()
@@ -125,9 +129,10 @@ async def watch_stdin(seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.upstream", description=__doc__)
     parser.add_argument("--chunks", type=int, default=64, help="events of a stream (default 64)")
+    parser.add_argument("--gap", type=float, default=0, help="seconds between them (default 0)")
     parser.add_argument("--seconds", type=float, default=120, help="how long to serve (default 120)")
     asked = parser.parse_args()
-    uvloop.run(serve(asked.chunks, asked.seconds))
+    uvloop.run(serve(asked.chunks, asked.gap, asked.seconds))
 
 
 if __name__ == "__main__":

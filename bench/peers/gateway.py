@@ -40,7 +40,7 @@ class Gateway:
 
     def memory_mib(self) -> float:
         """Proportional set size of all its processes."""
-        return sum(_pss_kib(p.pid) for p in self._family()) / 1024
+        return sum(pss_kib(p.pid) for p in self._family()) / 1024
 
     def _family(self) -> list[psutil.Process]:
         return [] if self.process is None else [self.process, *self.process.children(recursive=True)]
@@ -163,7 +163,8 @@ def _scheduled(pid: int) -> int:
     return spent
 
 
-def _pss_kib(pid: int) -> int:
+def pss_kib(pid: int) -> int:
+    """Proportional set size of one process."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
