@@ -6,7 +6,7 @@ with its configurations, `$repository` this repository.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 KEY = "sk-bench"
 """What clients of the gateways that want a key send."""
@@ -126,3 +126,14 @@ PEERS: dict[str, Peer] = {
     "nginx": Peer("nginx", "nginx -c $work/nginx.conf -p $work", program="nginx", files=("nginx.conf",)),
 }
 """By the name that `--peers` takes, in the order of the table."""
+
+FAIL_OVER: dict[str, Peer] = {
+    f"litellm-{form}": replace(
+        PEERS["litellm"],
+        title=f"LiteLLM ({form})",
+        command=PEERS["litellm"].command.replace("litellm.yaml", f"litellm-{form}.yaml"),
+        files=(f"litellm-{form}.yaml",),
+    )
+    for form in ("fallback", "pool")
+}
+"""LiteLLM as its guide configures fail-over between two backends, `$upstream` and `$second`. In the environment of `litellm`."""
