@@ -23,7 +23,7 @@ ABILITIES: tuple[Ability, ...] = get_args(Ability)
 class Strict(BaseModel):
     """Settings that refuse a name they do not know, and do not change once they are parsed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def faults_of(error: ValidationError) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """The router beside other gateways: one fake upstream, a core for the gateway and one for upstream and load, rounds interleaved.
 
-    python -m bench.peers [--peers ours,sglang,litellm] [--rounds 3] [--secs 3] [--json FILE] [--picture FILE.svg]
+    python -m bench.peers [--peers ours,sglang,litellm] [--rounds 3] [--secs 6] [--json FILE] [--picture FILE.svg]
     python -m bench.peers install [--peers ...]
     python -m bench.peers list
 
@@ -34,10 +34,10 @@ def measure(gateway: Gateway, behind: Upstream, core: int | None, seconds: float
     """One gateway in one round, and the first thing that went wrong."""
     idle = gateway.memory_mib()
     warm = load(gateway, behind, core, 0.5, connections=4, warm=0.1)
-    low = load(gateway, behind, core, seconds, rate=RATE)
-    full = load(gateway, behind, core, seconds, connections=CONNECTIONS)
+    low = load(gateway, behind, core, seconds / 2, rate=RATE)
+    full = load(gateway, behind, core, seconds / 4, connections=CONNECTIONS)
     behind.behave(chunk_delay_us=int(CHUNK_SECONDS * 1e6))
-    paced = load(gateway, behind, core, seconds, stream=True, connections=CONNECTIONS, warm=1.0)
+    paced = load(gateway, behind, core, seconds / 4, stream=True, connections=CONNECTIONS, warm=1.0)
     behind.behave()
     every = (warm, low, full, paced)
     made = Round(
@@ -77,7 +77,7 @@ def run(names: Sequence[str], rounds: int, seconds: float, console: Console) -> 
                 try:
                     if name == DIRECT:
                         direct = Gateway(DIRECT, behind.ports[0], "/v1/chat/completions", "mock", ())
-                        one, wrong = measure(direct, behind, others, min(seconds, 2))
+                        one, wrong = measure(direct, behind, others, min(seconds, 4))
                     else:
                         with running(name, *behind.ports, own) as gateway:
                             time.sleep(0.5)
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("command", nargs="?", choices=("run", "install", "list"), default="run")
     parser.add_argument("--peers", default=",".join(PEERS), help=f"some of {', '.join(PEERS)} (default all)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds (default 3)")
-    parser.add_argument("--secs", type=float, default=3, help="seconds of each of a round's three loads (default 3)")
+    parser.add_argument("--secs", type=float, default=6, help="seconds of load in a round, half of them the first (default 6)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured there")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw it as SVG there")
     asked = parser.parse_args(arguments)
@@ -109,8 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unknown = [n for n in names if n not in PEERS]
     if unknown or not names:
         parser.error(f"--peers: {', '.join(map(repr, unknown)) or 'nothing'} is no peer; there are {', '.join(PEERS)}")
-    if not 1 <= asked.rounds <= 100 or not 0.5 <= asked.secs <= 60:
-        parser.error("give 1 to 100 rounds and 0.5 to 60 seconds")
+    if not 1 <= asked.rounds <= 100 or not 1 <= asked.secs <= 120:
+        parser.error("give 1 to 100 rounds and 1 to 120 seconds")
     console = Console()
     if asked.command == "install":
         failed = _install(names, console)
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     done: dict[str, Medians] = {n: medians(r, None if n == DIRECT else installed_mb(n)) for n, r in rounds.items()}
     heading = f"Medians of {asked.rounds} rounds of {asked.secs:g} s, {time.strftime('%Y-%m-%d')}, {_machine()}"
-    Console(width=None if console.is_terminal else 150).print(table(done, skipped, heading))
+    Console(width=None if console.is_terminal else 160).print(table(done, heading))
     for name, why in skipped.items():
         console.print(f"skipped {title(name)}: {why}", highlight=False, soft_wrap=True)
     about = {"date": time.strftime("%Y-%m-%d"), "machine": _machine(), "rounds": asked.rounds, "seconds": asked.secs}

@@ -38,6 +38,9 @@ class Peer:
     path: str = "/v1/chat/completions"
     model: str = "mock"
     health: str = "/health"
+    """Answers 200 once it serves."""
+    any_health: bool = False
+    """Whether any other answer there shows as much."""
     port_file: str | None = None
     """Where it writes the port that it took, if it takes no other."""
 
@@ -97,6 +100,7 @@ PEERS: dict[str, Peer] = {
         environ=_ONE_THREAD,
         path="/openai/v1/chat/completions",
         model="tensorzero::model_name::mock",
+        any_health=True,
         port_file="$work/tensorzero.port",
     ),
     "sglang": Peer(

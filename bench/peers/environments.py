@@ -66,6 +66,9 @@ def make(name: str) -> Path:
         MissingError: it cannot be; the installer's own words go to standard error.
     """
     peer, folder = PEERS[name], home(name)
+    if name == "ours":
+        # As its image does. Where PYTHONDONTWRITEBYTECODE is set every start would compile it anew.
+        _run(name, [sys.executable, "-m", "compileall", "-q", str(REPOSITORY / "app" / "slipway_router")])
     if peer.program is not None or (folder / _DONE).exists():
         return find(name)
     if peer.source is not None and not os.environ.get(peer.source):

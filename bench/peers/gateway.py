@@ -100,7 +100,7 @@ def running(name: str, upstream: int, second: int, core: int | None, as_told: Pe
             )
             try:
                 port_file = Path(told(peer.port_file)) if peer.port_file else None
-                if not _healthy(gateway, child, peer.health, port_file, begun + START_SECONDS):
+                if not _healthy(gateway, child, peer, port_file, begun + START_SECONDS):
                     last = " ".join((Path(folder) / "log").read_text(errors="replace").split())[-300:]
                     raise MissingError(f"it did not come up: {last or 'it said nothing'}")
                 gateway.start_seconds = time.monotonic() - begun
@@ -109,13 +109,13 @@ def running(name: str, upstream: int, second: int, core: int | None, as_told: Pe
                 _end(child)
 
 
-def _healthy(gateway: Gateway, child: "subprocess.Popen[bytes]", path: str, port_file: Path | None, until: float) -> bool:
+def _healthy(gateway: Gateway, child: "subprocess.Popen[bytes]", peer: Peer, port_file: Path | None, until: float) -> bool:
     while time.monotonic() < until and child.poll() is None:
         if port_file is None or port_file.exists():
             if port_file is not None:
                 gateway.port = int(port_file.read_text())
             with contextlib.suppress(OSError, http.client.HTTPException):
-                if get(gateway.port, path)[0] == 200:
+                if get(gateway.port, peer.health)[0] == 200 or peer.any_health:
                     return True
         time.sleep(0.005)
     return False

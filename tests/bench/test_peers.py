@@ -67,7 +67,7 @@ def test_a_stream_that_is_cut_is_counted(behind: Upstream) -> None:
 @pytest.mark.usefixtures("this_router")
 def test_the_router_is_measured_with_everything_on(behind: Upstream) -> None:
     with running("ours", *behind.ports, None) as gateway:
-        one, wrong = driver.measure(gateway, behind, None, 0.5)
+        one, wrong = driver.measure(gateway, behind, None, 1.2)
         spared = Gateway("ours", gateway.port, gateway.path, gateway.model, ())
         without_key = load(spared, behind, None, 0.2, rate=20, connections=2, warm=0)
     assert (one.failures, wrong) == (0, "")
@@ -115,11 +115,10 @@ def test_the_table_has_medians_ratios_and_what_was_skipped(capsys: pytest.Captur
     slower = Round(7000.0, 140.0, 5.0, 0.9, 2.0, 0.4, 40.0, 48.0, 1)
     measured = {"ours": medians([OURS, slower, OURS], 40.0), "litellm": medians([THEIRS], 720.0)}
     assert (measured["ours"]["requests_per_second"], measured["ours"]["failures"]) == (9000.0, 1)
-    Console(width=200).print(table(measured, {"nginx": "it is not here"}, "today"))
+    Console(width=200).print(table(measured, "today"))
     shown = capsys.readouterr().out
     assert "x 1e+02" in shown
     assert "x 2e+02" in shown
-    assert "nginx: skipped" in shown
     made = as_json({"ours": [OURS]}, measured, {"nginx": "it is not here"}, {"date": "today"})
     assert made["rounds"]["ours"][0]["cpu_us_per_chunk"] == 4.0
     drawn = ET.fromstring(picture(measured, "a <picture>"))
@@ -134,7 +133,7 @@ def test_the_table_has_medians_ratios_and_what_was_skipped(capsys: pytest.Captur
         (["--peers", "ours,nosuch"], "'nosuch' is no peer; there are ours, hand, litellm"),
         (["--peers", ""], "nothing is no peer"),
         (["--rounds", "0"], "1 to 100 rounds"),
-        (["--secs", "0.1"], "0.5 to 60 seconds"),
+        (["--secs", "0.1"], "1 to 120 seconds"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
