@@ -189,7 +189,13 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         answer, transport = self._answer, self._transport
         assert answer is not None
-        self._expect_by(min(self._loop.time() + self._between, self._total_at))
+        due = self._loop.time() + self._between
+        if due > self._total_at:
+            due = self._total_at
+        # The timer that there is looks again when it fires.
+        self._due = due
+        if due < self._timer_at or self._timer is None:
+            self._expect_by(due)
         if answer.add(data) > HIGH_WATER_BYTES and not self._paused and transport is not None:
             self._paused = True
             transport.pause_reading()

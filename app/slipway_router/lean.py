@@ -263,7 +263,7 @@ class RememberedCycle(LeanCycle):
             body: Its body, or what is there of it.
             more: Whether there is more to come.
         """
-        self.scope = cast("Any", {**head.scope, _CYCLE: self, _HEAD: head})
+        self.head = head
         self._protocol = protocol
         self.transport = protocol.transport
         self.flow = protocol.flow
@@ -274,6 +274,11 @@ class RememberedCycle(LeanCycle):
         self.more_body = more
         self._parts = [body] if body else []
         self._unread = True
+
+    @property
+    def scope(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride] -- made for those who need it
+        """ASGI's."""
+        return {**self.head.scope, _CYCLE: self, _HEAD: self.head}
 
     def take_body(self) -> bytes | None:
         """The request's body if all of it is there; None if it is still to be received."""

@@ -251,7 +251,7 @@ def arranged(order: Sequence[str], ctx: RoutingContext, statuses: Statuses) -> l
     usable = [n for n in order if statuses[n].usable(ctx)]
     rest = [n for n in order if n not in usable] if len(usable) < len(order) else []
     domain = statuses[usable[0]].domain if usable else None
-    if domain is not None and len(usable) > 1:
+    if domain is not None and len(usable) > 2:
         usable = [usable[0], *sorted(usable[1:], key=lambda n: shared_domain(statuses[n].domain, domain))]
     return usable + rest if rest else usable
 

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Coroutine
-from typing import cast
 
 import orjson
 
@@ -29,7 +28,7 @@ from slipway_router.metrics import CLIENT_GONE, NO_BACKEND
 from slipway_router.policy import RoutingContext
 from slipway_router.request import Asked, parse, read_headers, request_id, user_of
 from slipway_router.router import Router
-from slipway_router.sender import Sender, sender_of
+from slipway_router.sender import Sender, sender_at, sender_of
 from slipway_router.shadow.copying import Copying
 from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import TASKS
@@ -174,11 +173,10 @@ class Proxy:
     def begin(self, cycle: RememberedCycle) -> None:
         """Answer a request of the data path that is all there. By `Express` where that can, else in a task."""
         router = self._router
-        scope = cast("Scope", cycle.scope)
-        task = TASKS[scope["path"]]
+        task = TASKS[cycle.head.scope["path"]]
         loop = asyncio.get_running_loop()
         started = loop.time()
-        sender = sender_of(scope, router)
+        sender = sender_at(cycle.head, router)
         identity = request_id(sender.headers)
         try:
             caller = self._admitted(sender, started)
@@ -215,7 +213,7 @@ class Proxy:
             router.metrics.answered(*NO_BACKEND, task, error.status)
             cycle.run(_answering(error, identity))
         except Exception as error:  # noqa: BLE001 -- see `__call__`
-            cycle.run(_answering(unexpected(_log_unexpected(scope, error)), identity))
+            cycle.run(_answering(unexpected(_log_unexpected(cycle.head.scope, error)), identity))
 
     def over(self, express: Express, code: int) -> None:
         """See `Desk`."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from slipway_router.asgi import Scope
 from slipway_router.keys import Caller
-from slipway_router.lean import head_of
+from slipway_router.lean import Head, head_of
 from slipway_router.loops import hop_line
 from slipway_router.policy import RoutingContext
 from slipway_router.request import Steering, read_headers, steering, tracing
@@ -72,10 +72,17 @@ class Sender:
 def sender_of(scope: Scope, router: Router) -> Sender:
     """Who sends a request; known already where its connection has sent the same head before."""
     head = head_of(scope)
-    known: object = head.known if head is not None else None
+    return _read(scope, router) if head is None else sender_at(head, router)
+
+
+def sender_at(head: Head, router: Router) -> Sender:
+    """Who sends requests with this head."""
+    known: object = head.known
     if isinstance(known, Sender) and known.holds(router):
         return known
-    sender = Sender(read_headers(scope["headers"], router.headers), _Configured(router.keys, router.headers))
-    if head is not None:
-        head.known = sender
+    sender = head.known = _read(head.scope, router)
     return sender
+
+
+def _read(scope: Scope, router: Router) -> Sender:
+    return Sender(read_headers(scope["headers"], router.headers), _Configured(router.keys, router.headers))
