@@ -18,6 +18,7 @@ def memory(accelerator: str = "l4", gpus: int = 1, model: str = LLAMA_8B, billio
         "asked": f"{accelerator}:{gpus}",
         "accelerator": catalogue()[accelerator],
         "gpus": gpus,
+        "nodes": 1,
         "tensor": gpus,
         "pipeline": 1,
         "utilization": 0.9,
@@ -67,3 +68,10 @@ def test_of_a_stranger_only_the_weights_are_checked_and_that_is_said() -> None:
     assert stranger.tokens is None
     assert stranger.cache_fault(10**9) is None
     assert "only the weights were checked" in stranger.words()[-1]
+
+
+def test_gpus_of_several_nodes_are_those_of_a_group() -> None:
+    # Two nodes with two GPUs each: every GPU has a quarter of the weights, as with four in one node.
+    group = memory(gpus=4, nodes=2, tensor=2, pipeline=2)
+    assert group.cache_gib == memory(gpus=4).cache_gib
+    assert group.tokens == memory(gpus=4).tokens
