@@ -8,6 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import psutil
 from bench.router import free_port, process, wait_healthy
 
 DRAIN_SECONDS = 60
@@ -53,6 +54,11 @@ def router(upstream_port: int, **settings: Any) -> Generator[Router]:
         with process([sys.executable, "-m", "slipway_router", "--config", str(config), "--port", str(port)], None) as child:
             wait_healthy(port)
             yield Router(port, child.pid)
+
+
+def private_mib(pid: int) -> float:
+    """Memory of a process that it shares with nobody. Its share of libraries would change with whoever else runs Python."""
+    return psutil.Process(pid).memory_full_info().uss / 2**20
 
 
 def body(*, stream: bool) -> bytes:

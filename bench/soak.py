@@ -3,9 +3,9 @@
     python -m bench.soak [--seconds 3600] [--rate 20] [--json]
 
 Whole answers, streams, new connections, clients that leave in the middle of a stream, requests that are refused, and looks at
-/metrics, in turn. The first fifth of the time warms up. The slope is the least-squares line through the rest (proportional set
-size of the process); with it comes its standard error, for short runs show mostly chance. Exit code 1: a request failed, or
-memory grew by more than `--most` MiB an hour and by more than three standard errors.
+/metrics, in turn. The first fifth of the time warms up. The slope is the least-squares line through the rest (memory that the
+process shares with nobody); with it comes its standard error, for short runs show mostly chance. Exit code 1: a request failed,
+or memory grew by more than `--most` MiB an hour and by more than three standard errors.
 """
 
 import argparse
@@ -19,8 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import httpx
-from bench.peers.gateway import pss_kib
-from bench.served import Router, body, is_whole, router, upstream
+from bench.served import Router, body, is_whole, private_mib, router, upstream
 from rich.console import Console
 
 WARM_SHARE = 0.2
@@ -113,7 +112,7 @@ async def soak(seconds: float, rate: float) -> Outcome:
             number = 0
             while (now := time.monotonic() - begun) < seconds:
                 if now >= len(outcome.samples) * seconds / SAMPLES:
-                    outcome.samples.append((now, pss_kib(served.pid) / 1024))
+                    outcome.samples.append((now, private_mib(served.pid)))
                 task = asyncio.create_task(one(number % 12))
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)

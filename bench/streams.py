@@ -2,7 +2,7 @@
 
     python -m bench.streams [--streams 2000] [--json]
 
-Each stream is one connection of a client and one to the backend. Memory is the proportional set size of the router's process.
+Each stream is one connection of a client and one to the backend. Memory is what the router's process shares with nobody.
 """
 
 import argparse
@@ -12,8 +12,7 @@ import json
 import resource
 from dataclasses import asdict, dataclass
 
-from bench.peers.gateway import pss_kib
-from bench.served import body, is_whole, router, upstream
+from bench.served import body, is_whole, private_mib, router, upstream
 from rich.console import Console
 
 WAVE = 100
@@ -61,7 +60,7 @@ async def hold(streams: int, seconds: float) -> Outcome:
     with upstream(chunks, seconds / chunks, 3600) as behind, router(behind) as served:
         await one(served.port, asyncio.Semaphore(0))
         await asyncio.sleep(1)
-        before = pss_kib(served.pid) / 1024
+        before = private_mib(served.pid)
         begun = asyncio.Semaphore(0)
         under_way: list[asyncio.Task[bool]] = []
         while len(under_way) < streams:
@@ -70,7 +69,7 @@ async def hold(streams: int, seconds: float) -> Outcome:
             async with asyncio.timeout(30):
                 for _ in range(wave):
                     await begun.acquire()
-        most = pss_kib(served.pid) / 1024
+        most = private_mib(served.pid)
         over = sum(t.done() for t in under_way)
         if over:
             for task in under_way:
@@ -79,7 +78,7 @@ async def hold(streams: int, seconds: float) -> Outcome:
             raise SystemExit(f"bench.streams: {over} streams were over before the last began; give more --seconds")
         whole = sum(await asyncio.gather(*under_way))
         await asyncio.sleep(1)
-        return Outcome(streams, whole, before, most, pss_kib(served.pid) / 1024)
+        return Outcome(streams, whole, before, most, private_mib(served.pid))
 
 
 def main() -> None:

@@ -4,9 +4,10 @@
     python -m bench.peers install [--peers ...]
     python -m bench.peers list
 
-A round starts every gateway anew and gives it three loads: 50 requests a second, 64 connections that send one request after
-another, 64 streams of 50 chunks a second. CPU time is the kernel's own count over all threads of the gateway's processes, so that
-neighbours on the machine disturb it least. What is not installed is listed as skipped; `install` makes an environment for each.
+A round starts every gateway anew and gives it four loads: 50 requests a second, 64 connections that send one request after
+another, 64 streams as fast as they go, 64 streams of 50 chunks a second. CPU time is the kernel's own count over all threads of
+the gateway's processes, so that neighbours on the machine disturb it least. What is not installed is listed as skipped; `install`
+makes an environment for each.
 """
 
 import argparse
@@ -36,14 +37,16 @@ def measure(gateway: Gateway, behind: Upstream, core: int | None, seconds: float
     warm = load(gateway, behind, core, 0.5, connections=4, warm=0.1)
     low = load(gateway, behind, core, seconds / 2, rate=RATE)
     full = load(gateway, behind, core, seconds / 4, connections=CONNECTIONS)
+    bursts = load(gateway, behind, core, seconds / 4, stream=True, connections=CONNECTIONS)
     behind.behave(chunk_delay_us=int(CHUNK_SECONDS * 1e6))
     paced = load(gateway, behind, core, seconds / 4, stream=True, connections=CONNECTIONS, warm=1.0)
     behind.behave()
-    every = (warm, low, full, paced)
+    every = (warm, low, full, bursts, paced)
     made = Round(
         full.per_second,
         full.cpu_us,
         paced.cpu_us,
+        bursts.cpu_us,
         low.p50_ms,
         low.p99_ms,
         gateway.start_seconds,
@@ -88,7 +91,8 @@ def run(names: Sequence[str], rounds: int, seconds: float, console: Console) -> 
                 measured[name].append(one)
                 console.print(
                     f"round {number + 1} {title(name)}: {one.requests_per_second:,.0f}/s, {one.cpu_us_per_request:.0f} us each,"
-                    f" {one.cpu_us_per_chunk:.1f} us a chunk, p50 {one.p50_ms:.2f} ms" + (f"; failed: {wrong}" if wrong else ""),
+                    f" {one.cpu_us_per_chunk:.1f} and {one.cpu_us_per_chunk_in_bursts:.1f} us a chunk, p50 {one.p50_ms:.2f} ms"
+                    + (f"; failed: {wrong}" if wrong else ""),
                     highlight=False,
                 )
     return {n: r for n, r in measured.items() if r}, skipped

@@ -20,7 +20,9 @@ class Round:
     """64 connections, each sending its next request when the last is answered."""
     cpu_us_per_request: float
     cpu_us_per_chunk: float
-    """64 streams of 50 chunks a second each."""
+    """64 streams of 50 chunks a second each: each chunk wakes the gateway."""
+    cpu_us_per_chunk_in_bursts: float
+    """64 streams as fast as they go: several chunks come at once."""
     p50_ms: float
     """At 50 requests a second."""
     p99_ms: float
@@ -44,6 +46,7 @@ COLUMNS = (
     Column("requests/s", "requests_per_second", 0, more_is_better=True),
     Column("CPU us/request", "cpu_us_per_request", 0),
     Column("CPU us/chunk", "cpu_us_per_chunk", 1),
+    Column("in bursts", "cpu_us_per_chunk_in_bursts", 1),
     Column("p50 ms", "p50_ms", 2),
     Column("p99 ms", "p99_ms", 2),
     Column("start s", "start_seconds", 2),

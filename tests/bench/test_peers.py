@@ -16,8 +16,8 @@ from bench.peers.load import Upstream, load, upstream
 from bench.peers.report import DIRECT, Round, as_json, medians, picture, table
 from rich.console import Console
 
-OURS = Round(9000.0, 100.0, 4.0, 0.7, 2.0, 0.3, 40.0, 48.0, 0)
-THEIRS = Round(90.0, 10_000.0, 800.0, 10.5, 15.0, 6.2, 300.0, 408.0, 2)
+OURS = Round(9000.0, 100.0, 8.0, 4.0, 0.7, 2.0, 0.3, 40.0, 48.0, 0)
+THEIRS = Round(90.0, 10_000.0, 900.0, 800.0, 10.5, 15.0, 6.2, 300.0, 408.0, 2)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_other_versions_get_another_environment(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_table_has_medians_ratios_and_what_was_skipped(capsys: pytest.CaptureFixture[str]) -> None:
-    slower = Round(7000.0, 140.0, 5.0, 0.9, 2.0, 0.4, 40.0, 48.0, 1)
+    slower = Round(7000.0, 140.0, 9.0, 5.0, 0.9, 2.0, 0.4, 40.0, 48.0, 1)
     measured = {"ours": medians([OURS, slower, OURS], 40.0), "litellm": medians([THEIRS], 720.0)}
     assert (measured["ours"]["requests_per_second"], measured["ours"]["failures"]) == (9000.0, 1)
     Console(width=200).print(table(measured, "today"))
@@ -120,7 +120,7 @@ def test_the_table_has_medians_ratios_and_what_was_skipped(capsys: pytest.Captur
     assert "x 1e+02" in shown
     assert "x 2e+02" in shown
     made = as_json({"ours": [OURS]}, measured, {"nginx": "it is not here"}, {"date": "today"})
-    assert made["rounds"]["ours"][0]["cpu_us_per_chunk"] == 4.0
+    assert made["rounds"]["ours"][0]["cpu_us_per_chunk_in_bursts"] == 4.0
     drawn = ET.fromstring(picture(measured, "a <picture>"))
     texts = [t.text for t in drawn.iter() if t.tag.endswith("text")]
     assert "a <picture>" in texts
