@@ -9,7 +9,7 @@ from tests.clients.stage import Stage, staged
 from tests.clients.tested import PAGE, All
 from tests.clients.tools import missing
 
-pytestmark = [pytest.mark.xdist_group("clients"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

@@ -69,8 +69,14 @@ def shipped(stack: str, folder: Path) -> Manifests:
 
 
 def example(name: str, folder: Path) -> Manifests:
-    """What `slipway render` writes for an example, with the defaults of its Pulumi.yaml."""
-    return _rendered(project_of(name, folder), "test", folder / "rendered")
+    """What `slipway render` writes for an example, in a namespace of its own where its Pulumi.yaml lets one choose: all of them
+    stand in one cluster, and two may have a model server of one name."""
+    project = project_of(name, folder)
+    described: Object = yaml.safe_load((project / "Pulumi.yaml").read_text())
+    if "namespace" in described.get("config", {}):
+        chosen = {f"{described['name']}:namespace": name.replace("_", "-")}
+        (project / "Pulumi.test.yaml").write_text(yaml.safe_dump({"config": chosen}))
+    return _rendered(project, "test", folder / "rendered")
 
 
 def project_of(name: str, folder: Path) -> Path:

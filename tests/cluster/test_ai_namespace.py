@@ -8,7 +8,6 @@ from tests.cluster.cluster import Cluster, ClusterError, eventually
 
 from slipway import AiNamespace
 
-pytestmark = pytest.mark.xdist_group("cluster")
 NAMESPACE = "closed"
 
 

@@ -11,7 +11,7 @@ from tests.cluster.contents import FILLED, GPUS
 
 from slipway import AiApiService, AiNamespace, GpuModelServer
 
-pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 def router(namespace: str, **more: Any) -> Manifests:

@@ -7,7 +7,7 @@ from tests.cluster.components import PROGRAMS, in_kubernetes
 from tests.cluster.tested import COLUMNS, PAGE, Results
 from tests.policy import scanners
 
-pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

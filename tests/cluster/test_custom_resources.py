@@ -12,7 +12,6 @@ from tests.support.crds import SOURCES, given_definitions
 from slipway import AiApiService, ServiceMesh, vendor
 from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs
 
-pytestmark = pytest.mark.xdist_group("cluster")
 NAMESPACE = "custom"
 EVERYTHING: dict[str, Any] = {
     "namespace": NAMESPACE,

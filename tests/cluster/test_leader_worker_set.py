@@ -11,7 +11,6 @@ from tests.cluster.cluster import Cluster, eventually
 
 from slipway import GpuModelServer
 
-pytestmark = pytest.mark.xdist_group("cluster")
 NAMESPACE = "groups"
 INDEX = "leaderworkerset.sigs.k8s.io/worker-index"
 

@@ -12,7 +12,7 @@ from tests.cluster import checks
 from tests.cluster.cases import EXAMPLES, SHIPPED, WORKLOADS, Manifests, example, pods_of, prepare, roll_out, shipped
 from tests.cluster.cluster import Cluster
 
-pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 CASES = [*(f"stack-{name}" for name in SHIPPED), *(f"example-{name}" for name in EXAMPLES)]
 

@@ -11,7 +11,6 @@ from tests.cluster.cluster import Cluster
 from slipway import GpuModelServer
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
 
-pytestmark = pytest.mark.xdist_group("cluster")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LLAMA: dict[str, Any] = {"model": "meta-llama/Llama-3.1-8B-Instruct", "accelerator": "a100-80gb", "storage_class": "fast-ssd"}
 SPOT = ("karpenter.sh/capacity-type", "spot")

@@ -10,8 +10,6 @@ from tests.cluster.cluster import Cluster
 from slipway import TrainingJob
 from slipway.kubernetes.training_job_args import TrainingJobArgs
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 NAMESPACE = "training-job"
 
 

@@ -16,7 +16,7 @@ from slipway.plan import plan_program
 from slipway.plan.render import render
 from slipway.plan.upgrade import losses
 
-pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 CASES_RECORDED = [p.stem for p in sorted(RECORDED.glob("*.json")) if not p.stem.startswith("component-")]
 

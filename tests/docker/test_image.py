@@ -16,7 +16,7 @@ from tests.docker.engine import DockerError, Engine
 from slipway.images import router_context
 
 # One engine and one base for all: a worker of its own. The base alone may take minutes to make.
-pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 CONFIG = {"backends": [{"name": "nobody", "url": "http://127.0.0.1:9/v1", "model": "m"}]}
 HELD = ("--read-only", "--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=512m")

@@ -17,7 +17,6 @@ from tests.cluster.cluster import Cluster, eventually
 from tests.engine.test_kubernetes import absent
 
 pytestmark = [
-    pytest.mark.xdist_group("cluster"),
     pytest.mark.skipif(absent() is not None, reason=absent() or ""),
     pytest.mark.timeout(600),
 ]

@@ -34,7 +34,6 @@ def absent() -> str | None:
 
 
 pytestmark = [
-    pytest.mark.xdist_group("cluster"),
     pytest.mark.timeout(900),
     pytest.mark.skipif(absent() is not None, reason=absent() or ""),
 ]

@@ -8,7 +8,7 @@ from tests.cluster.cases import EXAMPLES, SHIPPED, Manifests, example, shipped
 from tests.cluster.components import PROGRAMS, two
 from tests.policy.scanners import WAIVERS, Findings, checked, missing, scored, unwaived
 
-pytestmark = [pytest.mark.xdist_group("policy"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 LOOSE = """
 apiVersion: v1
 kind: Pod
