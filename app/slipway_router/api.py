@@ -13,6 +13,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from slipway_router.asgi import JSON, ApiError
+from slipway_router.body import read_body
 from slipway_router.document import (
     FAILS,
     LOOKS,
@@ -28,7 +29,6 @@ from slipway_router.document import (
 )
 from slipway_router.explain import explain_request
 from slipway_router.metrics import CONTENT_TYPE
-from slipway_router.proxy import read_body
 from slipway_router.request import read_headers, request_id
 from slipway_router.router import Router
 

@@ -5,14 +5,13 @@ figures come from `python -m bench.peers`.
 """
 
 import asyncio
-import logging
-import traceback
 from collections.abc import Callable, Coroutine
 
 import orjson
 
-from slipway_router.asgi import CLOSE, ApiError, App, Message, Receive, Scope, Send, respond, unexpected
+from slipway_router.asgi import ApiError, App, Message, Receive, Scope, Send, respond, unexpected
 from slipway_router.attempt import Attempt
+from slipway_router.body import read_body, too_large
 from slipway_router.config import Task
 from slipway_router.ensemble.asked import understood
 from slipway_router.ensemble.fan_out import Client, FanOut
@@ -26,7 +25,8 @@ from slipway_router.messages.front import PATH as MESSAGES
 from slipway_router.messages.front import Front
 from slipway_router.metrics import CLIENT_GONE, NO_BACKEND
 from slipway_router.policy import RoutingContext
-from slipway_router.request import Asked, parse, read_headers, request_id, user_of
+from slipway_router.refusal import answering, draining, log_unexpected, refuse
+from slipway_router.request import Asked, parse, request_id, user_of
 from slipway_router.router import Router
 from slipway_router.sender import Sender, sender_at, sender_of
 from slipway_router.shadow.copying import Copying
@@ -34,12 +34,6 @@ from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import TASKS
 from slipway_router.watch import Watch
 
-BODY_SECONDS = 60.0
-"""How long a request's body may take to arrive."""
-LINGER_SECONDS = 5.0
-"""After a refused body: how long what the client still sends is read and thrown away. Closing at once would reset the
-connection, and the client might lose the answer that tells it why."""
-LINGER_BYTES = 256 * 1024 * 1024
 GRACE_SECONDS = 5.0
 """How long new requests are still served after the router was told to stop: clients with open connections and load balancers
 learn of it from /ready and from `connection: close`."""
@@ -47,8 +41,6 @@ learn of it from /ready and from `connection: close`."""
 ENSEMBLE = "/v1/ensemble"
 
 Parse = Callable[[Task, bytes], Asked]
-
-logger = logging.getLogger("slipway_router")
 
 
 class Proxy:
@@ -96,9 +88,9 @@ class Proxy:
             else:
                 await self._app(scope, receive, noticing)
         except Exception as error:  # noqa: BLE001 -- the last line: a client never sees our traceback, nor does its request take others along
-            identity = _log_unexpected(scope, error)
+            identity = log_unexpected(scope, error)
             if not begun:
-                await _refuse(send, unexpected(identity), identity.encode())
+                await refuse(send, unexpected(identity), identity.encode())
 
     def stop(self) -> None:
         """Cut what is still under way; streams end with an error event."""
@@ -136,7 +128,7 @@ class Proxy:
             if raw is None:
                 raw = await read_body(sender.headers.get(b"content-length"), router.max_body, receive)
             elif len(raw) > router.max_body:
-                raise _too_large(router.max_body)
+                raise too_large(router.max_body)
             if raw is None:
                 router.metrics.answered(*NO_BACKEND, task, CLIENT_GONE)
                 return
@@ -168,7 +160,7 @@ class Proxy:
                     copying.over(self.copies)
         except ApiError as error:
             router.metrics.answered(*NO_BACKEND, task, error.status)
-            await _refuse(send, error, identity, receive if error.status == 413 else None)
+            await refuse(send, error, identity, receive if error.status == 413 else None)
 
     def begin(self, cycle: RememberedCycle) -> None:
         """Answer a request of the data path that is all there. By `Express` where that can, else in a task."""
@@ -182,7 +174,7 @@ class Proxy:
             caller = self._admitted(sender, started)
             raw = cycle.take_body() or b""
             if len(raw) > router.max_body:
-                raise _too_large(router.max_body)
+                raise too_large(router.max_body)
             asked = parse(task, raw)
             context = sender.context(caller, asked.estimated_tokens, asked.answer_tokens)
             decision = router.decide(asked, context, sender.headers)
@@ -211,9 +203,9 @@ class Proxy:
                 cycle.run(self.going_on(exchange, None))
         except ApiError as error:
             router.metrics.answered(*NO_BACKEND, task, error.status)
-            cycle.run(_answering(error, identity))
+            cycle.run(answering(error, identity))
         except Exception as error:  # noqa: BLE001 -- see `__call__`
-            cycle.run(_answering(unexpected(_log_unexpected(cycle.head.scope, error)), identity))
+            cycle.run(answering(unexpected(log_unexpected(cycle.head.scope, error)), identity))
 
     def over(self, express: Express, code: int) -> None:
         """See `Desk`."""
@@ -242,17 +234,17 @@ class Proxy:
 
     def refusing(self, exchange: Exchange, error: ApiError | None) -> App:
         """See `Desk`."""
-        error = error or _draining()
+        error = error or draining()
         self._router.metrics.answered(*NO_BACKEND, exchange.asked.task, error.status)
-        return _answering(error, exchange.request_id)
+        return answering(error, exchange.request_id)
 
     def failing(self, exchange: Exchange, error: Exception) -> App:
         """See `Desk`."""
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 -- ASGI's
-            identity = _log_unexpected(scope, error)
+            identity = log_unexpected(scope, error)
             if not exchange.begun:
-                await _refuse(send, unexpected(identity), identity.encode())
+                await refuse(send, unexpected(identity), identity.encode())
 
         return app
 
@@ -262,14 +254,14 @@ class Proxy:
             await self._watched(exchange, exchange.attempts.longest, exchange.run(opened), receive, loop)
         except ApiError as error:
             self._router.metrics.answered(*NO_BACKEND, exchange.asked.task, error.status)
-            await _refuse(send, error, exchange.request_id)
+            await refuse(send, error, exchange.request_id)
 
     async def _guarded(self, scope: Scope, send: Send, work: Coroutine[None, None, None]) -> None:
         try:
             await work
         except Exception as error:  # noqa: BLE001 -- see `__call__`
-            identity = _log_unexpected(scope, error)
-            await _refuse(send, unexpected(identity), identity.encode())
+            identity = log_unexpected(scope, error)
+            await refuse(send, unexpected(identity), identity.encode())
 
     def _admitted(self, sender: Sender, started: float) -> Caller:
         """Who asks, if the router takes a request of theirs now.
@@ -279,7 +271,7 @@ class Proxy:
         """
         router = self._router
         if router.draining_since is not None and started > router.draining_since + GRACE_SECONDS:
-            raise _draining()
+            raise draining()
         caller = sender.caller(router)
         router.metrics.asked_by(caller.name)
         router.admit(caller.tier or sender.headers.get(b"x-user-tier", b"free").decode("latin-1"), self._under_way)
@@ -343,7 +335,7 @@ class Proxy:
             task.uncancel()
             if watch.reason == "draining":
                 if not exchange.begun:
-                    raise _draining() from None
+                    raise draining() from None
                 code = exchange.status
                 await exchange.break_off("the router stops")
         except ApiError:
@@ -356,87 +348,5 @@ class Proxy:
                 exchange.count(code)
 
 
-async def read_body(length: bytes | None, most: int, receive: Receive) -> bytes | None:
-    """The request's body. None when the client goes away first.
-
-    Args:
-        length: The `content-length` header.
-        most: Largest body, in bytes.
-        receive: Where it comes from.
-
-    Raises:
-        ApiError: 413 when it is, or turns out to be, larger; 408 when it takes more than a minute.
-    """
-    if length is not None and length.isdigit() and int(length) > most:
-        raise _too_large(most)
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return None
-                part: bytes = message.get("body", b"")
-                size += len(part)
-                if size > most:
-                    raise _too_large(most)
-                parts.append(part)
-                if not message.get("more_body", False):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
-    except TimeoutError:
-        raise ApiError(
-            408, f"The body did not arrive within {BODY_SECONDS:g} s.", code="body_timeout", headers=(CLOSE,)
-        ) from None
-
-
-async def _refuse(send: Send, error: ApiError, identity: bytes, rest: Receive | None = None) -> None:
-    """Answer with an error; with `rest`, swallow what the client still sends before the connection ends."""
-    headers = [*error.headers, (b"x-request-id", identity)]
-    await respond(send, error.status, error.body(), headers, more=rest is not None)
-    if rest is None:
-        return
-    swallowed = 0
-    try:
-        async with asyncio.timeout(LINGER_SECONDS):
-            while swallowed < LINGER_BYTES:
-                message = await rest()
-                swallowed += len(message.get("body", b""))
-                if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                    break
-    except TimeoutError:
-        pass
-    await send({"type": "http.response.body", "body": b""})
-
-
-def _answering(error: ApiError, identity: bytes) -> App:
-    """Answers with an error, whoever asks."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 -- ASGI's
-        await _refuse(send, error, identity, receive if error.status == 413 else None)
-
-    return app
-
-
-def _log_unexpected(scope: Scope, error: Exception) -> str:
-    identity = request_id(read_headers(scope["headers"])).decode()
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    said = " ".join(str(error).split())[:500]
-    logger.error("request %s: unexpected %s at %s:%s: %s", identity, type(error).__name__, where.name, where.lineno, said)
-    return identity
-
-
 def _alive() -> tuple[int, bytes]:
     return 200, b'{"status":"ok"}'
-
-
-def _too_large(most: int) -> ApiError:
-    return ApiError(
-        413, f"The body is larger than the {most // (1024 * 1024)} MiB allowed here.", code="body_too_large", headers=(CLOSE,)
-    )
-
-
-def _draining() -> ApiError:
-    return ApiError(
-        503, "This router is stopping; try again.", kind="server_error", code="draining", headers=(CLOSE, (b"retry-after", b"1"))
-    )

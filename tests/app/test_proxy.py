@@ -181,7 +181,7 @@ async def test_a_body_in_many_pieces_arrives_whole() -> None:
 
 
 async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slipway_router.proxy.BODY_SECONDS", 0.2)
+    monkeypatch.setattr("slipway_router.body.BODY_SECONDS", 0.2)
     async with upstream() as up, serving(backend(up)) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
