@@ -5,7 +5,6 @@ The paths of the data path and of the probes are declared here too, so that the 
 """
 
 import time
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -14,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from slipway_router.asgi import JSON, ApiError
 from slipway_router.body import read_body
+from slipway_router.counting import CONTENT_TYPE
 from slipway_router.document import (
     FAILS,
     LOOKS,
@@ -28,19 +28,15 @@ from slipway_router.document import (
     refusals,
 )
 from slipway_router.explain import explain_request
-from slipway_router.metrics import CONTENT_TYPE
 from slipway_router.request import read_headers, request_id
 from slipway_router.router import Router
+from slipway_router.version import VERSION
 
 
 def create(router: Router) -> FastAPI:
     """Build the app over a router's state."""
-    try:
-        number = version("slipway")
-    except PackageNotFoundError:  # the router's image carries the source alone
-        number = "unknown"
     created = int(time.time())
-    app = FastAPI(title="Slipway router", version=number, summary="One OpenAI-compatible address in front of many models.")
+    app = FastAPI(title="Slipway router", version=VERSION, summary="One OpenAI-compatible address in front of many models.")
     bearer = HTTPBearer(auto_error=False)
     # FastAPI's types for handlers are wider than what it calls them with.
     app.add_exception_handler(ApiError, cast("Any", _on_api_error))

@@ -123,10 +123,10 @@ class Attempts:
                 if assignment is not None:
                     assignment.end(failed=True)
                     at.status.in_flight -= 1
-                self._router.metrics.retry_refused.inc()
+                target.metrics.retry_refused.inc()
                 why = UpstreamError("full", "was not asked: the router's retry budget is used up")
             elif not hedge:
-                self._router.metrics.retried.inc()
+                target.metrics.retried.inc()
         if why is None:
             self.made += 1
             target.metrics.attempts.inc()

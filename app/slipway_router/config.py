@@ -32,6 +32,7 @@ from slipway_router.steadiness import (
     retry_faults,
     scaling_faults,
 )
+from slipway_router.telemetry.settings import TelemetrySettings
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -293,6 +294,8 @@ class Config(Strict):
     another may be asked. Absent: never. Replicas of one backend have settings of their own."""
     admission: Admission = Admission()
     """How much is taken on before requests are refused."""
+    telemetry: TelemetrySettings = TelemetrySettings()
+    """What it tells of its requests, and to whom."""
     max_body_mib: int = Field(default=32, ge=1, le=1024)
     """Largest request body, in MiB; a larger one is refused with 413 before it is read whole."""
     drain_seconds: float = Field(default=900.0, ge=0)

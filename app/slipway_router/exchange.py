@@ -15,6 +15,7 @@ from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import CLOSE, Header, Send
 from slipway_router.attempt import Attempt
 from slipway_router.attempts import Attempts
+from slipway_router.keys import ANONYMOUS, Caller
 from slipway_router.metrics import NO_BACKEND
 from slipway_router.policy import Decision
 from slipway_router.providers.dialects import as_openais
@@ -22,7 +23,7 @@ from slipway_router.request import Asked
 from slipway_router.retry import backoff
 from slipway_router.router import Router
 from slipway_router.target import Target
-from slipway_router.usage import count_tokens
+from slipway_router.usage import tokens_in
 
 HOLD_BYTES = 16 * 1024 * 1024
 """A whole answer is held back until it is complete, so that another backend can give it if this one breaks off. A larger one
@@ -62,9 +63,12 @@ class Exchange:
         "asked",
         "attempts",
         "begun",
+        "caller",
+        "first_at",
         "status",
         "streaming",
         "target",
+        "tokens",
     )
 
     def __init__(
@@ -79,6 +83,7 @@ class Exchange:
         tracing: bytes,
         started: float,
         loop: AbstractEventLoop,
+        caller: Caller = ANONYMOUS,
     ) -> None:
         self._router = router
         self._send = send
@@ -88,6 +93,8 @@ class Exchange:
         self._tracing = tracing
         self._rule = decision.rule.encode()
         self.asked = asked
+        self.caller = caller
+        """Whose key the request has."""
         self.attempts = Attempts(
             router, asked, decision.order, tier=tier, request_id=request_id, tracing=tracing, started=started, loop=loop
         )
@@ -98,6 +105,10 @@ class Exchange:
         self.status = 0
         self.target: Target | None = None
         """Whose answer it is."""
+        self.first_at = 0.0
+        """By `perf_counter`, when the client saw the first of it; 0: it has not."""
+        self.tokens: tuple[int, int] | None = None
+        """Of prompt and answer, where the answer tells."""
         router.budget.request()
 
     @property
@@ -223,7 +234,7 @@ class Exchange:
         return headers
 
     async def _pass_whole(self, attempt: Attempt) -> None:
-        target, answer = attempt.target, attempt.got
+        answer = attempt.got
         body = await answer.read_up_to(HOLD_BYTES)
         if answer.status < 300:
             check_whole(body, cut=answer.pending)
@@ -241,11 +252,10 @@ class Exchange:
             body = await answer.read()
         await self._send({"type": "http.response.body", "body": body})
         if answer.status < 400:
-            count_tokens(target.metrics, answer.unsaid or body)
-            self.time(target)
+            self.ended(answer.unsaid or body)
 
     async def _pass_stream(self, attempt: Attempt) -> None:
-        target, answer, chunk = attempt.target, attempt.got, attempt.chunk
+        answer, chunk = attempt.got, attempt.chunk
         self.begin_stream(attempt)
         headers = self.answer_headers(attempt.at, answer)
         send = self._send
@@ -263,8 +273,7 @@ class Exchange:
             raise UpstreamError("reset", "closed the connection in the middle of its answer")
         await send({"type": "http.response.body", "body": held})
         # Its usage comes in the last event before the end: both in one part, or each in its own.
-        count_tokens(target.metrics, answer.unsaid or (before + last)[-END_BYTES:])
-        self.time(target)
+        self.ended(answer.unsaid or (before + last)[-END_BYTES:])
 
     def begin(self, attempt: Attempt, answer: Answer) -> None:
         """The first byte goes to the client: from here on there is no other backend."""
@@ -272,9 +281,10 @@ class Exchange:
         self.status = answer.status
         self.target = target = attempt.target
         if answer.status < 400:
-            now = perf_counter()
+            now = self.first_at = perf_counter()
             attempt.at.succeeded((now - attempt.began) * 1000, answer, attempt.admitted)
             attempt.good = True
+            target.metrics.queue.observe(attempt.began - self._arrived)
             target.metrics.first_byte[self.asked.task].observe(now - self._arrived)
             if target.first_bytes is not None:
                 target.first_bytes[self.asked.stream].add(now - attempt.began)
@@ -283,10 +293,31 @@ class Exchange:
         """The same, of a stream."""
         self.begin(attempt, attempt.got)
         self.streaming = True
+        if self.first_at:
+            attempt.target.metrics.first_token.observe(self.first_at - self._arrived)
 
-    def time(self, target: Target) -> None:
-        """The last byte is there."""
-        target.metrics.duration[self.asked.task].observe(perf_counter() - self._arrived)
+    def ended(self, tail: bytes) -> None:
+        """The last byte of a good answer is there.
+
+        Args:
+            tail: The answer, or of a stream its end, where its usage is told.
+        """
+        target = self.target
+        assert target is not None
+        metrics, now = target.metrics, perf_counter()
+        metrics.duration[self.asked.task].observe(now - self._arrived)
+        told = self.tokens = tokens_in(tail)
+        if told is None:
+            return
+        prompt, answer = told
+        metrics.prompt_tokens.value += prompt
+        metrics.answer_tokens.value += answer
+        if self.streaming and self.first_at and answer > 1:
+            metrics.output_token.observe((now - self.first_at) / (answer - 1))
+        key, prices = self._router.metrics.keys.of(self.caller.name), target.prices
+        key.prompt_tokens.value += prompt
+        key.answer_tokens.value += answer
+        key.dollars.value += (prompt * prices.prompt + answer * prices.answer) / 1000
 
     def answer_headers(self, target: Target, answer: Answer) -> list[Header]:
         """What the client is told with an answer."""

@@ -18,7 +18,6 @@ from slipway_router.lean import RememberedCycle
 from slipway_router.metrics import CLIENT_GONE
 from slipway_router.providers.dialects import as_openais
 from slipway_router.target import Target
-from slipway_router.usage import count_tokens
 from slipway_router.watch import Reason
 
 
@@ -194,7 +193,7 @@ class Express:
         self._pass_on(chunk)
 
     def _pass_whole(self, answer: Answer, attempt: Attempt) -> None:
-        exchange, target, cycle = self.exchange, attempt.target, self._cycle
+        exchange, cycle = self.exchange, self._cycle
         body = answer.take()
         if answer.status < 300:
             check_whole(body, cut=False)
@@ -207,8 +206,7 @@ class Express:
         cycle.passing = None
         cycle.write(body, more=False)
         if answer.status < 400:
-            count_tokens(target.metrics, body)
-            exchange.time(target)
+            exchange.ended(body)
         self._leave(exchange.status)
 
     def _pass_on(self, chunk: bytes | None = None) -> None:
@@ -237,11 +235,8 @@ class Express:
             raise UpstreamError("reset", "closed the connection in the middle of its answer")
         cycle.passing = None
         cycle.write(self._held, more=False)
-        target = exchange.target
-        assert target is not None
         # Its usage comes in the last event before the end: both in one part, or each in its own.
-        count_tokens(target.metrics, (self._before + last)[-END_BYTES:])
-        exchange.time(target)
+        exchange.ended((self._before + last)[-END_BYTES:])
         self._leave(exchange.status)
 
     # the client's side

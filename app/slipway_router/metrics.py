@@ -1,20 +1,23 @@
 """What the router counts, for Prometheus. Every label has a bounded set of values: none is a client's own text."""
 
+import hashlib
 import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, get_args
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
+from slipway_router import metric_table as table
 from slipway_router.answer import Cause
 from slipway_router.config import Backend, Config, Task, Tier
-from slipway_router.counting import Count, Counters, Histograms, Times
+from slipway_router.counting import Collected, Count, Counters, Histograms, Reads, Registry, Times
 from slipway_router.ensemble.metrics import EnsembleMetrics
+from slipway_router.key_metrics import KeyMetrics
 from slipway_router.policy import ProviderStatus
-from slipway_router.replica_metrics import ReplicaCollector
+from slipway_router.replica_metrics import tell_replicas
 from slipway_router.shadow.metrics import ShadowMetrics
+from slipway_router.spend import Spend
+from slipway_router.version import VERSION
 
 if TYPE_CHECKING:
     from slipway_router.fleet import Fleet
@@ -23,149 +26,88 @@ NO_BACKEND = ("none", "none")
 """Backend and model of a request that reached no backend."""
 CLIENT_GONE = 499
 """Code of a request whose client went away, as nginx logs it."""
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+MOST_GONE = 100
+"""How many backends that are no longer there have their counts told still, so that a rate over their last minutes is right."""
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
+# Those that OpenTelemetry's conventions for generative AI name, and for what waits for a start more at the end.
+_FIRST_TOKEN_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 120.0)
+_OUTPUT_TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+_QUEUE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1, 2.5, 10, 60, 300)
+_STATES = ("closed", "open", "half_open")
 
 
 class Metrics:
     """All of a router's metrics, in a registry of their own."""
 
     def __init__(self, config: Config) -> None:
-        self._registry = CollectorRegistry()
+        self._registry = registry = Registry()
+        self._config = config
+        self._digest: tuple[Config, str] | None = None
         self._codes: dict[tuple[str, str, str, int], Count] = {}
-        self._requests = Counters(
-            "slipway_router_requests",
-            "Requests answered, by the backend that answered ('none': no backend did). Code 499: the client went away.",
-            ["backend", "model", "task", "code"],
-            registry=self._registry,
-        )
-        self._by_key = Counters(
-            "slipway_router_key_requests", "Requests by the name of the key.", ["key"], registry=self._registry
-        )
-        retries = Counters(
-            "slipway_router_retries",
-            "Retries, and those that the retry budget refused, by outcome.",
-            ["outcome"],
-            registry=self._registry,
-        )
-        self.retried = retries.labels("made")
-        self.retry_refused = retries.labels("refused")
-        hedges = Counters(
-            "slipway_router_hedges",
-            "Second requests beside a slow one, by outcome: 'won' if they answered first.",
-            ["outcome"],
-            registry=self._registry,
-        )
+        self._requests = Counters(table.REQUESTS, registry)
+        self._tokens_of = Counters(table.TOKENS, registry)
+        self._cost_of = Reads(table.COST, registry)
+        self._first_byte_of = Histograms(table.FIRST_BYTE, _SECONDS, registry)
+        self._duration_of = Histograms(table.DURATION, _SECONDS, registry)
+        self._first_token_of = Histograms(table.FIRST_TOKEN, _FIRST_TOKEN_SECONDS, registry)
+        self._output_token_of = Histograms(table.OUTPUT_TOKEN, _OUTPUT_TOKEN_SECONDS, registry)
+        self._queue_of = Histograms(table.QUEUE, _QUEUE_SECONDS, registry)
+        self.under_way: Callable[[], int] = int
+        """How many requests the router has not finished answering. Set by whoever knows."""
+        self.ready: Callable[[], bool] = bool
+        """Whether requests should be sent here. Set by whoever knows."""
+        Reads(table.UNDER_WAY, registry).read((), lambda: self.under_way())
+        Reads(table.READY, registry).read((), lambda: self.ready())
+        self.keys = KeyMetrics(registry)
+        self._attempts_of = Counters(table.ATTEMPTS, registry)
+        self._failures_of = Counters(table.FAILURES, registry)
+        self._retries_of = Counters(table.RETRIES, registry)
+        hedges = Counters(table.HEDGES, registry)
         self.hedge_won = hedges.labels("won")
         self.hedge_lost = hedges.labels("lost")
-        shed = Counters("slipway_router_shed", "Requests refused for load, by tier.", ["tier"], registry=self._registry)
+        shed = Counters(table.SHED, registry)
         self.shed = {t: shed.labels(t) for t in get_args(Tier)}
-        self._attempts_of = Counters(
-            "slipway_router_attempts", "Requests sent to a backend.", ["backend"], registry=self._registry
-        )
-        self._failures_of = Counters(
-            "slipway_router_attempt_failures", "Those that failed, by cause.", ["backend", "cause"], registry=self._registry
-        )
-        self._first_of = Histograms(
-            "slipway_router_time_to_first_byte_seconds",
-            "From the client's request to the first byte of the answer's body.",
-            ["backend", "task"],
-            registry=self._registry,
-            bounds=_SECONDS,
-        )
-        self._total_of = Histograms(
-            "slipway_router_request_duration_seconds",
-            "From the client's request to the last byte of its answer.",
-            ["backend", "task"],
-            registry=self._registry,
-            bounds=_SECONDS,
-        )
-        self._tokens_of = Counters(
-            "slipway_router_tokens",
-            "Tokens that whole answers reported in 'usage'; streams are not counted.",
-            ["backend", "kind"],
-            registry=self._registry,
-        )
-        self._flight_of = Gauge(
-            "slipway_router_requests_in_flight", "Requests under way at a backend.", ["backend"], registry=self._registry
-        )
-        self._available_of = Gauge(
-            "slipway_router_backend_available", "1 while the error rate is below 0.5.", ["backend"], registry=self._registry
-        )
-        self._reachable_of = Gauge(
-            "slipway_router_backend_reachable", "1 if the last contact succeeded.", ["backend"], registry=self._registry
-        )
-        self._errors_of = Gauge(
-            "slipway_router_backend_error_rate", "The policy's error rate, 0 to 1.", ["backend"], registry=self._registry
-        )
-        self._latency_of = Gauge(
-            "slipway_router_backend_latency_seconds",
-            "Moving average of the time to first byte.",
-            ["backend"],
-            registry=self._registry,
-        )
-        self._breaker_of = Gauge(
-            "slipway_router_backend_breaker_open", "1 while the breaker is not closed.", ["backend"], registry=self._registry
-        )
-        self._rests_of = Gauge(
-            "slipway_router_backend_rests_seconds",
-            "How long the backend, or its quota, still asked to be left alone.",
-            ["backend"],
-            registry=self._registry,
-        )
-        self._wanted_of = Gauge(
-            "slipway_router_backend_wanted",
-            "Requests a backend is wanted for: at it, waiting for it, or answered by others because it has no replica.",
-            ["backend"],
-            registry=self._registry,
-        )
-        self._share_of = Gauge(
-            "slipway_router_backend_traffic_share",
-            "How much of its traffic a backend that scales to zero gets: 0 while it has no replica, then rising to 1.",
-            ["backend"],
-            registry=self._registry,
-        )
-        self._price_of = Gauge(
-            "slipway_router_backend_price_per_1k_tokens",
-            "List price of a backend that is paid by the token, in US dollars.",
-            ["backend", "kind"],
-            registry=self._registry,
-        )
-        self._hour_of = Gauge(
-            "slipway_router_backend_cost_per_hour",
-            "What the replicas of a backend that is paid by the hour cost now, in US dollars.",
-            ["backend"],
-            registry=self._registry,
-        )
-        self._unit_cost_of = Gauge(
-            "slipway_router_backend_unit_cost_per_1k_tokens",
-            "What 1,000 tokens of such a backend have cost in the last hour, by what this router saw of them.",
-            ["backend"],
-            registry=self._registry,
-        )
-        self._late_of = Gauge(
-            "slipway_router_backend_cold_start_late",
-            "1 while a backend that scales to zero is not there though its cold start is over.",
-            ["backend"],
-            registry=self._registry,
-        )
-        self._ejected_of = Gauge(
-            "slipway_router_backend_ejected",
-            "1 while a backend is left out for doing worse than others of its model.",
-            ["backend"],
-            registry=self._registry,
-        )
-        self.shadows = ShadowMetrics(self._registry)
-        self.ensembles = EnsembleMetrics(self._registry)
+        self._info_of = Reads(table.BACKEND_INFO, registry)
+        self._breaker_state_of = Reads(table.BREAKER_STATE, registry)
+        self._state_of = [(Reads(about, registry), read) for about, read in _STATE]
+        self._price_of = Reads(table.PRICE, registry)
+        self._paid_of = [(Reads(about, registry), read) for about, read in _PAID]
+        self._spends: dict[tuple[str, str], Spend] = {}
+        self._gone: dict[str, None] = {}
         self.fleets: Sequence[Fleet] = ()
         """Backends of several replicas, whose own metrics are told too."""
-        self._registry.register(ReplicaCollector(lambda: self.fleets))
-        self.use_keys(config)
+        tell_replicas(registry, lambda: self.fleets)
+        self.shadows = ShadowMetrics(registry)
+        self.ensembles = EnsembleMetrics(registry)
+        Reads(table.BUILD_INFO, registry).read((VERSION,), lambda: 1.0)
+        Collected(table.CONFIG_INFO, registry, lambda: {(self.config_digest[:12],): 1.0})
+        reloads = Counters(table.RELOADS, registry)
+        self._reloads = {outcome: reloads.labels(outcome) for outcome in ("done", "unchanged", "refused")}
+        self._reloaded, self._reloaded_at = True, time.time()
+        Reads(table.RELOADED, registry).read((), lambda: self._reloaded)
+        Reads(table.RELOADED_AT, registry).read((), lambda: self._reloaded_at)
+        self.use(config)
 
-    def use_keys(self, config: Config) -> None:
-        """Count requests by these keys."""
-        self._keys = {k: self._by_key.labels(k) for k in ("anonymous", *(k.name for k in config.keys))}
+    def use(self, config: Config) -> None:
+        """Tell of this configuration."""
+        self._config = config
+        self.keys.most = config.telemetry.most_keys
+        self.keys.use(k.name for k in config.keys)
+
+    @property
+    def config_digest(self) -> str:
+        """SHA-256 of the configuration in force, defaults included, in hexadecimal digits."""
+        if self._digest is None or self._digest[0] is not self._config:
+            self._digest = self._config, hashlib.sha256(self._config.model_dump_json().encode()).hexdigest()
+        return self._digest[1]
+
+    def reloaded(self, outcome: str) -> None:
+        """Count that the configuration was read anew: 'done', 'unchanged' or 'refused'."""
+        self._reloads[outcome].inc()
+        self._reloaded = outcome != "refused"
+        if outcome == "done":
+            self._reloaded_at = time.time()
 
     def answered(self, backend: str, model: str, task: str, code: int) -> None:
         """Count a request that is over."""
@@ -174,75 +116,111 @@ class Metrics:
             child = self._codes[backend, model, task, code] = self._requests.labels(backend, model, task, str(code))
         child.inc()
 
-    def asked_by(self, key: str) -> None:
-        """Count a request by its key."""
-        self._keys[key].inc()
-
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
-        return generate_latest(self._registry)
+        """Everything, in Prometheus' text format: what is counted here, and what its own library tells of the process."""
+        from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+
+        process = CollectorRegistry()
+        ProcessCollector(registry=process)
+        return self._registry.text() + generate_latest(process)
 
     def backend(self, backend: Backend, status: ProviderStatus) -> "BackendMetrics":
         """The children of one backend's metrics, looked up once. Counts go on where there was one of this name before."""
-        name = backend.name
+        name, model = backend.name, backend.model
+        self._gone.pop(name, None)
+        self._info_of.read((name, model, backend.protocol), lambda: 1.0)
+        for state in _STATES:
+            self._breaker_state_of.read((name, state), partial(_is_in, status, state))
         for gauge, read in self._read_of(status):
-            gauge.labels(name).set_function(read)
-        for kind, price in zip(("prompt", "completion"), backend.prices, strict=True):
-            if status.unit_cost is None:
-                self._price_of.labels(name, kind).set(price)
+            gauge.read((name,), partial(read, status))
+        if status.unit_cost is None:
+            for kind, price in zip(("prompt", "completion"), backend.prices, strict=True):
+                self._price_of.read((name, kind), partial(float, price))
+        prompt, answer = self._tokens_of.labels(name, model, "prompt"), self._tokens_of.labels(name, model, "completion")
+        spend = self._spends.get((name, model))
+        if spend is None:
+            spend = self._spends[name, model] = Spend(prompt, answer)
+            self._cost_of.read((name, model), spend.dollars)
+        spend.use(backend.prices)
         return BackendMetrics(
-            self._attempts_of.labels(name),
-            {c: self._failures_of.labels(name, c) for c in Cause.__args__},
-            {t: self._first_of.labels(name, t) for t in backend.tasks},
-            {t: self._total_of.labels(name, t) for t in backend.tasks},
-            self._tokens_of.labels(name, "prompt"),
-            self._tokens_of.labels(name, "completion"),
+            attempts=self._attempts_of.labels(name),
+            failures={c: self._failures_of.labels(name, c) for c in Cause.__args__},
+            retried=self._retries_of.labels(name, "made"),
+            retry_refused=self._retries_of.labels(name, "refused"),
+            first_byte={t: self._first_byte_of.labels(name, model, t) for t in backend.tasks},
+            duration={t: self._duration_of.labels(name, model, t) for t in backend.tasks},
+            first_token=self._first_token_of.labels(name, model),
+            output_token=self._output_token_of.labels(name, model),
+            queue=self._queue_of.labels(name, model),
+            prompt_tokens=prompt,
+            answer_tokens=answer,
         )
 
-    def forget(self, name: str, status: ProviderStatus) -> None:
-        """Tell no state of a backend that is no longer there. What was counted stays."""
+    def forget(self, backend: Backend, status: ProviderStatus) -> None:
+        """Tell no state of a backend that is no longer there. What was counted stays, until many others have gone after it."""
+        name = backend.name
+        self._info_of.remove(name, backend.model, backend.protocol)
+        for state in _STATES:
+            self._breaker_state_of.remove(name, state)
         for gauge, _ in self._read_of(status):
             gauge.remove(name)
-        if status.unit_cost is None:
-            self._price_of.remove(name, "prompt")
-            self._price_of.remove(name, "completion")
+        for kind in ("prompt", "completion"):
+            self._price_of.remove(name, kind)
+        self._gone[name] = None
+        while len(self._gone) > MOST_GONE:
+            oldest = next(iter(self._gone))
+            del self._gone[oldest]
+            self._registry.drop("backend", oldest)
+            for known in [k for k in self._spends if k[0] == oldest]:
+                del self._spends[known]
+            for counted in [k for k in self._codes if k[0] == oldest]:
+                del self._codes[counted]
 
-    def _read_of(self, status: ProviderStatus) -> list[tuple[Gauge, Callable[[], float]]]:
-        paid = [(self._hour_of, partial(_per_hour, status)), (self._unit_cost_of, partial(_unit_cost, status))]
-        return [
-            *(paid if status.unit_cost is not None else ()),
-            (self._flight_of, partial(_in_flight, status)),
-            (self._available_of, partial(_available, status)),
-            (self._reachable_of, partial(_reachable, status)),
-            (self._errors_of, partial(_error_rate, status)),
-            (self._latency_of, partial(_latency, status)),
-            (self._breaker_of, partial(_breaker_open, status)),
-            (self._rests_of, partial(_rests, status)),
-            (self._wanted_of, partial(_wanted, status)),
-            (self._share_of, partial(_share, status)),
-            (self._late_of, partial(_late, status)),
-            (self._ejected_of, partial(_ejected, status)),
-        ]
+    def _read_of(self, status: ProviderStatus) -> list[tuple[Reads, "_Read"]]:
+        return [*(self._paid_of if status.unit_cost is not None else ()), *self._state_of]
 
 
 class BackendMetrics:
     """One backend's metrics."""
 
-    __slots__ = ("answer_tokens", "attempts", "duration", "failures", "first_byte", "prompt_tokens")
+    __slots__ = (
+        "answer_tokens",
+        "attempts",
+        "duration",
+        "failures",
+        "first_byte",
+        "first_token",
+        "output_token",
+        "prompt_tokens",
+        "queue",
+        "retried",
+        "retry_refused",
+    )
 
     def __init__(
         self,
+        *,
         attempts: Count,
         failures: dict[Cause, Count],
+        retried: Count,
+        retry_refused: Count,
         first_byte: dict[Task, Times],
         duration: dict[Task, Times],
+        first_token: Times,
+        output_token: Times,
+        queue: Times,
         prompt_tokens: Count,
         answer_tokens: Count,
     ) -> None:
         self.attempts = attempts
         self.failures = failures
+        self.retried = retried
+        self.retry_refused = retry_refused
         self.first_byte = first_byte
         self.duration = duration
+        self.first_token = first_token
+        self.output_token = output_token
+        self.queue = queue
         self.prompt_tokens = prompt_tokens
         self.answer_tokens = answer_tokens
 
@@ -257,6 +235,14 @@ def _available(status: ProviderStatus) -> float:
 
 def _reachable(status: ProviderStatus) -> float:
     return float(bool(status.reachable))
+
+
+def _is_in(status: ProviderStatus, state: str) -> float:
+    return float(status.breaker.state == state)
+
+
+def _waiting(status: ProviderStatus) -> float:
+    return 0.0 if status.cold_start is None else float(status.cold_start.waiting)
 
 
 def _breaker_open(status: ProviderStatus) -> float:
@@ -299,3 +285,23 @@ def _error_rate(status: ProviderStatus) -> float:
 
 def _latency(status: ProviderStatus) -> float:
     return status.current_latency_ms / 1000
+
+
+_Read = Callable[[ProviderStatus], float]
+_STATE: Sequence[tuple[table.Metric, _Read]] = (
+    (table.IN_FLIGHT, _in_flight),
+    (table.WAITING, _waiting),
+    (table.AVAILABLE, _available),
+    (table.REACHABLE, _reachable),
+    (table.ERROR_RATE, _error_rate),
+    (table.LATENCY, _latency),
+    (table.BREAKER_OPEN, _breaker_open),
+    (table.EJECTED, _ejected),
+    (table.RESTS, _rests),
+    (table.WANTED, _wanted),
+    (table.TRAFFIC_SHARE, _share),
+    (table.LATE, _late),
+)
+"""What is told of each backend's state, and how it is read from that."""
+_PAID: Sequence[tuple[table.Metric, _Read]] = ((table.HOURLY, _per_hour), (table.UNIT_COST, _unit_cost))
+"""What is told beside of one that is paid by the hour."""

@@ -53,6 +53,7 @@ class Proxy:
             app: Gets every other path.
         """
         self._router = router
+        router.metrics.under_way = lambda: self._under_way
         self._app = app
         self.watches: set[Watch | Express] = set()
         """Of the requests under way."""
@@ -152,6 +153,7 @@ class Proxy:
                 tracing=sender.lines,
                 started=started,
                 loop=loop,
+                caller=caller,
             )
             try:
                 await self._watched(exchange, exchange.attempts.longest, exchange.run(), receive, loop)
@@ -191,6 +193,7 @@ class Proxy:
                 tracing=sender.lines,
                 started=started,
                 loop=loop,
+                caller=caller,
             )
             first = exchange.attempts.order[0]
             if copying is not None:
@@ -273,7 +276,7 @@ class Proxy:
         if router.draining_since is not None and started > router.draining_since + GRACE_SECONDS:
             raise draining()
         caller = sender.caller(router)
-        router.metrics.asked_by(caller.name)
+        router.metrics.keys.of(caller.name).requests.value += 1
         router.admit(caller.tier or sender.headers.get(b"x-user-tier", b"free").decode("latin-1"), self._under_way)
         return caller
 
@@ -298,7 +301,7 @@ class Proxy:
         several = understood(raw, router.models(), router.config.ensemble)
         context = sender.context(caller, several.asked.estimated_tokens, several.asked.answer_tokens)
         router.admit(context.user_tier, self._under_way + len(several.branches) - 1)
-        return FanOut(router, several, Client(sender.headers, context, identity, sender.lines, started), send, loop)
+        return FanOut(router, several, Client(sender.headers, context, identity, sender.lines, started, caller), send, loop)
 
     def _copying(
         self, shadows: Shadows, asked: Asked, context: RoutingContext, sender: Sender, identity: bytes, send: Send

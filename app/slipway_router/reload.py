@@ -38,13 +38,16 @@ class Reloader:
                 if router.draining_since is not None:
                     return False
                 if config == router.config:
+                    router.metrics.reloaded("unchanged")
                     logger.info("%s is unchanged", source)
                     return True
                 before = router.config.listen
                 router.reload(config, self._environ, source)
             except ConfigError as error:
+                router.metrics.reloaded("refused")
                 logger.error("the configuration stays as it was: %s", error)
                 return False
+            router.metrics.reloaded("done")
             logger.info("reloaded %s, backends: %s", source, ", ".join(router.targets))
             if config.listen != before:
                 logger.warning("'listen' has changed, which needs a restart")

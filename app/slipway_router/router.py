@@ -37,6 +37,7 @@ class Router:
             ConfigError: naming every variable that is unset or holds no key.
         """
         self.metrics = Metrics(config)
+        self.metrics.ready = lambda: self.ready()[0]
         self.targets: dict[str, Target] = {}
         self.draining_since: float | None = None
         """Loop time at which the router was told to stop."""
@@ -82,7 +83,7 @@ class Router:
         for name, old in self.targets.items():
             if targets.get(name) is not old:
                 old.retire()
-                self.metrics.forget(name, old.status)
+                self.metrics.forget(old.backend, old.status)
         for name, target in targets.items():
             if self.targets.get(name) is not target:
                 target.metrics = self.metrics.backend(target.backend, target.status)
@@ -99,7 +100,7 @@ class Router:
                 target.first_bytes = {True: FirstBytes(config.hedging), False: FirstBytes(config.hedging)}
         self.config = config
         self.keys = keys
-        self.metrics.use_keys(config)
+        self.metrics.use(config)
         self.budget = RetryBudget(config.retries)
         self.targets = targets
         self.metrics.fleets = [t.fleet for t in targets.values() if t.fleet is not None]

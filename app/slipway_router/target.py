@@ -66,6 +66,7 @@ class Target:
         self.key = key
         self.name = backend.name
         self.model = backend.model
+        self.prices = backend.prices
         self.total = backend.timeouts.total
         self.status = ProviderStatus(
             backend.name,
@@ -231,7 +232,7 @@ class Target:
         """Note how many tokens came out of what was paid for so far."""
         cost = self.status.unit_cost
         if cost is not None:
-            cost.sample(self.metrics.prompt_tokens.value + self.metrics.answer_tokens.value, self.status.replicas_now)
+            cost.sample(int(self.metrics.prompt_tokens.value + self.metrics.answer_tokens.value), self.status.replicas_now)
 
     def excused(self) -> bool:
         """Nobody is there. Says whether that is no failure, since it scales to zero and has its time to start."""

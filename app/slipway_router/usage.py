@@ -1,8 +1,6 @@
-"""The tokens that an answer tells of itself, for the metrics: found in its bytes, without parsing them."""
+"""The tokens that an answer tells of itself: found in its bytes, without parsing them."""
 
 import re
-
-from slipway_router.metrics import BackendMetrics
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _PROMPT_TOKENS = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,12})')
@@ -15,23 +13,20 @@ _USUAL = re.compile(
 _WINDOW = 4096
 
 
-def count_tokens(metrics: BackendMetrics, body: bytes) -> None:
-    """Count what the last `usage` of a whole answer, or of a stream's last events, tells.
+def tokens_in(body: bytes) -> tuple[int, int] | None:
+    """Tokens of prompt and answer that the last `usage` of an answer, or of a stream's last events, tells. None: none does.
 
     It is found by its quoted key: inside a JSON text the quotes would be escaped.
     """
     at = body.rfind(b'"usage"')
-    usual = _USUAL.match(body, at) if at >= 0 else None
+    if at < 0:
+        return None
+    usual = _USUAL.match(body, at)
     if usual is not None:
-        metrics.prompt_tokens.value += int(usual[1])
-        metrics.answer_tokens.value += int(usual[2])
-        return
-    found = _USAGE.match(body, at) if at >= 0 else None
+        return int(usual[1]), int(usual[2])
+    found = _USAGE.match(body, at)
     if found is None:
-        return
+        return None
     end = found.end() + _WINDOW
     prompt, answer = _PROMPT_TOKENS.search(body, found.end(), end), _ANSWER_TOKENS.search(body, found.end(), end)
-    if prompt:
-        metrics.prompt_tokens.inc(int(prompt[1]))
-    if answer:
-        metrics.answer_tokens.inc(int(answer[1]))
+    return (int(prompt[1]) if prompt else 0), (int(answer[1]) if answer else 0)

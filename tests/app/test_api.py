@@ -65,10 +65,10 @@ async def test_metrics_count_requests_tokens_and_times_by_backend() -> None:
         'slipway_router_requests_total{backend="one",code="200",model="llama-3",task="chat"} 4.0',
         'slipway_router_requests_total{backend="none",code="404",model="none",task="chat"} 1.0',
         'slipway_router_attempts_total{backend="one"} 4.0',
-        'slipway_router_tokens_total{backend="one",kind="prompt"} 96.0',
-        'slipway_router_tokens_total{backend="one",kind="completion"} 192.0',
-        'slipway_router_time_to_first_byte_seconds_count{backend="one",task="chat"} 4.0',
-        'slipway_router_request_duration_seconds_count{backend="one",task="chat"} 4.0',
+        'slipway_router_tokens_total{backend="one",kind="prompt",model="llama-3"} 96.0',
+        'slipway_router_tokens_total{backend="one",kind="completion",model="llama-3"} 192.0',
+        'slipway_router_time_to_first_byte_seconds_count{backend="one",model="llama-3",task="chat"} 4.0',
+        'slipway_router_request_duration_seconds_count{backend="one",model="llama-3",task="chat"} 4.0',
         'slipway_router_requests_in_flight{backend="one"} 0.0',
         'slipway_router_backend_available{backend="one"} 1.0',
         'slipway_router_key_requests_total{key="anonymous"} 5.0',
@@ -82,4 +82,4 @@ async def test_a_text_that_speaks_of_usage_is_not_counted() -> None:
     async with upstream(fake.whole(spoken)) as up, serving(backend(up)) as served:
         await served.chat()
         metrics = (await served.client.get("/metrics")).text
-    assert 'slipway_router_tokens_total{backend="one",kind="prompt"} 32.0' in metrics
+    assert 'slipway_router_tokens_total{backend="one",kind="prompt",model="mock"} 32.0' in metrics

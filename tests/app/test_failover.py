@@ -367,7 +367,7 @@ async def test_when_all_have_failed_they_are_asked_once_more() -> None:
         answer = await served.chat()
         metrics = (await served.client.get("/metrics")).text
     assert (answer.status_code, answer.headers["x-slipway-attempts"]) == (200, "2")
-    assert 'slipway_router_retries_total{outcome="made"} 1.0' in metrics
+    assert 'slipway_router_retries_total{backend="one",outcome="made"} 1.0' in metrics
 
 
 async def test_a_time_out_is_not_tried_again() -> None:
@@ -388,7 +388,9 @@ async def test_retries_end_with_their_budget() -> None:
         assert served.router.targets["two"].breaker.closed
     assert (refused.status_code, well.posts) == (502, [])
     assert "retry budget is used up" in refused.json()["error"]["message"]
-    assert 'slipway_router_retries_total{outcome="refused"} 2.0' in metrics
+    assert [f'slipway_router_retries_total{{backend="{name}",outcome="refused"}} 1.0' in metrics for name in ("one", "two")] == [
+        True
+    ] * 2
 
 
 async def test_going_past_a_backend_that_took_nothing_up_is_no_retry() -> None:

@@ -15,9 +15,12 @@ SPOKEN = event('"usage": {"prompt_tokens": 5000}')
 
 
 async def counted(served: Served, name: str = "one") -> tuple[int, int]:
+    model = served.router.targets[name].model
     text = (await served.client.get("/metrics")).text
     found = {line.split(" ")[0]: int(float(line.split(" ")[1])) for line in text.splitlines() if not line.startswith("#")}
-    prompt, answer = (f'slipway_router_tokens_total{{backend="{name}",kind="{k}"}}' for k in ("prompt", "completion"))
+    prompt, answer = (
+        f'slipway_router_tokens_total{{backend="{name}",kind="{k}",model="{model}"}}' for k in ("prompt", "completion")
+    )
     return found[prompt], found[answer]
 
 

@@ -24,16 +24,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(config: Config, source: str, host: str | None, port: int | None) -> int:
-    from prometheus_client import disable_created_metrics
-
     from slipway_router.router import Router
     from slipway_router.server import listen, run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     # uvicorn's own: a malformed request, an answer cut short. Starting and stopping are told by the router.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    # Half of all lines otherwise, and nothing that a rate() needs.
-    disable_created_metrics()
     router = Router(config, os.environ, source)
     host = config.listen.host if host is None else host
     port = config.listen.port if port is None else port

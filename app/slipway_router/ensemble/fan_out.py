@@ -15,6 +15,7 @@ from slipway_router.ensemble.asked import AskedOfSeveral, Branch, JudgeSettings
 from slipway_router.ensemble.judge import question, shuffled, verdict
 from slipway_router.ensemble.outcome import Collected, Outcome, error_of, is_completion, summed
 from slipway_router.exchange import Exchange
+from slipway_router.keys import Caller
 from slipway_router.metrics import CLIENT_GONE, NO_BACKEND
 from slipway_router.policy import RoutingContext
 from slipway_router.request import Asked
@@ -31,6 +32,7 @@ class Client:
     tracing: bytes
     started: float
     """Loop time."""
+    caller: Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ class FanOut:
                 tracing=client.tracing,
                 started=self._loop.time(),
                 loop=self._loop,
+                caller=client.caller,
             )
             async with asyncio.timeout(deadline_seconds):
                 await exchange.run()

@@ -1,34 +1,21 @@
 """What ensembles count, beside what each of their branches counts as a request."""
 
-from prometheus_client import CollectorRegistry
-
-from slipway_router.counting import Counters
+from slipway_router import metric_table as table
+from slipway_router.counting import Counters, Registry
 from slipway_router.ensemble.outcome import Status
 
 
 class EnsembleMetrics:
     """The metrics of ensembles."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: Registry) -> None:
         """
         Args:
             registry: What tells them to Prometheus.
         """
-        self._requests = Counters(
-            "slipway_router_ensembles",
-            "Ensembles, by aggregate and code of the answer.",
-            ["aggregate", "code"],
-            registry=registry,
-        )
-        self._branches = Counters(
-            "slipway_router_ensemble_branches", "Branches of ensembles, by what became of them.", ["status"], registry=registry
-        )
-        self._judges = Counters(
-            "slipway_router_ensemble_judges",
-            "Judges asked, by outcome: 'chose', 'failed', or 'unclear' where the answer named no candidate.",
-            ["outcome"],
-            registry=registry,
-        )
+        self._requests = Counters(table.ENSEMBLES, registry)
+        self._branches = Counters(table.BRANCHES, registry)
+        self._judges = Counters(table.JUDGES, registry)
 
     def answered(self, aggregate: str, code: int) -> None:
         """Count an ensemble that is over."""

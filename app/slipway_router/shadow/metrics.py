@@ -2,10 +2,9 @@
 
 from typing import Literal, get_args
 
-from prometheus_client import CollectorRegistry
-
+from slipway_router import metric_table as table
 from slipway_router.answer import Cause
-from slipway_router.counting import Counters, Histograms
+from slipway_router.counting import Counters, Histograms, Registry
 from slipway_router.shadow.compare import Aspect, Comparison, Verdict
 from slipway_router.shadow.reading import Reading
 
@@ -20,47 +19,19 @@ _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0)
 class ShadowMetrics:
     """The metrics of all shadows."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: Registry) -> None:
         """
         Args:
             registry: What tells them to Prometheus.
         """
-        prefix = "slipway_router_shadow"
-        self._requests = Counters(
-            f"{prefix}_requests", "Requests drawn to be copied, by what came of it.", ["shadow", "outcome"], registry=registry
-        )
-        self._failures = Counters(
-            f"{prefix}_failures", "Copies that the candidate failed on, by cause.", ["shadow", "cause"], registry=registry
-        )
-        self._comparisons = Counters(
-            f"{prefix}_comparisons",
-            "Comparisons by aspect and verdict; 'better' and 'worse' are about the candidate.",
-            ["shadow", "aspect", "verdict"],
-            registry=registry,
-        )
-        self._similarity = Histograms(
-            f"{prefix}_similarity", "Share of words in common, 0 to 1.", ["shadow"], registry=registry, bounds=_SHARES
-        )
-        self._first = Histograms(
-            f"{prefix}_time_to_first_token_seconds",
-            "Of streams that both answered: what the client saw ('answered'), and the candidate's.",
-            ["shadow", "side"],
-            registry=registry,
-            bounds=_SECONDS,
-        )
-        self._duration = Histograms(
-            f"{prefix}_duration_seconds",
-            "To the end of what both answered, by side.",
-            ["shadow", "side"],
-            registry=registry,
-            bounds=_SECONDS,
-        )
-        self._characters = Counters(
-            f"{prefix}_characters", "Characters of what both answered, by side.", ["shadow", "side"], registry=registry
-        )
-        self._tokens = Counters(
-            f"{prefix}_tokens", "Tokens of answers, where both sides tell them, by side.", ["shadow", "side"], registry=registry
-        )
+        self._requests = Counters(table.SHADOW_REQUESTS, registry)
+        self._failures = Counters(table.SHADOW_FAILURES, registry)
+        self._comparisons = Counters(table.SHADOW_COMPARISONS, registry)
+        self._similarity = Histograms(table.SHADOW_SIMILARITY, _SHARES, registry)
+        self._first = Histograms(table.SHADOW_FIRST_TOKEN, _SECONDS, registry)
+        self._duration = Histograms(table.SHADOW_DURATION, _SECONDS, registry)
+        self._characters = Counters(table.SHADOW_CHARACTERS, registry)
+        self._tokens = Counters(table.SHADOW_TOKENS, registry)
 
     def start(self, shadow: str) -> None:
         """Begin at 0, so that a rate is there from the first request on."""

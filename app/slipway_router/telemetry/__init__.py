@@ -1,0 +1,1 @@
+"""What the router tells of its requests beside metrics: logs and traces."""
