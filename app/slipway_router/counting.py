@@ -1,8 +1,8 @@
 """Counters, histograms and gauges that cost an addition each, and Prometheus' text of them.
 
 Those of `prometheus_client` take a lock and several checks for each change, together a tenth of a whole request, and 170 ms for
-the text of 50 backends and 1,000 keys, in which no request is answered. Here one thread counts, and what stands before each number
-of the text is made once: 8 ms.
+the text of 50 backends and 1,000 keys, in which no request is answered. Here one thread counts, and what stands before each
+number of the text is made once: 8 ms.
 """
 
 from bisect import bisect_left
