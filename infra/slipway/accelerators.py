@@ -9,9 +9,10 @@ from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 SHARED = "shared"
 """The part of a GPU that several pods take turns on (time slicing)."""
@@ -31,6 +32,25 @@ class GpuNodeLabels(StrEnum):
     """Google Kubernetes Engine: `cloud.google.com/gke-accelerator`."""
     KARPENTER = "karpenter"
     """Karpenter on EKS: `karpenter.k8s.aws/instance-gpu-name`."""
+    EKS_AUTO = "eks-auto"
+    """EKS Auto Mode: `eks.amazonaws.com/instance-gpu-name`."""
+    AKS = "aks"
+    """Node auto-provisioning on AKS: `karpenter.azure.com/sku-gpu-name`."""
+
+
+class Place(StrEnum):
+    """Who lets machines with GPUs, under names and prices of its own."""
+
+    EC2 = "ec2"
+    """Amazon EC2, and so EKS."""
+    SAGEMAKER = "sagemaker"
+    """Amazon SageMaker AI's endpoints."""
+    GCE = "gce"
+    """Google Compute Engine, and so GKE."""
+    VERTEX = "vertex"
+    """Vertex AI's endpoints."""
+    AZURE = "azure"
+    """Azure's virtual machines, and so AKS."""
 
 
 class Accelerator(BaseModel):
@@ -54,11 +74,21 @@ class Accelerator(BaseModel):
     """Its slices by Multi-Instance GPU: memory of one in GiB, by the profile's name, such as `3g.40gb`."""
     labels: dict[GpuNodeLabels, dict[str, str]] = {}
     """Node labels that select it, by who writes them."""
-    instances: dict[str, dict[str, int]] = {}
-    """Machine types that carry it, by cloud (`aws`, `gcp`): name and number of GPUs."""
+    instances: dict[Place, dict[str, tuple[int, ...]]] = {}
+    """Machine types that carry it, by place: name, and which numbers of GPUs there are."""
+    vertex: dict[str, dict[str, tuple[int, ...]]] = {}
+    """Vertex AI's accelerator types, such as `NVIDIA_L4`, with the machine types that carry them."""
 
     part: str | None = None
     """Which part of a GPU was asked for: a slice's profile, or 'shared' for a turn on one. `None`: whole ones."""
+
+    @field_validator("instances", "vertex", mode="before")
+    @classmethod
+    def _numbers(cls, told: dict[str, dict[str, int | list[int]]]) -> dict[str, dict[str, tuple[int, ...]]]:
+        return {
+            place: {name: tuple(n) if isinstance(n, list) else (n,) for name, n in machines.items()}
+            for place, machines in told.items()
+        }
 
     def resource(self, labels: GpuNodeLabels) -> str:
         """What pods ask Kubernetes for.
@@ -103,10 +133,15 @@ class Accelerator(BaseModel):
 
 
 @cache
+def document() -> dict[str, Any]:
+    """The data file as it is written."""
+    return yaml.safe_load((files("slipway") / "data" / "accelerators.yaml").read_text(encoding="utf-8"))
+
+
+@cache
 def catalogue() -> MappingProxyType[str, Accelerator]:
     """Every accelerator by its name, read once from the package's data."""
-    text = (files("slipway") / "data" / "accelerators.yaml").read_text(encoding="utf-8")
-    entries = yaml.safe_load(text)["accelerators"]
+    entries = document()["accelerators"]
     return MappingProxyType({name: Accelerator.model_validate({"name": name, **entry}) for name, entry in entries.items()})
 
 

@@ -30,7 +30,7 @@ def test_the_count_is_one_where_none_is_given_and_case_does_not_matter(text: str
         ("a100:4", "did you mean 'a100-40gb' or 'a100-40gb-pcie' or 'a100-80gb' or 'a100-80gb-pcie'?"),
         ("h100-80", "did you mean 'h100-80gb' or 'h100-80gb-pcie'?"),
         ("l4s", "did you mean 'l40s'?"),
-        ("tpu-v5", "There are t4, l4, a10g, a10, l40s, a100-40gb,"),
+        ("tpu-v5", "There are t4, v100-16gb, l4, a10g, a10, l40s, a100-40gb,"),
         ("", "There are t4,"),
         ("a100-80gb/3g.20gb", "its slices are 1g.10gb, 1g.20gb, 2g.20gb, 3g.40gb, 4g.40gb, 7g.80gb, and 'a100-80gb/shared'"),
         ("l4/1g.5gb", "no slices of it are known; 'l4/shared' is a turn on one"),
@@ -56,7 +56,7 @@ def test_every_entry_can_be_asked_for_and_selected_on_any_cluster() -> None:
 
 
 def test_bfloat16_begins_with_compute_capability_8() -> None:
-    assert [name for name, a in catalogue().items() if not a.supports_bfloat16] == ["t4"]
+    assert [name for name, a in catalogue().items() if not a.supports_bfloat16] == ["t4", "v100-16gb"]
     assert catalogue()["b200"].compute_capability == "10.0"
     assert catalogue()["b200"].supports_bfloat16
 

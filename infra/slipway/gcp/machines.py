@@ -3,33 +3,14 @@
 import re
 from collections.abc import Mapping
 
+from slipway.accelerators import Place
+from slipway.machines import machines
+
+# N1 machines are without GPUs, and take some.
 _FIXED: Mapping[str, tuple[str, int]] = {
-    "g2-standard-4": ("NVIDIA_L4", 1),
-    "g2-standard-8": ("NVIDIA_L4", 1),
-    "g2-standard-12": ("NVIDIA_L4", 1),
-    "g2-standard-16": ("NVIDIA_L4", 1),
-    "g2-standard-24": ("NVIDIA_L4", 2),
-    "g2-standard-32": ("NVIDIA_L4", 1),
-    "g2-standard-48": ("NVIDIA_L4", 4),
-    "g2-standard-96": ("NVIDIA_L4", 8),
-    "a2-highgpu-1g": ("NVIDIA_TESLA_A100", 1),
-    "a2-highgpu-2g": ("NVIDIA_TESLA_A100", 2),
-    "a2-highgpu-4g": ("NVIDIA_TESLA_A100", 4),
-    "a2-highgpu-8g": ("NVIDIA_TESLA_A100", 8),
-    "a2-megagpu-16g": ("NVIDIA_TESLA_A100", 16),
-    "a2-ultragpu-1g": ("NVIDIA_A100_80GB", 1),
-    "a2-ultragpu-2g": ("NVIDIA_A100_80GB", 2),
-    "a2-ultragpu-4g": ("NVIDIA_A100_80GB", 4),
-    "a2-ultragpu-8g": ("NVIDIA_A100_80GB", 8),
-    "a3-highgpu-1g": ("NVIDIA_H100_80GB", 1),
-    "a3-highgpu-2g": ("NVIDIA_H100_80GB", 2),
-    "a3-highgpu-4g": ("NVIDIA_H100_80GB", 4),
-    "a3-highgpu-8g": ("NVIDIA_H100_80GB", 8),
-    "a3-megagpu-8g": ("NVIDIA_H100_MEGA_80GB", 8),
-    "a3-ultragpu-8g": ("NVIDIA_H200_141GB", 8),
-    "a4-highgpu-8g": ("NVIDIA_B200", 8),
+    m.name: (m.accelerator_type, m.gpus[0]) for m in machines(Place.VERTEX) if m.accelerator_type and not m.name.startswith("n1-")
 }
-_GPU_FAMILY = re.compile(r"(g2-standard|a2|a3|a4)-.+")
+_GPU_FAMILY = re.compile(r"(g2-standard|g4-standard|a2|a3|a4)-.+")
 _ATTACHABLE: Mapping[str, tuple[int, ...]] = {
     "NVIDIA_TESLA_T4": (1, 2, 4),
     "NVIDIA_TESLA_P4": (1, 2, 4),

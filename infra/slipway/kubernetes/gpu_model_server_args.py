@@ -157,7 +157,8 @@ class GpuModelServerArgs(TypedDict):
     """Which Prometheus may connect, to read metrics. Default: pods labelled `app.kubernetes.io/name: prometheus` in the
     namespace `monitoring`."""
     node_labels: NotRequired[GpuNodeLabels]
-    """By which label GPU nodes are chosen: 'gpu-feature-discovery', 'gke' or 'karpenter'. Default: the first."""
+    """By which label GPU nodes are chosen: 'gpu-feature-discovery', 'gke', 'karpenter', 'eks-auto' or 'aks'.
+    Default: the first."""
     node_selector: NotRequired[Mapping[str, str]]
     """More labels that a node must have."""
     tolerations: NotRequired[Sequence[GpuToleration]]

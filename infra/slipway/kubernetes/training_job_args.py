@@ -85,8 +85,8 @@ class TrainingJobArgs(TypedDict):
     accelerator: NotRequired[str]
     """GPUs of each node, such as `a100-80gb:4`; see `slipway.accelerators`. Default: none, it trains on CPUs."""
     node_labels: NotRequired[GpuNodeLabels]
-    """By which label GPU nodes are chosen: 'gpu-feature-discovery', 'gke' or 'karpenter'. Default: the first. Goes with
-    `accelerator`."""
+    """By which label GPU nodes are chosen: 'gpu-feature-discovery', 'gke', 'karpenter', 'eks-auto' or 'aks'.
+    Default: the first. Goes with `accelerator`."""
     nodes: NotRequired[int]
     """Pods that train together, each with its own GPUs: an indexed Job. Default 1, at most 1000."""
     resources: NotRequired[ComputeResources]
@@ -239,7 +239,7 @@ def _accelerator(given: dict[str, Any], faults: Faults) -> tuple[Accelerator | N
     if asked is None:
         return None, 0
     accelerator, gpus = asked
-    most = max((count for machines in accelerator.instances.values() for count in machines.values()), default=gpus)
+    most = max((max(n) for machines in accelerator.instances.values() for n in machines.values()), default=gpus)
     if gpus > most:
         faults.add(
             "accelerator",

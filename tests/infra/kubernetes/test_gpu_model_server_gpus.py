@@ -43,6 +43,25 @@ def test_a_part_of_a_gpu_is_asked_for_by_its_own_name(more: dict[str, Any], reso
     kubernetes_validate.validate(revealed(plan["llama-server"].inputs), KUBERNETES, strict=True)
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "node_labels", "labels"),
+    [
+        ("l4", "karpenter", {"karpenter.k8s.aws/instance-gpu-name": "l4"}),
+        ("l4", "eks-auto", {"eks.amazonaws.com/instance-gpu-name": "l4"}),
+        # Two products have this name, of different memory.
+        (
+            "a100-80gb",
+            "eks-auto",
+            {"eks.amazonaws.com/instance-gpu-name": "a100", "eks.amazonaws.com/instance-gpu-memory": "81920"},
+        ),
+        ("t4", "aks", {"karpenter.azure.com/sku-gpu-name": "T4"}),
+    ],
+)
+def test_nodes_are_chosen_by_the_label_that_their_cluster_has(accelerator: str, node_labels: str, labels: dict[str, str]) -> None:
+    small = {"model": "Qwen/Qwen2.5-0.5B-Instruct", "dtype": "float16", "context_tokens": 4096}
+    assert pod(planned(base={**SMALLER, **small}, accelerator=accelerator, node_labels=node_labels))["nodeSelector"] == labels
+
+
 def test_a_model_must_fit_its_part_of_a_gpu() -> None:
     # 16e9 bytes are 14.9 GiB; 19.5 x 0.9 - 2 = 15.55, which leaves 0.65 GiB: 5,315 tokens of 128 KiB.
     assert "There is room for 4,857" in refused(base=SMALLER, accelerator="a100-80gb/2g.20gb")["context_tokens"]
