@@ -99,9 +99,9 @@ class GpuModelServerArgs(TypedDict):
     """Bits of one stored weight: 4, 8, 16 or 32. Default: by the model's name where that says AWQ, FP8 and such, else by `dtype`.
     GPUs only."""
     adapters: NotRequired[Sequence[LoraAdapter]]
-    """LoRA adapters, each served under a name of its own beside the model: `backend(adapter=NAME)` is one. Loaded from the hub
-    before the server starts. Their memory is not part of the check whether the model fits. Not with 'tgi' and 'llama.cpp'.
-    Default none."""
+    """LoRA adapters, each served under a name of its own beside the model: `backend(adapter=NAME)` is one. Loaded or
+    mounted before the server starts. Their memory is not part of the check whether the model fits. Not with 'tgi' and
+    'llama.cpp'. Default none."""
     max_lora_rank: NotRequired[int]
     """Largest rank of the adapters: 8, 16, 32, 64, 128 or 256. Default 16. Goes with `adapters`."""
     layers: NotRequired[int]

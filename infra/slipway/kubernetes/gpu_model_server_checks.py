@@ -12,6 +12,7 @@ from slipway.kubernetes import names
 from slipway.kubernetes.gpu_model_server_args import Rollout
 from slipway.kubernetes.gpu_nodes import check_tolerations
 from slipway.kubernetes.identity import check_identity
+from slipway.kubernetes.lora import AdapterSource
 from slipway.kubernetes.model_engine import Engine, ModelEngine
 from slipway.kubernetes.network import Peer, check_peer
 from slipway.kubernetes.spot import check_spot
@@ -195,7 +196,7 @@ def check_keys(given: dict[str, Any], faults: Faults) -> None:
                 faults.add(key, "does nothing with 'offline'; leave one of them out")
 
 
-def check_source(source: WeightsSource | None, given: dict[str, Any], faults: Faults) -> None:
+def check_source(source: WeightsSource | None, adapters: Sequence[AdapterSource], given: dict[str, Any], faults: Faults) -> None:
     """Refuse what means nothing where the weights come from elsewhere than by the engine."""
     if source is None:
         return
@@ -207,8 +208,8 @@ def check_source(source: WeightsSource | None, given: dict[str, Any], faults: Fa
             faults.add(key, reason)
     if source.scheme != "hf":
         for key in ("hub_token", "hub_token_secret", "hub_endpoint"):
-            # Adapters come from the hub, wherever the model is from.
-            if key in given and "adapters" not in given:
+            # Adapters may come from the hub, wherever the model is from.
+            if key in given and not faults.at("adapters") and all(a.source.scheme != "hf" for a in adapters):
                 faults.add(key, f"does nothing with weights from {source.scheme}://; leave it out")
     if not source.loads and "download_mb_per_second" in given:
         faults.add("download_mb_per_second", f"does nothing with weights from {source.scheme}://; leave it out")

@@ -9,7 +9,7 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
 from slipway.kubernetes.loaders import script
 from slipway.kubernetes.model_engine import CACHE, EngineContainer
-from slipway.kubernetes.weights_source import BUCKET_IMAGE, MOUNT
+from slipway.kubernetes.weights_source import BUCKET_IMAGE, MOUNT, WeightsSource
 
 CACHE_VOLUME = "model-cache"
 WEIGHTS_VOLUME = "weights"
@@ -50,6 +50,24 @@ def weights_mount(settings: GpuModelServerSettings, *, read_only: bool) -> list[
     return [{"name": WEIGHTS_VOLUME, "mount_path": MOUNT, "read_only": read_only}]
 
 
+def adapter_mounts(settings: GpuModelServerSettings) -> list[k8s.core.v1.VolumeMountArgsDict]:
+    """Where the adapters are mounted that no loader brings."""
+    return [
+        {"name": f"adapter-{i}", "mount_path": adapter.mount, "read_only": True}
+        for i, adapter in enumerate(settings.adapters)
+        if not adapter.source.loads
+    ]
+
+
+def mounted(name: str, source: WeightsSource) -> list[k8s.core.v1.VolumeArgsDict]:
+    """The volume of what is mounted from where it is; none of what is loaded."""
+    if source.scheme == "oci":
+        return [{"name": name, "image": {"reference": source.place, "pull_policy": "IfNotPresent"}}]
+    if source.scheme == "pvc":
+        return [{"name": name, "persistent_volume_claim": {"claim_name": source.place, "read_only": True}}]
+    return []
+
+
 def _source_loader(
     settings: GpuModelServerSettings, token: tuple[pulumi.Input[str], str] | None
 ) -> list[k8s.core.v1.ContainerArgsDict]:
@@ -57,26 +75,43 @@ def _source_loader(
     source = settings.source
     if source is None or not source.loads:
         return []
-    # The engine's image has the hub's library.
-    hub = source.scheme == "hf"
-    container = _load(
-        "loader",
-        settings.image if hub else BUCKET_IMAGE,
-        ["python3", "-c", script("hub.py")] if hub else ["/bin/sh", "-c", script("bucket.sh")],
-        environment(source.loader_env(settings.server.hub_endpoint), token if hub else None),
-    )
+    env = source.loader_env(settings.server.hub_endpoint, source.target)
+    if not source.shared_volume:
+        env["MAKE_ROOM"] = "1"
+    container = _fetch(settings, "loader", source, env, token)
     container["volume_mounts"] = [*_MOUNTS, *weights_mount(settings, read_only=False)]
-    if source.credentials_secret:
-        container["env_from"] = [{"secret_ref": {"name": source.credentials_secret}}]
     return [container]
 
 
 def _adapter_loaders(
     settings: GpuModelServerSettings, token: tuple[pulumi.Input[str], str] | None
 ) -> list[k8s.core.v1.ContainerArgsDict]:
-    command = ["python3", "-c", script("hub.py")]
-    told = [environment(source.loader_env(settings.server.hub_endpoint), token) for source in settings.adapters]
-    return [_load(f"adapter-{i}", settings.image, command, env) for i, env in enumerate(told)]
+    """No room is made: nothing else is beside them that could be taken for an older version."""
+    return [
+        _fetch(settings, f"adapter-{i}", a.source, a.source.loader_env(settings.server.hub_endpoint, a.adapter.path), token)
+        for i, a in enumerate(settings.adapters)
+        if a.source.loads
+    ]
+
+
+def _fetch(
+    settings: GpuModelServerSettings,
+    name: str,
+    source: WeightsSource,
+    env: Mapping[str, str],
+    token: tuple[pulumi.Input[str], str] | None,
+) -> k8s.core.v1.ContainerArgsDict:
+    # The engine's image has the hub's library.
+    hub = source.scheme == "hf"
+    container = _load(
+        name,
+        settings.image if hub else BUCKET_IMAGE,
+        ["python3", "-c", script("hub.py")] if hub else ["/bin/sh", "-c", script("bucket.sh")],
+        environment(env, token if hub else None),
+    )
+    if source.credentials_secret:
+        container["env_from"] = [{"secret_ref": {"name": source.credentials_secret}}]
+    return container
 
 
 def _load(

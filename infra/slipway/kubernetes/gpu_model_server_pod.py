@@ -9,7 +9,15 @@ import pulumi_kubernetes as k8s
 from slipway.kubernetes import restricted
 from slipway.kubernetes.disruption import spread
 from slipway.kubernetes.gpu_model_server_args import Rollout
-from slipway.kubernetes.gpu_model_server_loaders import CACHE_VOLUME, WEIGHTS_VOLUME, environment, loaders, weights_mount
+from slipway.kubernetes.gpu_model_server_loaders import (
+    CACHE_VOLUME,
+    WEIGHTS_VOLUME,
+    adapter_mounts,
+    environment,
+    loaders,
+    mounted,
+    weights_mount,
+)
 from slipway.kubernetes.gpu_model_server_settings import STARTUP_PERIOD_SECONDS, GpuModelServerSettings
 from slipway.kubernetes.gpu_nodes import tolerations
 from slipway.kubernetes.leader_worker_set import GROUP_KEY, RENDEZVOUS_PORT, WAIT_FOR_LEADER
@@ -60,6 +68,7 @@ def pod(
             {"name": "tmp", "empty_dir": {"size_limit": f"{TMP_GIB}Gi"}},
             *_cache_volume(settings),
             *_weights_volume(settings, claim_name),
+            *(volume for i, a in enumerate(settings.adapters) for volume in mounted(f"adapter-{i}", a.source)),
         ],
     }
     if settings.server.nodes > 1:
@@ -147,6 +156,7 @@ def _engine(
             {"name": "shm", "mount_path": "/dev/shm"},  # noqa: S108 -- a mount
             {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108 -- a mount
             *weights_mount(settings, read_only=True),
+            *adapter_mounts(settings),
         ],
     }
 
@@ -165,11 +175,7 @@ def _weights_volume(settings: GpuModelServerSettings, claim_name: str) -> list[k
         return []
     if source.shared_volume:
         return [{"name": WEIGHTS_VOLUME, "persistent_volume_claim": {"claim_name": claim_name}}]
-    if source.scheme == "oci":
-        return [{"name": WEIGHTS_VOLUME, "image": {"reference": source.place, "pull_policy": "IfNotPresent"}}]
-    if source.scheme == "pvc":
-        return [{"name": WEIGHTS_VOLUME, "persistent_volume_claim": {"claim_name": source.place, "read_only": True}}]
-    return []
+    return mounted(WEIGHTS_VOLUME, source)
 
 
 def _spread(settings: GpuModelServerSettings, pods: Mapping[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:

@@ -153,7 +153,7 @@ class GpuModelServerSettings:
         adapters = adapters_of(served_name(engine, given), given, faults)
         cache = cache_gib(weights, source, given, faults)
         checks.check_keys(given, faults)
-        checks.check_source(source, given, faults)
+        checks.check_source(source, adapters, given, faults)
         startup, startup_words = startup_seconds(
             weights, given, downloads=not (gguf or source or given.get("offline")), faults=faults
         )
@@ -218,7 +218,7 @@ class GpuModelServerSettings:
             hub_token=given.get("hub_token"),
             hub_token_secret=given.get("hub_token_secret"),
             ingress=(*given.get("allow_from", [OURS]), given.get("prometheus", PROMETHEUS)),
-            egress=_egress(source, given),
+            egress=_egress(source, adapters, given),
             source=source,
             adapters=adapters,
             loading_seconds=loading_seconds(weights, source, given),
@@ -272,12 +272,12 @@ def _resources(
     return cast("Mapping[str, str]", filled.get("requests", {})), cast("Mapping[str, str]", filled.get("limits", {}))
 
 
-def _egress(source: WeightsSource | None, given: dict[str, Any]) -> list[Egress]:
-    port = hub_port(given.get("hub_endpoint", checks.HUB))
-    if source:
-        ways = source.egress(port, given.get("identity"))
-        return [*ways, *(anywhere(port) if "adapters" in given else [])]
-    return [] if given.get("offline") else anywhere(port)
+def _egress(source: WeightsSource | None, adapters: Sequence[AdapterSource], given: dict[str, Any]) -> list[Egress]:
+    port, identity = hub_port(given.get("hub_endpoint", checks.HUB)), given.get("identity")
+    ways = source.egress(port, identity) if source else [] if given.get("offline") else anywhere(port)
+    for adapter in adapters:
+        ways += [way for way in adapter.source.egress(port, identity) if way not in ways]
+    return ways
 
 
 def _threads(requests: Mapping[str, str]) -> int:

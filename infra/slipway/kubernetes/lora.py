@@ -3,45 +3,47 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from slipway.args import Faults
 from slipway.kubernetes.model_engine import CACHE, Adapter
-from slipway.kubernetes.weights_source import HUB_LOADER_ENV
+from slipway.kubernetes.weights_source import WeightsSource
 
 RANKS = (8, 16, 32, 64, 128, 256)
 """Ranks that vLLM makes room for (vLLM, "LoRA Adapters", `max_lora_rank`)."""
+MOUNTS = "/adapters"
+"""Below it are adapters that are mounted and not loaded."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_URI = re.compile(r"hf://(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<commit>[0-9a-f]{40})", re.ASCII)
 
 
 class LoraAdapter(TypedDict):
-    """One adapter."""
+    """One adapter. From `sha256` on its fields are those of `weights`, and mean the same."""
 
     name: str
     """Its name in the API, beside the model's."""
     uri: str
-    """Where it comes from, pinned: `hf://OWNER/NAME@COMMIT`."""
+    """Where it comes from, pinned: `hf://OWNER/NAME@COMMIT`, `s3://BUCKET/FOLDER`, `gs://BUCKET/FOLDER`,
+    `oci://REGISTRY/REPOSITORY@sha256:DIGEST` or `pvc://CLAIM/FOLDER`, where a TrainingJob left it, say."""
+    sha256: NotRequired[str]
+    """SHA-256 of the file `SHA256SUMS` in a bucket's folder. Required for buckets, for which alone it is."""
+    path: NotRequired[str]
+    """Folder within the image that has the adapter. Default: the image's root. `oci://` only."""
+    region: NotRequired[str]
+    """The bucket's region. Default: the client's. `s3://` only."""
+    endpoint: NotRequired[str]
+    """Address of a store that speaks S3's protocol. Default: AWS. `s3://` only."""
+    credentials_secret: NotRequired[str]
+    """A Secret in the same namespace whose keys are the loader's environment. Default: the pods' `identity`. Buckets only."""
 
 
 @dataclass(frozen=True)
 class AdapterSource:
     """An adapter's address, checked."""
 
-    repository: str
-    commit: str
+    source: WeightsSource
     adapter: Adapter
-
-    def loader_env(self, hub_endpoint: str) -> dict[str, str]:
-        """What its loader is told, beside the token."""
-        return {
-            "SOURCE": self.repository,
-            "COMMIT": self.commit,
-            "TARGET": self.adapter.path,
-            "HF_ENDPOINT": hub_endpoint,
-            **HUB_LOADER_ENV,
-            "HOME": "/tmp",  # noqa: S108 -- a mount
-        }
+    mount: str
+    """Where its own volume is mounted, for images and claims."""
 
 
 def adapters_of(model: str, given: Mapping[str, Any], faults: Faults) -> Sequence[AdapterSource]:
@@ -60,17 +62,15 @@ def adapters_of(model: str, given: Mapping[str, Any], faults: Faults) -> Sequenc
     taken = {model: "the model"}
     found: list[AdapterSource] = []
     for i, entry in enumerate(given["adapters"]):
-        name, uri = entry["name"], _URI.fullmatch(entry["uri"])
+        name = entry["name"]
         if not _NAME.fullmatch(name):
             faults.add(f"adapters[{i}].name", f"is {name!r}; give letters, digits, '-', '_' and '.', at most 63")
         elif name in taken:
             faults.add(f"adapters[{i}].name", f"is {name!r}, as {taken[name]} is called; give another name")
         taken.setdefault(name, f"adapters[{i}]")
-        if uri is None:
-            faults.add(
-                f"adapters[{i}].uri", f"is {entry['uri']!r}; give hf://OWNER/NAME@COMMIT, with the whole commit of 40 digits"
-            )
-        else:
-            commit = uri["commit"]
-            found.append(AdapterSource(uri["repository"], commit, Adapter(name, f"{CACHE}/adapters/{commit[:16]}")))
+        source = WeightsSource.of(entry, faults, f"adapters[{i}]")
+        if source is not None:
+            mount = f"{MOUNTS}/{i}"
+            path = f"{CACHE}/adapters/{source.version[:16]}" if source.loads else f"{mount}/{source.folder}".rstrip("/")
+            found.append(AdapterSource(source, Adapter(name, path), mount))
     return tuple(found)

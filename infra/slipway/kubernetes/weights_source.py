@@ -99,20 +99,20 @@ class WeightsSource:
     shared_volume: SharedVolume | None
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], faults: Faults) -> "WeightsSource | None":
-        """Tells of its faults below the path `weights`; `None` where there are any."""
-        if faults.at("weights"):
+    def of(cls, given: Mapping[str, Any], faults: Faults, at: str = "weights") -> "WeightsSource | None":
+        """Tells of its faults below the path `at`; `None` where there are any."""
+        if faults.at(at):
             return None
         uri = cast("str", given["uri"])
         scheme, _, rest = uri.partition("://")
         if scheme not in _SHAPES:
-            faults.add("weights.uri", f"is {uri!r}; give {', '.join(wanted for _, wanted in _SHAPES.values())}")
+            faults.add(f"{at}.uri", f"is {uri!r}; give {', '.join(wanted for _, wanted in _SHAPES.values())}")
             return None
         shape, wanted = _SHAPES[scheme]
-        if not re.fullmatch(shape, rest) or _leaves(rest):
-            faults.add("weights.uri", f"is {uri!r}; give {wanted}")
-        _check_fields(scheme, given, faults)
-        if faults.at("weights"):
+        if not re.fullmatch(shape, rest, re.ASCII) or _leaves(rest):
+            faults.add(f"{at}.uri", f"is {uri!r}; give {wanted}")
+        _check_fields(scheme, given, faults, at)
+        if faults.at(at):
             return None
         place, version, folder = rest, "", ""
         if scheme == "hf":
@@ -158,11 +158,9 @@ class WeightsSource:
             return [*anywhere(port), *identity_egress(identity)]
         return [*anywhere(port), *(way for ways in _ANY_IDENTITY[self.scheme] for way in identity_egress(ways))]
 
-    def loader_env(self, hub_endpoint: str) -> dict[str, str]:
-        """What the loader is told, beside its credentials."""
-        env = {"TARGET": self.target, "HOME": "/tmp"}  # noqa: S108 -- a mount
-        if not self.shared_volume:
-            env["MAKE_ROOM"] = "1"
+    def loader_env(self, hub_endpoint: str, target: str) -> dict[str, str]:
+        """What the loader is told, beside its credentials and whether to make room first."""
+        env = {"TARGET": target, "HOME": "/tmp"}  # noqa: S108 -- a mount
         if self.scheme == "hf":
             told = {"SOURCE": self.place, "COMMIT": self.version, "HF_ENDPOINT": hub_endpoint}
             return {**env, **told, **HUB_LOADER_ENV}
@@ -177,7 +175,7 @@ class WeightsSource:
         return env
 
 
-def _check_fields(scheme: str, given: Mapping[str, Any], faults: Faults) -> None:
+def _check_fields(scheme: str, given: Mapping[str, Any], faults: Faults, at: str) -> None:
     """Refuse what does not go with this kind of address, and what is no such thing."""
     goes_with = {
         "sha256": _BUCKETS,
@@ -189,9 +187,9 @@ def _check_fields(scheme: str, given: Mapping[str, Any], faults: Faults) -> None
     }
     for key, schemes in goes_with.items():
         if key in given and scheme not in schemes:
-            faults.add(f"weights.{key}", f"goes with {' and '.join(f'{s}://' for s in schemes)} only; leave it out")
+            faults.add(f"{at}.{key}", f"goes with {' and '.join(f'{s}://' for s in schemes)} only; leave it out")
     if scheme in _BUCKETS and "sha256" not in given:
-        faults.add("weights.sha256", f"is required for a bucket: it is the SHA-256 of the folder's SHA256SUMS. {_SUMS}")
+        faults.add(f"{at}.sha256", f"is required for a bucket: it is the SHA-256 of the folder's SHA256SUMS. {_SUMS}")
     shapes = {
         "sha256": ("[0-9a-f]{64}", "64 hexadecimal digits in lower case"),
         "path": (r"[^\s/][^\s]*[^\s/]|[^\s/]", "a folder within the image, not beginning with '/'"),
@@ -202,13 +200,13 @@ def _check_fields(scheme: str, given: Mapping[str, Any], faults: Faults) -> None
     for key, (shape, wanted) in shapes.items():
         value = given.get(key)
         if value is not None and (not re.fullmatch(shape, value) or (key == "path" and _leaves(value))):
-            faults.add(f"weights.{key}", f"is {value!r}; give {wanted}")
+            faults.add(f"{at}.{key}", f"is {value!r}; give {wanted}")
     shared = given.get("shared_volume")
     if shared is not None:
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", shared["storage_class"]):
-            faults.add("weights.shared_volume.storage_class", f"is {shared['storage_class']!r}; give a StorageClass's name")
+            faults.add(f"{at}.shared_volume.storage_class", f"is {shared['storage_class']!r}; give a StorageClass's name")
         if shared.get("gib", 1) < 1:
-            faults.add("weights.shared_volume.gib", f"is {shared['gib']}; give 1 or more")
+            faults.add(f"{at}.shared_volume.gib", f"is {shared['gib']}; give 1 or more")
 
 
 def _leaves(path: str) -> bool:

@@ -17,6 +17,13 @@ COMMITS = ("6f6073b423013f6a7d4d9f39144961bfbfbc386b", "0123456789abcdef01234567
 SQL: Mapping[str, Any] = {"name": "sql", "uri": f"hf://acme/llama-sql@{COMMITS[0]}"}
 LAW: Mapping[str, Any] = {"name": "law", "uri": f"hf://acme/llama-law@{COMMITS[1]}"}
 PVC: Mapping[str, Any] = {"uri": "pvc://llama/70b"}
+BUCKET: Mapping[str, Any] = {
+    "name": "art",
+    "uri": "s3://acme/art",
+    "sha256": "cd" * 32,
+    "endpoint": "https://minio.example:9000",
+    "credentials_secret": "minio",
+}
 
 
 def test_each_is_loaded_before_the_server_starts_and_served_by_name() -> None:
@@ -57,6 +64,40 @@ def test_they_come_from_the_hub_wherever_the_model_is_from() -> None:
     assert ["HF_TOKEN" in env(c) for c in pod(bucket)["initContainers"]] == [False, True]
 
 
+def test_they_come_from_buckets_images_and_volumes_as_weights_do() -> None:
+    trained: Mapping[str, Any] = {"name": "ours", "uri": "pvc://tuning-checkpoints/final"}
+    image: Mapping[str, Any] = {"name": "kept", "uri": f"oci://registry.example.com/kept@sha256:{'ef' * 32}", "path": "lora"}
+    plan = planned(adapters=[SQL, BUCKET, trained, image], weights=PVC)
+    kubernetes_validate.validate(revealed(plan["llama-server"].inputs), "1.36", strict=True)
+    # Only what is not there yet is loaded.
+    hub, bucket = pod(plan)["initContainers"]
+    assert (hub["name"], bucket["name"]) == ("adapter-0", "adapter-1")
+    assert (env(bucket)["SOURCE"], env(bucket)["SHA256"]) == ("acme/art", "cd" * 32)
+    assert bucket["envFrom"] == [{"secretRef": {"name": "minio"}}]
+    args = server(plan)["args"]
+    at = args.index("--lora-modules")
+    told = dict(word.split("=") for word in args[at + 1 : at + 5])
+    assert told == {
+        "sql": env(hub)["TARGET"],
+        "art": env(bucket)["TARGET"],
+        "ours": "/adapters/2/final",
+        "kept": "/adapters/3/lora",
+    }
+    mounts = {m["mountPath"]: (m["name"], m["readOnly"]) for m in server(plan)["volumeMounts"] if m["name"].startswith("adapter")}
+    assert mounts == {"/adapters/2": ("adapter-2", True), "/adapters/3": ("adapter-3", True)}
+    volumes = {v["name"]: v for v in pod(plan)["volumes"]}
+    assert volumes["adapter-2"]["persistentVolumeClaim"] == {"claimName": "tuning-checkpoints", "readOnly": True}
+    assert volumes["adapter-3"]["image"]["reference"] == f"registry.example.com/kept@sha256:{'ef' * 32}"
+    ports = {p["port"] for rule in plan["llama-network"].inputs["spec"]["egress"] for p in rule["ports"]}
+    assert {443, 9000} <= ports
+
+
+def test_a_bucket_alone_opens_the_way_to_it_and_to_none_other() -> None:
+    rules = planned(adapters=[BUCKET], weights=PVC)["llama-network"].inputs["spec"]["egress"]
+    ports = {p["port"] for rule in rules for p in rule["ports"]}
+    assert ports == {53, 9000}
+
+
 @pytest.mark.parametrize(("engine", "model"), [("vllm", "sql"), ("sglang", "meta-llama/Llama-3.3-70B-Instruct:sql")])
 def test_each_is_a_backend_of_its_own(engine: str, model: str) -> None:
     def program() -> None:
@@ -85,7 +126,12 @@ def test_an_adapter_that_is_not_there_is_no_backend() -> None:
         ({"adapters": [SQL, {**LAW, "name": "sql"}]}, "adapters[1].name", "as adapters[0] is called"),
         ({"adapters": [SQL], "served_name": "sql"}, "adapters[0].name", "as the model is called"),
         ({"adapters": [{**SQL, "uri": "hf://acme/llama-sql"}]}, "adapters[0].uri", "with the whole commit"),
-        ({"adapters": [{**SQL, "uri": "s3://bucket/sql"}]}, "adapters[0].uri", "give hf://OWNER/NAME@COMMIT"),
+        ({"adapters": [{**SQL, "uri": "ftp://bucket/sql"}]}, "adapters[0].uri", "give hf://OWNER/NAME@COMMIT"),
+        ({"adapters": [{**SQL, "uri": "s3://bucket/sql"}]}, "adapters[0].sha256", "is required for a bucket"),
+        ({"adapters": [{**SQL, "region": "eu-west-1"}]}, "adapters[0].region", "goes with s3:// only"),
+        ({"adapters": [{**SQL, "uri": "oci://acme/sql"}]}, "adapters[0].uri", "oci://REGISTRY/REPOSITORY@sha256:DIGEST"),
+        ({"adapters": [{**SQL, "uri": "pvc://runs/../sql"}]}, "adapters[0].uri", "give pvc://CLAIM/FOLDER"),
+        ({"adapters": [BUCKET], "weights": PVC, "hub_token": "hush"}, "hub_token", "does nothing with weights from pvc://"),
         ({"adapters": [SQL], "max_lora_rank": 12}, "max_lora_rank", "give 8, 16, 32, 64, 128, 256"),
         ({"max_lora_rank": 16}, "max_lora_rank", "goes with 'adapters'"),
         ({"adapters": [SQL], "offline": True}, "adapters", "does nothing with 'offline'"),
