@@ -11,7 +11,7 @@ from slipway_router.target import Target
 class Attempt:
     """A request at one backend, until that is over."""
 
-    __slots__ = ("_left", "admitted", "answer", "assignment", "at", "began", "chunk", "good", "target")
+    __slots__ = ("_left", "admitted", "answer", "assignment", "at", "began", "chunk", "good", "span_id", "target")
 
     def __init__(self, target: Target, at: Target, admitted: int, assignment: Assignment | None = None) -> None:
         """
@@ -31,6 +31,8 @@ class Attempt:
         self.answer: Answer | None = None
         self.chunk = b""
         """The first of a stream. Empty: the answer is no stream."""
+        self.span_id = b""
+        """Its span, where the request's trace goes on from here."""
         self._left = False
 
     @property

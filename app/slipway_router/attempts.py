@@ -4,6 +4,7 @@ import asyncio
 from asyncio import AbstractEventLoop
 from collections.abc import Sequence
 from math import ceil
+from time import perf_counter
 
 from slipway_router.alive import stream_is_alive
 from slipway_router.answer import Answer, Cause, UpstreamError
@@ -16,6 +17,8 @@ from slipway_router.prompt import Prompt
 from slipway_router.request import Asked
 from slipway_router.router import Router
 from slipway_router.target import Target
+from slipway_router.telemetry.record import Tried, tried
+from slipway_router.telemetry.trace import Trace, new_span_id
 
 SLOW_REPLICAS = 2
 """Replicas of one backend that may fail a request, after it reached them, before other backends are asked: then it is likely that
@@ -44,8 +47,11 @@ class Attempts:
         "_tried",
         "_worked",
         "failures",
+        "latest",
         "made",
         "order",
+        "trace",
+        "trail",
     )
 
     def __init__(
@@ -59,6 +65,7 @@ class Attempts:
         tracing: bytes,
         started: float,
         loop: AbstractEventLoop,
+        trace: Trace | None = None,
     ) -> None:
         self._router = router
         self._asked = asked
@@ -84,6 +91,12 @@ class Attempts:
         """Why a backend was not asked, or what its last attempt came to."""
         self.made = 0
         """How many there were."""
+        self.trace = trace
+        """The trace that backends go on with. None: they get what the client sent."""
+        self.trail: list[Tried] | None = [] if trace is not None and trace.sampled else None
+        """Those that are over, where they are to be told."""
+        self.latest: Attempt | None = None
+        """The one that was begun last, likewise."""
 
     @property
     def longest(self) -> float:
@@ -131,7 +144,11 @@ class Attempts:
             self.made += 1
             target.metrics.attempts.inc()
             status.in_flight += 1
-            return Attempt(target, at, admitted, assignment)
+            attempt = Attempt(target, at, admitted, assignment)
+            if self.trace is not None:
+                attempt.span_id = new_span_id()
+                self.latest = attempt
+            return attempt
         if not hedge:
             self.failures.setdefault(target, why)
         return None
@@ -167,6 +184,8 @@ class Attempts:
     def failed(self, attempt: Attempt, error: UpstreamError) -> None:
         """Take in what an attempt came to."""
         target = attempt.target
+        if self.trail is not None:
+            self.trail.append(tried(attempt, perf_counter(), error.cause))
         attempt.at.failed(error, attempt.admitted)
         of_one = attempt.assignment is not None and self._of_one_replica(target, error.cause)
         if error.absent and target.cold_start is not None and target.away:
@@ -219,13 +238,17 @@ class Attempts:
             placed.member.status.in_flight += 1
         return placed
 
+    def lines(self, attempt: Attempt) -> bytes:
+        """More header lines for a backend: hops, and the trace."""
+        return self._tracing if self.trace is None else self._tracing + self.trace.lines(attempt.span_id)
+
     async def open(self, attempt: Attempt) -> None:
         """Ask, and wait for the head of a good answer; of a stream, until it proves alive."""
         target, asked = attempt.at, self._asked
         provider = target.provider
         if provider.prepares:
             await provider.prepare()
-        head, body = provider.request(asked, self._request_id, self._tracing)
+        head, body = provider.request(asked, self._request_id, self.lines(attempt))
         answer = attempt.answer = await target.pool.request(head, body, self._started + target.total)
         if provider.translates:
             answer = attempt.answer = await provider.understand(asked, answer)

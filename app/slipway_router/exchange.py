@@ -23,6 +23,7 @@ from slipway_router.request import Asked
 from slipway_router.retry import backoff
 from slipway_router.router import Router
 from slipway_router.target import Target
+from slipway_router.telemetry.record import Seen
 from slipway_router.usage import tokens_in
 
 HOLD_BYTES = 16 * 1024 * 1024
@@ -59,12 +60,14 @@ class Exchange:
         "_router",
         "_rule",
         "_send",
-        "_tracing",
         "asked",
+        "attempt",
         "attempts",
         "begun",
+        "broken",
         "caller",
         "first_at",
+        "seen",
         "status",
         "streaming",
         "target",
@@ -84,19 +87,29 @@ class Exchange:
         started: float,
         loop: AbstractEventLoop,
         caller: Caller = ANONYMOUS,
+        seen: Seen | None = None,
     ) -> None:
         self._router = router
         self._send = send
         self._request_id = request_id
         # For measuring: uvloop's own clock stands still within one turn of the loop, and has milliseconds only.
         self._arrived = perf_counter()
-        self._tracing = tracing
         self._rule = decision.rule.encode()
         self.asked = asked
         self.caller = caller
         """Whose key the request has."""
+        self.seen = seen
+        """Itself, where somebody is told of it when it is over."""
         self.attempts = Attempts(
-            router, asked, decision.order, tier=tier, request_id=request_id, tracing=tracing, started=started, loop=loop
+            router,
+            asked,
+            decision.order,
+            tier=tier,
+            request_id=request_id,
+            tracing=tracing,
+            started=started,
+            loop=loop,
+            trace=seen.trace if seen is not None and router.passes_trace else None,
         )
         self.begun = False
         """Whether the client has seen any of the answer."""
@@ -105,6 +118,10 @@ class Exchange:
         self.status = 0
         self.target: Target | None = None
         """Whose answer it is."""
+        self.attempt: Attempt | None = None
+        """And which attempt's."""
+        self.broken = False
+        """Whether its stream ended before its time."""
         self.first_at = 0.0
         """By `perf_counter`, when the client saw the first of it; 0: it has not."""
         self.tokens: tuple[int, int] | None = None
@@ -116,9 +133,19 @@ class Exchange:
         """The request's id."""
         return self._request_id
 
-    def request_to(self, target: Target) -> tuple[bytes, bytes]:
+    @property
+    def rule(self) -> str:
+        """What decided where it goes."""
+        return self._rule.decode()
+
+    @property
+    def known_model(self) -> str:
+        """The model as the client named it, where the configuration has that name; else 'other'."""
+        return self.asked.model if self.asked.model in self._router.known_models else "other"
+
+    def request_to(self, attempt: Attempt) -> tuple[bytes, bytes]:
         """Head and body for a backend. See `Provider.request`."""
-        return target.provider.request(self.asked, self._request_id, self._tracing)
+        return attempt.at.provider.request(self.asked, self._request_id, self.attempts.lines(attempt))
 
     async def run(self, opened: Attempt | None = None) -> None:
         """Answer the client.
@@ -209,6 +236,9 @@ class Exchange:
         target = self.target
         told = (target.name, target.model) if target is not None else NO_BACKEND
         self._router.metrics.answered(*told, self.asked.task, code)
+        recorder = self._router.recorder
+        if recorder is not None and self.seen is not None:
+            recorder.over(self.seen, self.asked.task, code, "stream_broken" if self.broken else None, self)
 
     async def break_off(self, why: str) -> None:
         """End a stream that cannot go on with an error event, and no `[DONE]`.
@@ -220,6 +250,7 @@ class Exchange:
 
     def broken_off(self, why: str) -> bytes:
         """The event that ends such a stream."""
+        self.broken = True
         error = {"message": f"The stream broke off: {why}.", "type": "server_error", "param": None, "code": "stream_broken"}
         return b"data: " + orjson.dumps({"error": error}) + b"\n\n"
 
@@ -279,6 +310,7 @@ class Exchange:
         """The first byte goes to the client: from here on there is no other backend."""
         self.begun = True
         self.status = answer.status
+        self.attempt = attempt
         self.target = target = attempt.target
         if answer.status < 400:
             now = self.first_at = perf_counter()

@@ -104,7 +104,7 @@ class Express:
         at = attempt.at
         self._total_at = started + at.total
         try:
-            self._request = self.exchange.request_to(at)
+            self._request = self.exchange.request_to(attempt)
         except UpstreamError as error:
             self._failed(error)
             return

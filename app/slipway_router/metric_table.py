@@ -234,3 +234,4 @@ RELOADED = _gauge("config_last_reload_successful", "1 unless the configuration t
 RELOADED_AT = _gauge(
     "config_last_reload_success_timestamp_seconds", "When the configuration in force was read, in Unix time.", unit="seconds"
 )
+UNTOLD = _counter("telemetry_dropped_requests", "Requests that log and collector are not told of: too many waited to be told.")

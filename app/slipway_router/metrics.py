@@ -84,6 +84,7 @@ class Metrics:
         Collected(table.CONFIG_INFO, registry, lambda: {(self.config_digest[:12],): 1.0})
         reloads = Counters(table.RELOADS, registry)
         self._reloads = {outcome: reloads.labels(outcome) for outcome in ("done", "unchanged", "refused")}
+        self.untold = Counters(table.UNTOLD, registry).labels()
         self._reloaded, self._reloaded_at = True, time.time()
         Reads(table.RELOADED, registry).read((), lambda: self._reloaded)
         Reads(table.RELOADED_AT, registry).read((), lambda: self._reloaded_at)

@@ -32,6 +32,7 @@ from slipway_router.sender import Sender, sender_at, sender_of
 from slipway_router.shadow.copying import Copying
 from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import TASKS
+from slipway_router.telemetry.record import Seen
 from slipway_router.watch import Watch
 
 GRACE_SECONDS = 5.0
@@ -123,45 +124,30 @@ class Proxy:
         started = loop.time()
         sender = sender_of(scope, router)
         identity = request_id(sender.headers)
+        seen = self._see(scope["path"], sender, identity)
+        exchange = None
         try:
-            caller = self._admitted(sender, started)
+            caller = self._admitted(sender, started, seen)
             raw = body_at_hand(scope)
             if raw is None:
                 raw = await read_body(sender.headers.get(b"content-length"), router.max_body, receive)
             elif len(raw) > router.max_body:
                 raise too_large(router.max_body)
             if raw is None:
-                router.metrics.answered(*NO_BACKEND, task, CLIENT_GONE)
+                self._refused(task, CLIENT_GONE, None, seen)
                 return
             if ensemble:
-                fan_out = self._fan_out(raw, sender, caller, identity, started, send, loop)
+                fan_out = self._fan_out(raw, sender, caller, identity, started, send, loop, seen)
                 await self._watched(fan_out, fan_out.longest, fan_out.run(), receive, loop)
                 return
-            asked = understand(task, raw)
-            context = sender.context(caller, asked.estimated_tokens, asked.answer_tokens)
-            decision = router.decide(asked, context, sender.headers)
-            copying = None
-            if router.shadows is not None:
-                copying = self._copying(router.shadows, asked, context, sender, identity, send)
-            exchange = Exchange(
-                router,
-                asked,
-                decision,
-                send if copying is None else copying.send,
-                tier=context.user_tier,
-                request_id=identity,
-                tracing=sender.lines,
-                started=started,
-                loop=loop,
-                caller=caller,
-            )
+            exchange, copying = self._decided(understand(task, raw), sender, caller, identity, started, send, loop, seen)
             try:
                 await self._watched(exchange, exchange.attempts.longest, exchange.run(), receive, loop)
             finally:
                 if copying is not None:
                     copying.over(self.copies)
         except ApiError as error:
-            router.metrics.answered(*NO_BACKEND, task, error.status)
+            self._refused(task, error.status, error, seen, exchange)
             await refuse(send, error, identity, receive if error.status == 413 else None)
 
     def begin(self, cycle: RememberedCycle) -> None:
@@ -172,29 +158,13 @@ class Proxy:
         started = loop.time()
         sender = sender_at(cycle.head, router)
         identity = request_id(sender.headers)
+        seen = self._see(cycle.head.scope["path"], sender, identity)
         try:
-            caller = self._admitted(sender, started)
+            caller = self._admitted(sender, started, seen)
             raw = cycle.take_body() or b""
             if len(raw) > router.max_body:
                 raise too_large(router.max_body)
-            asked = parse(task, raw)
-            context = sender.context(caller, asked.estimated_tokens, asked.answer_tokens)
-            decision = router.decide(asked, context, sender.headers)
-            copying = None
-            if router.shadows is not None:
-                copying = self._copying(router.shadows, asked, context, sender, identity, cycle.send)
-            exchange = Exchange(
-                router,
-                asked,
-                decision,
-                cycle.send if copying is None else copying.send,
-                tier=context.user_tier,
-                request_id=identity,
-                tracing=sender.lines,
-                started=started,
-                loop=loop,
-                caller=caller,
-            )
+            exchange, copying = self._decided(parse(task, raw), sender, caller, identity, started, cycle.send, loop, seen)
             first = exchange.attempts.order[0]
             if copying is not None:
                 cycle.run(self._copied(exchange, copying))
@@ -205,10 +175,63 @@ class Proxy:
             else:
                 cycle.run(self.going_on(exchange, None))
         except ApiError as error:
-            router.metrics.answered(*NO_BACKEND, task, error.status)
+            self._refused(task, error.status, error, seen)
             cycle.run(answering(error, identity))
         except Exception as error:  # noqa: BLE001 -- see `__call__`
+            self._refused(task, 500, unexpected(""), seen)
             cycle.run(answering(unexpected(log_unexpected(cycle.head.scope, error)), identity))
+
+    def _see(self, path: str, sender: Sender, identity: bytes) -> Seen | None:
+        """A request has arrived. None where nobody is told of it."""
+        recorder = self._router.recorder
+        return recorder.see(path, sender.headers, identity) if recorder is not None else None
+
+    def _refused(
+        self, task: Task, status: int, error: ApiError | None, seen: Seen | None, exchange: Exchange | None = None
+    ) -> None:
+        """Count a request that got no backend's answer, and tell of it."""
+        self._router.metrics.answered(*NO_BACKEND, task, status)
+        if self._router.recorder is not None and seen is not None:
+            self._router.recorder.over(seen, task, status, (error.code or error.kind) if error is not None else None, exchange)
+
+    def _decided(
+        self,
+        asked: Asked,
+        sender: Sender,
+        caller: Caller,
+        identity: bytes,
+        started: float,
+        send: Send,
+        loop: asyncio.AbstractEventLoop,
+        seen: Seen | None,
+    ) -> tuple[Exchange, Copying | None]:
+        """A request, decided on, and what keeps its answer where it is to be copied.
+
+        Raises:
+            ApiError: it can go nowhere.
+        """
+        router = self._router
+        context = sender.context(caller, asked.estimated_tokens, asked.answer_tokens)
+        decision = router.decide(asked, context, sender.headers)
+        copying = None
+        if router.shadows is not None:
+            copying = self._copying(router.shadows, asked, context, sender, identity, send)
+        exchange = Exchange(
+            router,
+            asked,
+            decision,
+            send if copying is None else copying.send,
+            tier=context.user_tier,
+            request_id=identity,
+            tracing=sender.lines_for(router),
+            started=started,
+            loop=loop,
+            caller=caller,
+            seen=seen,
+        )
+        if seen is not None:
+            seen.tier = context.user_tier
+        return exchange, copying
 
     def over(self, express: Express, code: int) -> None:
         """See `Desk`."""
@@ -238,7 +261,7 @@ class Proxy:
     def refusing(self, exchange: Exchange, error: ApiError | None) -> App:
         """See `Desk`."""
         error = error or draining()
-        self._router.metrics.answered(*NO_BACKEND, exchange.asked.task, error.status)
+        self._refused(exchange.asked.task, error.status, error, exchange.seen, exchange)
         return answering(error, exchange.request_id)
 
     def failing(self, exchange: Exchange, error: Exception) -> App:
@@ -256,7 +279,7 @@ class Proxy:
             loop = asyncio.get_running_loop()
             await self._watched(exchange, exchange.attempts.longest, exchange.run(opened), receive, loop)
         except ApiError as error:
-            self._router.metrics.answered(*NO_BACKEND, exchange.asked.task, error.status)
+            self._refused(exchange.asked.task, error.status, error, exchange.seen, exchange)
             await refuse(send, error, exchange.request_id)
 
     async def _guarded(self, scope: Scope, send: Send, work: Coroutine[None, None, None]) -> None:
@@ -266,7 +289,7 @@ class Proxy:
             identity = log_unexpected(scope, error)
             await refuse(send, unexpected(identity), identity.encode())
 
-    def _admitted(self, sender: Sender, started: float) -> Caller:
+    def _admitted(self, sender: Sender, started: float, seen: Seen | None) -> Caller:
         """Who asks, if the router takes a request of theirs now.
 
         Raises:
@@ -276,6 +299,8 @@ class Proxy:
         if router.draining_since is not None and started > router.draining_since + GRACE_SECONDS:
             raise draining()
         caller = sender.caller(router)
+        if seen is not None:
+            seen.key = caller.name
         router.metrics.keys.of(caller.name).requests.value += 1
         router.admit(caller.tier or sender.headers.get(b"x-user-tier", b"free").decode("latin-1"), self._under_way)
         return caller
@@ -293,6 +318,7 @@ class Proxy:
         started: float,
         send: Send,
         loop: asyncio.AbstractEventLoop,
+        seen: Seen | None,
     ) -> FanOut:
         """One request of `/v1/ensemble`, if there is room for all of its branches."""
         router = self._router
@@ -301,7 +327,13 @@ class Proxy:
         several = understood(raw, router.models(), router.config.ensemble)
         context = sender.context(caller, several.asked.estimated_tokens, several.asked.answer_tokens)
         router.admit(context.user_tier, self._under_way + len(several.branches) - 1)
-        return FanOut(router, several, Client(sender.headers, context, identity, sender.lines, started, caller), send, loop)
+        return FanOut(
+            router,
+            several,
+            Client(sender.headers, context, identity, sender.lines_for(router), started, caller, seen),
+            send,
+            loop,
+        )
 
     def _copying(
         self, shadows: Shadows, asked: Asked, context: RoutingContext, sender: Sender, identity: bytes, send: Send
@@ -343,6 +375,9 @@ class Proxy:
                 await exchange.break_off("the router stops")
         except ApiError:
             code = 0
+            raise
+        except Exception:
+            code = exchange.status if exchange.begun else 500
             raise
         finally:
             watch.close()

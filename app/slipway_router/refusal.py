@@ -46,10 +46,15 @@ def answering(error: ApiError, identity: bytes) -> App:
 def log_unexpected(scope: Scope, error: Exception) -> str:
     """Log a fault of ours in one line; returns the id that its client is told."""
     identity = request_id(read_headers(scope["headers"])).decode()
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    said = " ".join(str(error).split())[:500]
-    logger.error("request %s: unexpected %s at %s:%s: %s", identity, type(error).__name__, where.name, where.lineno, said)
+    logger.error("request %s: %s", identity, unexpected_at(error))
     return identity
+
+
+def unexpected_at(error: Exception) -> str:
+    """What a fault of ours is and where, for the log. Not what it says, which may be what a client wrote."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    where = ", called by ".join(f"{f.name}:{f.lineno}" for f in reversed(frames))
+    return f"unexpected {type(error).__name__} at {where}"
 
 
 def draining() -> ApiError:

@@ -41,7 +41,7 @@ class Reloader:
                     router.metrics.reloaded("unchanged")
                     logger.info("%s is unchanged", source)
                     return True
-                before = router.config.listen
+                before = router.config
                 router.reload(config, self._environ, source)
             except ConfigError as error:
                 router.metrics.reloaded("refused")
@@ -49,8 +49,9 @@ class Reloader:
                 return False
             router.metrics.reloaded("done")
             logger.info("reloaded %s, backends: %s", source, ", ".join(router.targets))
-            if config.listen != before:
-                logger.warning("'listen' has changed, which needs a restart")
+            for setting, was, now in _fixed(before, config):
+                if was != now:
+                    logger.warning("'%s' has changed, which needs a restart", setting)
             return True
 
     async def watch(self) -> None:
@@ -67,6 +68,15 @@ class Reloader:
                 known = now
                 await self.reload()
             seen = now
+
+
+def _fixed(before: Config, after: Config) -> list[tuple[str, object, object]]:
+    """What only a restart changes."""
+    return [
+        ("listen", before.listen, after.listen),
+        ("telemetry.logs", before.telemetry.logs, after.telemetry.logs),
+        ("telemetry.otel", before.telemetry.otel, after.telemetry.otel),
+    ]
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:

@@ -20,6 +20,7 @@ from slipway_router.routes import Routes
 from slipway_router.schema import Ability
 from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import Target
+from slipway_router.telemetry.recorder import Recorder
 from slipway_router.variables import check_variables
 
 
@@ -48,6 +49,8 @@ class Router:
         """Branches of ensembles that are under way, beyond the requests that they belong to."""
         self.shadows: Shadows | None = None
         """Which requests are copied; None where none is."""
+        self.recorder: Recorder | None = None
+        """Who is told of each request when it is over; None: nobody. Set by the process, before it serves."""
         self._use(config, environ, source)
 
     def reload(self, config: Config, environ: Mapping[str, str], source: str = "configuration") -> None:
@@ -61,6 +64,11 @@ class Router:
         """
         self._use(config, environ, source)
         self.tell_changed()
+
+    @property
+    def passes_trace(self) -> bool:
+        """Whether backends go on with a trace of the router's, rather than with what the client sent."""
+        return self.recorder is not None and self.recorder.sampler is not None
 
     def tell_changed(self) -> None:
         """Say that there are other backends or replicas than before."""
@@ -113,6 +121,8 @@ class Router:
         self._room = config.admission.room(config.admission.max_in_flight)
         self._candidates = candidates
         self.statuses = {b.name: statuses[b.name] for b in config.answering}
+        self.known_models = frozenset(self.models())
+        """Every name that is not a client's own invention."""
         self._lacked: frozenset[Ability] = NOTHING.union(*(s.lacks for s in statuses.values()))
 
     def _peers(self, config: Config, targets: Mapping[str, Target]) -> dict[str, Peers]:

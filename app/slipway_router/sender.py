@@ -22,7 +22,7 @@ class _Configured(NamedTuple):
 class Sender:
     """Who sends a request, and how its headers steer it."""
 
-    __slots__ = ("_caller", "_configured", "_lines", "_steering", "headers")
+    __slots__ = ("_caller", "_configured", "_hops", "_lines", "_steering", "headers")
 
     def __init__(self, headers: Mapping[bytes, bytes], configured: _Configured) -> None:
         self._configured = configured
@@ -30,7 +30,20 @@ class Sender:
         self._steering: Steering | None = None
         self.headers = headers
         """Those that the router reads."""
+        self._hops: bytes | None = None
         self._lines: bytes | None = None
+
+    def lines_for(self, router: Router) -> bytes:
+        """Header lines that go on to the backend, but for the trace where that is the router's own.
+
+        Raises:
+            ApiError: 508, the request goes round.
+        """
+        if not router.passes_trace:
+            return self.lines
+        if self._hops is None:
+            self._hops = hop_line(self.headers)
+        return self._hops
 
     @property
     def lines(self) -> bytes:

@@ -7,6 +7,8 @@ from slipway_router.config import Config, ConfigError
 
 _NAMING = {"backends": "api_key_env", "keys": "env"}
 """The field that names one, by the list whose entries have it."""
+_ALONE = (("telemetry", "otel", "token_env"),)
+"""Where else a field names one."""
 
 
 def named_in(data: object) -> list[tuple[str, str]]:
@@ -19,12 +21,19 @@ def named_in(data: object) -> list[tuple[str, str]]:
                 name = cast("Mapping[str, object]", entry).get(field) if isinstance(entry, Mapping) else None
                 if isinstance(name, str):
                     found.append((f"{group}[{i}].{field}", name))
+        for path in _ALONE:
+            at: object = cast("object", data)
+            for part in path:
+                at = cast("Mapping[str, object]", at).get(part) if isinstance(at, Mapping) else None
+            if isinstance(at, str):
+                found.append((".".join(path), at))
     return found
 
 
 def named(config: Config) -> list[tuple[str, str]]:
     """The path and name of each variable."""
     including: Any = {group: {"__all__": {field}} for group, field in _NAMING.items()}
+    including |= {path[0]: True for path in _ALONE}
     return named_in(config.model_dump(include=including))
 
 

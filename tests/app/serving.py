@@ -13,6 +13,7 @@ from slipway_router.config import Config
 from slipway_router.proxy import Proxy
 from slipway_router.router import Router
 from slipway_router.server import http_server, listen
+from slipway_router.telemetry.start import recorder
 from slipway_router.web import LazyWeb
 
 CHAT = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
@@ -46,7 +47,9 @@ async def serving(
     *backends: dict[str, Any], environ: Mapping[str, str] | None = None, **settings: Any
 ) -> AsyncGenerator[Served, None]:
     """Serve these backends as the process does, without probes and signals."""
-    router = Router(Config.parse({"backends": list(backends), **settings}), environ or {})
+    config = Config.parse({"backends": list(backends), **settings})
+    router = Router(config, environ or {})
+    router.recorder = recorder(config.telemetry, environ or {}, router.metrics.untold)
     proxy = Proxy(router, LazyWeb(router))
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
@@ -59,4 +62,6 @@ async def serving(
         proxy.stop()
         server.should_exit = True
         await running
+        if router.recorder is not None:
+            await asyncio.to_thread(router.recorder.close)
         router.close()

@@ -1,7 +1,6 @@
 """`slipway-router serve`: serve a configuration until told to stop."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -26,11 +25,12 @@ def main(arguments: Sequence[str]) -> int:
 def _serve(config: Config, source: str, host: str | None, port: int | None) -> int:
     from slipway_router.router import Router
     from slipway_router.server import listen, run
+    from slipway_router.telemetry.log import set_up
+    from slipway_router.telemetry.start import recorder
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    # uvicorn's own: a malformed request, an answer cut short. Starting and stopping are told by the router.
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    set_up(config.telemetry.logs)
     router = Router(config, os.environ, source)
+    router.recorder = recorder(config.telemetry, os.environ, router.metrics.untold)
     host = config.listen.host if host is None else host
     port = config.listen.port if port is None else port
     try:
@@ -42,7 +42,11 @@ def _serve(config: Config, source: str, host: str | None, port: int | None) -> i
             f"slipway-router: cannot listen on {host}:{port}: {why}; choose another with --host and --port or 'listen'\n"
         )
         return CANNOT_LISTEN
-    run(router, listener, Path(source), os.environ)
+    try:
+        run(router, listener, Path(source), os.environ)
+    finally:
+        if router.recorder is not None:
+            router.recorder.close()
     return 0
 
 

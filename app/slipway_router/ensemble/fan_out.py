@@ -20,6 +20,7 @@ from slipway_router.metrics import CLIENT_GONE, NO_BACKEND
 from slipway_router.policy import RoutingContext
 from slipway_router.request import Asked
 from slipway_router.router import Router
+from slipway_router.telemetry.record import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Client:
     started: float
     """Loop time."""
     caller: Caller
+    seen: Seen | None
+    """The request, where somebody is told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,8 @@ class FanOut:
     def count(self, code: int) -> None:
         """Count the whole; each branch was counted when it was over."""
         self._router.metrics.ensembles.answered(self._several.aggregate, code)
+        if self._router.recorder is not None and self._client.seen is not None:
+            self._router.recorder.over(self._client.seen, "chat", code, None)
 
     async def _outcomes(self) -> list[Outcome]:
         """Ask all at once; give up those that can change nothing any more."""
@@ -158,6 +163,7 @@ class FanOut:
         asked = replace(like, model=model, fields=fields, raw=orjson.dumps(fields))
         collected = Collected()
         began = perf_counter()
+        seen = client.seen.branch(suffix, began) if client.seen is not None else None
         exchange: Exchange | None = None
         outcome = Outcome(model, "timed_out", error=f"did not answer within {deadline_seconds:g} s", error_code="deadline")
         code = CLIENT_GONE
@@ -174,6 +180,7 @@ class FanOut:
                 started=self._loop.time(),
                 loop=self._loop,
                 caller=client.caller,
+                seen=seen,
             )
             async with asyncio.timeout(deadline_seconds):
                 await exchange.run()
@@ -190,6 +197,8 @@ class FanOut:
                 exchange.count(code)
             else:
                 router.metrics.answered(*NO_BACKEND, "chat", code)
+                if router.recorder is not None and seen is not None:
+                    router.recorder.over(seen, "chat", code, outcome.error_code, exchange)
         target = exchange.target if exchange is not None else None
         return replace(
             outcome,

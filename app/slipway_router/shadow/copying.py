@@ -13,6 +13,7 @@ from slipway_router.answer import UpstreamError
 from slipway_router.asgi import Header, Message, Send
 from slipway_router.attempts import Attempts
 from slipway_router.providers.sse import Events
+from slipway_router.refusal import unexpected_at
 from slipway_router.request import Asked
 from slipway_router.router import Router
 from slipway_router.shadow.compare import compare, wants_json
@@ -127,7 +128,7 @@ class Copying:
             raise
         except Exception as error:  # noqa: BLE001 -- the last line: a fault of a copy must stay its own
             shadow.came_to("failed")
-            logger.error("shadow %s: unexpected %s: %s", shadow.name, type(error).__name__, " ".join(str(error).split())[:500])
+            logger.error("shadow %s: %s", shadow.name, unexpected_at(error))
         finally:
             shadow.in_flight -= 1
 

@@ -1,0 +1,149 @@
+"""Takes in requests that are over and hands them, in another thread, to whoever tells them.
+
+So no request waits for a log or a collector.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from slipway_router.metrics import CLIENT_GONE
+from slipway_router.telemetry.record import Record, Seen, tried
+from slipway_router.telemetry.trace import Sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slipway_router.counting import Count
+    from slipway_router.exchange import Exchange
+
+STEP_SECONDS = 0.1
+"""How long a request that is over waits at most until it is told."""
+MOST_WAITING = 20_000
+"""Requests that wait to be told, where nobody takes them; those beyond are counted, and left out."""
+BATCH = 64
+"""How many are told before the thread lets the others go on."""
+CLOSE_SECONDS = 5.0
+AGAIN_SECONDS = 60.0
+"""How often the log says that the same thing goes wrong."""
+
+logger = logging.getLogger("slipway_router")
+
+
+class Sink(Protocol):
+    """Who tells of requests."""
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Tell of these."""
+        ...
+
+    def close(self) -> None:
+        """Tell what is still waiting, and end."""
+        ...
+
+
+class Recorder:
+    """All that is told of requests when they are over."""
+
+    def __init__(self, sinks: Sequence[Sink], sampler: Sampler | None, dropped: "Count") -> None:
+        """
+        Args:
+            sinks: Who tells of them.
+            sampler: Which traces are told. None: a client's trace is passed on as it came.
+            dropped: Counts requests that nobody is told of.
+        """
+        self._sinks = sinks
+        self.sampler = sampler
+        self._dropped = dropped
+        self._waiting: deque[Record] = deque()
+        self._ending = threading.Event()
+        self._told_at = float("-inf")
+        self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
+        self._thread.start()
+
+    def see(self, path: str, headers: "Mapping[bytes, bytes]", request_id: bytes) -> Seen:
+        """A request has arrived."""
+        if self.sampler is not None:
+            trace = self.sampler.begin(headers)
+        else:
+            trace = _PASSIVE.begin(headers) if b"traceparent" in headers else None
+        return Seen(path, request_id, trace, perf_counter())
+
+    def over(self, seen: Seen, task: str, status: int, error: str | None, exchange: "Exchange | None" = None) -> None:
+        """A request is over.
+
+        Args:
+            seen: It, since it arrived.
+            task: What it asked for.
+            status: What its client was answered; 499: it went away.
+            error: A word for what went wrong.
+            exchange: Where it got so far.
+        """
+        waiting = self._waiting
+        if len(waiting) >= MOST_WAITING:
+            self._dropped.inc()
+            return
+        now = perf_counter()
+        if exchange is None:
+            record = Record(time.time(), now, seen, status, error, task, False, "other", None, None, 0, (), 0.0, None, None)
+        else:
+            asked, attempts = exchange.asked, exchange.attempts
+            trail = attempts.trail
+            last = exchange.attempt or attempts.latest
+            if trail is not None and last is not None and not any(t.span_id == last.span_id for t in trail):
+                trail.append(tried(last, now, error or ("client_gone" if status == CLIENT_GONE else None)))
+            record = Record(
+                time.time(),
+                now,
+                seen,
+                status,
+                error,
+                task,
+                asked.stream,
+                exchange.known_model,
+                exchange.rule,
+                exchange.target,
+                attempts.made,
+                tuple(trail) if trail is not None else (),
+                exchange.first_at,
+                exchange.tokens,
+                asked.fields if trail is not None else None,
+            )
+        waiting.append(record)
+
+    def close(self) -> None:
+        """Tell what is still waiting, and end."""
+        self._ending.set()
+        self._thread.join(CLOSE_SECONDS)
+        for sink in self._sinks:
+            sink.close()
+
+    def _work(self) -> None:
+        while not self._ending.wait(STEP_SECONDS):
+            self._tell()
+        self._tell()
+
+    def _tell(self) -> None:
+        waiting = self._waiting
+        while waiting:
+            batch = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+            for sink in self._sinks:
+                try:
+                    sink.take(batch)
+                except Exception as error:  # noqa: BLE001 -- whatever is wrong with a log or a collector, requests go on
+                    self._failed(sink, error)
+            # Python would take up to 5 ms to let the loop go on.
+            time.sleep(0)
+
+    def _failed(self, sink: Sink, error: Exception) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= AGAIN_SECONDS:
+            self._told_at = now
+            logger.error("%s failed: %s", type(sink).__name__, type(error).__name__)
+
+
+_PASSIVE = Sampler(0.0, follow_parent=False)
