@@ -75,6 +75,12 @@ def offered(place: Place) -> MappingProxyType[str, frozenset[str]]:
 
 
 @cache
+def regions_of(place: Place) -> frozenset[str]:
+    """Regions of which it is known that a place, or what it runs on, has machines there; empty where nothing is known."""
+    return frozenset(r for regions in offered(_BELOW.get(place, place)).values() for r in regions)
+
+
+@cache
 def machines(place: Place) -> tuple[Machine, ...]:
     """Every machine type of a place that has GPUs of the catalogue, once for each kind of GPU that it takes."""
     if place is Place.VERTEX:

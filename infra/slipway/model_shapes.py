@@ -23,6 +23,8 @@ class ModelShape(BaseModel):
     """Where it is known from, for whoever reads an error."""
     parameters_billion: float | None = Field(default=None, gt=0)
     """All weights, in 10^9, where known."""
+    active_billion: float | None = Field(default=None, gt=0)
+    """Of a mixture of experts: weights that each token is computed with, in 10^9. Default: all."""
     layers: int = Field(ge=1)
     """Number of layers."""
     kv_heads: int = Field(ge=1)
@@ -47,6 +49,19 @@ class ModelShape(BaseModel):
             pipeline: Groups of GPUs that share the layers.
         """
         return 2 * -(-self.layers // pipeline) * -(-self.kv_heads // tensor) * self.head_dim * value_bytes
+
+    def split_fault(self, tensor: int) -> str | None:
+        """Why ranks cannot have an equal share of the heads, as vLLM, SGLang and TGI refuse at their start."""
+        if self.attention_heads and self.attention_heads % tensor:
+            return (
+                f"is {tensor}, which does not divide the model's {self.attention_heads} attention heads ({self.source}); "
+                "give a divisor of them"
+            )
+        if self.kv_heads % tensor and tensor % self.kv_heads:
+            return (
+                f"is {tensor}, neither a divisor nor a multiple of the model's {self.kv_heads} KV heads ({self.source}); give one"
+            )
+        return None
 
     def words(self, value_bytes: int) -> str:
         """The sum of `kv_bytes_per_token` over all GPUs, in words."""

@@ -74,6 +74,8 @@ _PARAMETERS = re.compile(r"(?<![a-z0-9.])([0-9]+(?:\.[0-9]+)?)(b|m)(?![a-z0-9])"
 # Llama-4-Scout-17B-16E: 17 billion are active for a token, and nothing in the name tells how many there are.
 _ACTIVE_ONLY = re.compile(r"[0-9]b-[0-9]+e(?![a-z0-9])")
 
+_ACTIVE = re.compile(r"(?<![a-z0-9.])a[0-9]+(?:\.[0-9]+)?b(?![a-z0-9])")
+
 
 def parameters_billion(model: str) -> float | None:
     """Parameters by a model's name: 70 for `Llama-3.3-70B-Instruct`, 56 for `Mixtral-8x7B`, `None` where it does not tell.
@@ -88,6 +90,12 @@ def parameters_billion(model: str) -> float | None:
     if found := _PARAMETERS.search(name):
         return float(found[1]) / (1 if found[2] == "b" else 1000)
     return None
+
+
+def is_mixture(model: str) -> bool:
+    """Whether a model's name tells that it is a mixture of experts: `8x7B`, `A3B`, `16E`."""
+    name = model.rsplit("/", 1)[-1].lower()
+    return bool(_ACTIVE_ONLY.search(name) or _EXPERTS.search(name) or _ACTIVE.search(name))
 
 
 def weight_bits(model: str, dtype: Dtype) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from typing import Any
 
 import botocore.session
 import pytest
@@ -28,8 +29,9 @@ def test_every_name_has_its_places_form_and_stands_once() -> None:
 
 
 def test_sagemaker_has_these_types_for_endpoints_and_they_are_ec2s() -> None:
-    model = botocore.session.get_session().get_service_model("sagemaker")
-    known = set(model.shape_for("ProductionVariantInstanceType").metadata["enum"])
+    session: Any = botocore.session.Session()
+    model: Any = session.get_service_model("sagemaker")
+    known: set[str] = set(model.shape_for("ProductionVariantInstanceType").metadata["enum"])
     for machine in machines(Place.SAGEMAKER):
         assert machine.name in known
         (below,) = find(Place.EC2, machine.name.removeprefix("ml."))

@@ -8,6 +8,7 @@ import typer
 
 from slipway.cli import stacks
 from slipway.cli.check_upgrade import check_upgrade
+from slipway.cli.gpus import gpus
 from slipway.cli.plan import plan
 from slipway.cli.render import render
 
@@ -27,6 +28,7 @@ app.command("destroy", hidden=True)(stacks.down)  # Pulumi's word for it
 app.command()(plan)
 app.command()(render)
 app.command("check-upgrade")(check_upgrade)
+app.command()(gpus)
 
 
 @app.callback(invoke_without_command=True)

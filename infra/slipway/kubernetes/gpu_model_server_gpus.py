@@ -143,19 +143,8 @@ def memory_of(
 
 
 def _check_heads(shape: ModelShape, tensor: int, faults: Faults) -> None:
-    """Refuse ranks that cannot have an equal share of the heads, as vLLM, SGLang and TGI do at their start."""
-    if shape.attention_heads and shape.attention_heads % tensor:
-        faults.add(
-            "tensor_parallel_size",
-            f"is {tensor}, which does not divide the model's {shape.attention_heads} attention heads ({shape.source}); "
-            "give a divisor of them, and pipeline_parallel_size for the other GPUs",
-        )
-    elif shape.kv_heads % tensor and tensor % shape.kv_heads:
-        faults.add(
-            "tensor_parallel_size",
-            f"is {tensor}, neither a divisor nor a multiple of the model's {shape.kv_heads} KV heads ({shape.source}); "
-            "give one, and pipeline_parallel_size for the other GPUs",
-        )
+    if fault := shape.split_fault(tensor):
+        faults.add("tensor_parallel_size", f"{fault}, and pipeline_parallel_size for the other GPUs")
 
 
 def _check_cache(memory: GpuMemory, given: dict[str, Any], faults: Faults) -> None:
