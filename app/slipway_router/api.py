@@ -11,7 +11,8 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from slipway_router.asgi import JSON, ApiError
+from slipway_router.api_errors import on_api_error, on_http_error
+from slipway_router.asgi import ApiError
 from slipway_router.body import read_body
 from slipway_router.counting import CONTENT_TYPE
 from slipway_router.document import (
@@ -28,7 +29,7 @@ from slipway_router.document import (
     refusals,
 )
 from slipway_router.explain import explain_request
-from slipway_router.request import read_headers, request_id
+from slipway_router.request import read_headers
 from slipway_router.router import Router
 from slipway_router.version import VERSION
 
@@ -39,8 +40,8 @@ def create(router: Router) -> FastAPI:
     app = FastAPI(title="Slipway router", version=VERSION, summary="One OpenAI-compatible address in front of many models.")
     bearer = HTTPBearer(auto_error=False)
     # FastAPI's types for handlers are wider than what it calls them with.
-    app.add_exception_handler(ApiError, cast("Any", _on_api_error))
-    app.add_exception_handler(HTTPException, cast("Any", _on_http_error))
+    app.add_exception_handler(ApiError, cast("Any", on_api_error))
+    app.add_exception_handler(HTTPException, cast("Any", on_http_error))
 
     def caller(request: Request, _: Annotated[object, Depends(bearer)]) -> None:
         authorization = request.headers.get("authorization")
@@ -140,21 +141,3 @@ def _model(name: str, owner: str, created: int) -> dict[str, Any]:
 
 def _not_here() -> AssertionError:
     return AssertionError("slipway_router.proxy answers this path; the app was mounted without it")
-
-
-async def _on_api_error(request: Request, error: ApiError) -> Response:
-    headers = {n.decode(): v.decode() for n, v in (JSON, *error.headers)}
-    identity = request_id(read_headers(request.scope["headers"]))
-    return Response(error.body(), error.status, {**headers, "x-request-id": identity.decode()})
-
-
-async def _on_http_error(request: Request, error: HTTPException) -> Response:
-    headers = [(n.encode(), v.encode()) for n, v in (error.headers or {}).items()]
-    if error.status_code == 404:
-        message, code = f"There is no {request.url.path[:256]} here; see /docs.", "not_found"
-    elif error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        message, code = f"{request.url.path} does not take {request.method}; it takes {allowed}.", "method_not_allowed"
-    else:
-        message, code = str(error.detail), None
-    return await _on_api_error(request, ApiError(error.status_code, message, code=code, headers=headers))

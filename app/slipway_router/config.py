@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, cast
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from slipway_router.admin.settings import AdminSettings, admin_faults
 from slipway_router.cost import Prices, cost_faults
 from slipway_router.ensemble.settings import EnsembleSettings
 from slipway_router.loops import loop_faults
@@ -294,6 +295,8 @@ class Config(Strict):
     another may be asked. Absent: never. Replicas of one backend have settings of their own."""
     admission: Admission = Admission()
     """How much is taken on before requests are refused."""
+    admin: AdminSettings | None = None
+    """Where operators ask and change its state. Absent: nowhere."""
     telemetry: TelemetrySettings = TelemetrySettings()
     """What it tells of its requests, and to whom."""
     max_body_mib: int = Field(default=32, ge=1, le=1024)
@@ -419,4 +422,4 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
                 faults.append((f"policy.{where}", f"names {name!r}, which is no backend; there are {choice}"))
     copied = [s.get("backend") for s in entries("shadows")]
     faults += peer_faults(data.get("outliers"), [b for b in entries("backends") if b.get("name") not in copied])
-    return faults + loop_faults(data) + route_faults(data) + shadow_faults(data)
+    return faults + admin_faults(data) + loop_faults(data) + route_faults(data) + shadow_faults(data)

@@ -143,6 +143,9 @@ TRAFFIC_SHARE = _gauge(
 LATE = _gauge(
     "backend_cold_start_late", "1 while a backend that scales to zero is not there though its cold start is over.", "backend"
 )
+WEIGHT = _gauge(
+    "backend_weight", "The share of its traffic that its operator gives it: 0 while it is drained.", "backend", unit="ratio"
+)
 PRICE = _gauge(
     "backend_price_per_1k_tokens",
     "List price of a backend that is paid by the token, in US dollars, for 'prompt' and 'completion'.",

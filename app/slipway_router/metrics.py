@@ -4,6 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, get_args
 
@@ -71,6 +72,7 @@ class Metrics:
         self._info_of = Reads(table.BACKEND_INFO, registry)
         self._breaker_state_of = Reads(table.BREAKER_STATE, registry)
         self._state_of = [(Reads(about, registry), read) for about, read in _STATE]
+        self._weight_of = Reads(table.WEIGHT, registry)
         self._price_of = Reads(table.PRICE, registry)
         self._paid_of = [(Reads(about, registry), read) for about, read in _PAID]
         self._spends: dict[tuple[str, str], Spend] = {}
@@ -102,6 +104,11 @@ class Metrics:
         if self._digest is None or self._digest[0] is not self._config:
             self._digest = self._config, hashlib.sha256(self._config.model_dump_json().encode()).hexdigest()
         return self._digest[1]
+
+    @property
+    def read_at(self) -> str:
+        """When the configuration in force was read, as an ISO 8601 time in UTC."""
+        return datetime.fromtimestamp(self._reloaded_at, UTC).isoformat(timespec="seconds")
 
     def reloaded(self, outcome: str) -> None:
         """Count that the configuration was read anew: 'done', 'unchanged' or 'refused'."""
@@ -157,6 +164,10 @@ class Metrics:
             answer_tokens=answer,
         )
 
+    def weight(self, name: str, read: Callable[[], float]) -> None:
+        """Tell what share of its traffic a backend is given."""
+        self._weight_of.read((name,), read)
+
     def forget(self, backend: Backend, status: ProviderStatus) -> None:
         """Tell no state of a backend that is no longer there. What was counted stays, until many others have gone after it."""
         name = backend.name
@@ -165,6 +176,7 @@ class Metrics:
             self._breaker_state_of.remove(name, state)
         for gauge, _ in self._read_of(status):
             gauge.remove(name)
+        self._weight_of.remove(name)
         for kind in ("prompt", "completion"):
             self._price_of.remove(name, kind)
         self._gone[name] = None

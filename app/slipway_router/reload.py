@@ -74,6 +74,7 @@ def _fixed(before: Config, after: Config) -> list[tuple[str, object, object]]:
     """What only a restart changes."""
     return [
         ("listen", before.listen, after.listen),
+        ("admin", before.admin, after.admin),
         ("telemetry.logs", before.telemetry.logs, after.telemetry.logs),
         ("telemetry.otel", before.telemetry.otel, after.telemetry.otel),
     ]

@@ -1,7 +1,9 @@
 """The router's state: its backends, the policy over them, who may ask, what is under way."""
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from slipway_router.abilities import NOTHING, able, needs_of, unable
@@ -22,6 +24,7 @@ from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import Target
 from slipway_router.telemetry.recorder import Recorder
 from slipway_router.variables import check_variables
+from slipway_router.weights import Weights
 
 
 class Router:
@@ -45,6 +48,10 @@ class Router:
         self.changed = asyncio.Event()
         """Set, and replaced by another one, when there are other backends or replicas than before."""
         self._quotas: dict[str, Cooldown] = {}
+        self.weights = Weights()
+        """What an operator has said of backends."""
+        self.admin_key: bytes | None = None
+        """SHA-256 of the admin API's key."""
         self.branches = 0
         """Branches of ensembles that are under way, beyond the requests that they belong to."""
         self.shadows: Shadows | None = None
@@ -95,6 +102,7 @@ class Router:
         for name, target in targets.items():
             if self.targets.get(name) is not target:
                 target.metrics = self.metrics.backend(target.backend, target.status)
+                self.metrics.weight(name, partial(self.weights.of, name))
                 if target.backend.replicas is not None:
                     target.fleet = Fleet(target, target.backend.replicas)
             group = peers.get(name)
@@ -107,6 +115,8 @@ class Router:
             elif target.first_bytes is None or self.config.hedging != config.hedging:
                 target.first_bytes = {True: FirstBytes(config.hedging), False: FirstBytes(config.hedging)}
         self.config = config
+        self.weights.keep(targets)
+        self.admin_key = hashlib.sha256(environ[config.admin.key_env].encode()).digest() if config.admin is not None else None
         self.keys = keys
         self.metrics.use(config)
         self.budget = RetryBudget(config.retries)
@@ -164,8 +174,13 @@ class Router:
         """Where a request goes: what the first route that takes it says, else the four rules.
 
         Raises:
-            ApiError: 404 where nobody has the model, 400 where nobody who has it can do what the request needs.
+            ApiError: 404 where nobody has the model, 400 where nobody who has it can do what the request needs, 503 where all
+                who could are drained by their operator.
         """
+        decision = self._decide(asked, context, headers)
+        return self.weights.apply(decision) if self.weights.shares else decision
+
+    def _decide(self, asked: Asked, context: RoutingContext, headers: Mapping[bytes, bytes]) -> Decision:
         needs = self.needs(asked) if self._lacked else NOTHING
         if self.routes.all:
             user = user_of(asked, headers) if self.routes.by_user else None

@@ -42,10 +42,20 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
-def run(router: Router, listener: socket.socket, path: Path, environ: Mapping[str, str]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. Go by the file at `path` again on SIGHUP and when it changes."""
+def run(
+    router: Router, listener: socket.socket, path: Path, environ: Mapping[str, str], admin: socket.socket | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Go by the file at `path` again on SIGHUP and when it changes.
+
+    Args:
+        router: What is served.
+        listener: Where clients are.
+        path: Its configuration.
+        environ: Where the keys are.
+        admin: Where operators are, if anywhere.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(router, listener, Reloader(router, path, environ)))
+        runner.run(_serve(router, listener, Reloader(router, path, environ), admin))
 
 
 class _Server(uvicorn.Server):
@@ -74,7 +84,7 @@ def http_server(app: App) -> uvicorn.Server:
     )
 
 
-async def _serve(router: Router, listener: socket.socket, reloader: Reloader) -> None:
+async def _serve(router: Router, listener: socket.socket, reloader: Reloader, admin: socket.socket | None) -> None:
     web = LazyWeb(router)
     proxy = Proxy(router, web)
     server = http_server(proxy)
@@ -84,18 +94,27 @@ async def _serve(router: Router, listener: socket.socket, reloader: Reloader) ->
         loop.add_signal_handler(number, drain.begin)
     works = (discover_all(router), probe_all(router), reloader.watch(), _keep_reloading(loop, reloader), _loaded(web))
     background = [asyncio.create_task(work) for work in works]
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    names = ", ".join(router.targets)
-    logger.info("listening on http://%s:%s, backends: %s", shown, port, names)
+    if admin is not None:
+        logger.info("admin API on %s", _shown(admin))
+    logger.info("listening on %s, backends: %s", _shown(listener), ", ".join(router.targets))
+    operators = http_server(LazyWeb(router, "slipway_router.admin.api")) if admin is not None else None
+    serving = asyncio.create_task(operators.serve(sockets=[admin])) if operators is not None and admin is not None else None
     try:
         await server.serve(sockets=[listener])
     finally:
+        if operators is not None and serving is not None:
+            operators.should_exit = True
+            await serving
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         router.close()
     logger.info("stopped")
+
+
+def _shown(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _loaded(web: LazyWeb) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from slipway_router.admin.settings import LEAST_CHARACTERS
 from slipway_router.config import Config, ConfigError
 
 _NAMING = {"backends": "api_key_env", "keys": "env"}
 """The field that names one, by the list whose entries have it."""
-_ALONE = (("telemetry", "otel", "token_env"),)
+_ALONE = (("admin", "key_env"), ("telemetry", "otel", "token_env"))
 """Where else a field names one."""
 
 
@@ -47,6 +48,10 @@ def variable_faults(variables: Sequence[tuple[str, str]], environ: Mapping[str, 
         elif not is_key(value):
             faults.append(
                 (path, f"names the environment variable {variable}, whose value is no key: only visible ASCII characters")
+            )
+        elif path == "admin.key_env" and len(value) < LEAST_CHARACTERS:
+            faults.append(
+                (path, f"names the environment variable {variable}, whose value is too short; give {LEAST_CHARACTERS} characters")
             )
     return faults
 

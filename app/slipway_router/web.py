@@ -14,8 +14,14 @@ class LazyWeb:
     Importing FastAPI takes longer than everything else at start; data path and probes do not wait for it.
     """
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, module: str = "slipway_router.api") -> None:
+        """
+        Args:
+            router: What it is made over.
+            module: Whose `create` makes it.
+        """
         self._router = router
+        self._module = module
         self._app: App | None = None
         self._loading: asyncio.Task[App] | None = None
 
@@ -27,7 +33,7 @@ class LazyWeb:
         return app
 
     def _build(self) -> App:
-        create: Callable[[Router], App] = importlib.import_module("slipway_router.api").create
+        create: Callable[[Router], App] = importlib.import_module(self._module).create
         return create(self._router)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

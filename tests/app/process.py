@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,14 +13,17 @@ COMMAND = [sys.executable, "-m", "slipway_router"]
 
 
 @contextmanager
-def running(config: Path, environ: Mapping[str, str] | None = None) -> Generator[tuple[subprocess.Popen[str], str, list[str]]]:
+def running(
+    config: Path, environ: Mapping[str, str] | None = None, more: Sequence[str] = ()
+) -> Generator[tuple[subprocess.Popen[str], str, list[str]]]:
     """The process, its address and its log.
 
     Args:
         config: Its configuration.
         environ: Beside this process's own.
+        more: More of its command line.
     """
-    command = [*COMMAND, "--config", str(config), "--port", "0"]
+    command = [*COMMAND, "--config", str(config), "--port", "0", *more]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environ or {})})
     log: list[str] = []
     assert process.stderr is not None
