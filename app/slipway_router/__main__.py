@@ -13,6 +13,7 @@ COMMANDS = {
     "serve": "serve a configuration (the default)",
     "check": "tell every fault of a configuration",
     "route": "tell which backends a request would go to, in which order and why, without calling anyone",
+    "key": "create, list and revoke the keys that clients send",
     "bench": "load an OpenAI-compatible address and tell how fast it answers",
 }
 """Every command, with what it does."""

@@ -20,7 +20,19 @@ from slipway_router.policies import NamedPolicy, Route
 from slipway_router.protocol import Protocol, aws_region, protocol_faults, with_default_tasks
 from slipway_router.replica_settings import OutlierSettings, ReplicaSettings, fleet_faults
 from slipway_router.route_checks import route_faults
-from slipway_router.schema import RANK, Ability, Quality, Strict, Task, Tier, path_of, reason_of
+from slipway_router.schema import (
+    ENV_NAME,
+    NAME,
+    RANK,
+    Ability,
+    Quality,
+    Strict,
+    Task,
+    matching,
+    path_of,
+    reason_of,
+    unshown,
+)
 from slipway_router.shadow.checks import shadow_faults
 from slipway_router.shadow.settings import Shadow
 from slipway_router.steadiness import (
@@ -34,9 +46,8 @@ from slipway_router.steadiness import (
     scaling_faults,
 )
 from slipway_router.telemetry.settings import TelemetrySettings
+from slipway_router.tenancy.settings import Key, RedisSettings, key_faults
 
-NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
-ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 AUTO = "auto"
 """The model name by which a client leaves the choice of the backend to the policy."""
 
@@ -173,13 +184,13 @@ class Backend(Strict):
     def _name(cls, value: str) -> str:
         if value == AUTO:
             raise ValueError("is kept for the policy's own choice; take another name")
-        return _matching(NAME, value, "lower case letters, digits, '-' and '.', at most 63, such as 'llama-70b'")
+        return matching(NAME, value, "lower case letters, digits, '-' and '.', at most 63, such as 'llama-70b'")
 
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
         shape = r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]*)?"
-        value = _matching(re.compile(shape), value, "http://HOST:PORT/v1 or https://HOST/v1, without user, query or fragment")
+        value = matching(re.compile(shape), value, "http://HOST:PORT/v1 or https://HOST/v1, without user, query or fragment")
         port = re.search(r":([0-9]+)(/|$)", value.split("//", 1)[1])
         if port and not 1 <= int(port[1]) <= 65535:
             raise ValueError(f"has the port {port[1]}; give 1 to 65535")
@@ -198,46 +209,23 @@ class Backend(Strict):
         return (
             value
             if value is None
-            else _matching(re.compile(r"[\w.:/-]{1,128}"), value, "letters, digits and '._:/-', at most 128")
+            else matching(re.compile(r"[\w.:/-]{1,128}"), value, "letters, digits and '._:/-', at most 128")
         )
 
     @field_validator("region")
     @classmethod
     def _region(cls, value: str | None) -> str | None:
-        return value if value is None else _matching(re.compile("[a-z0-9-]+"), value, "an AWS region, such as 'eu-central-1'")
+        return value if value is None else matching(re.compile("[a-z0-9-]+"), value, "an AWS region, such as 'eu-central-1'")
 
     @field_validator("api_version")
     @classmethod
     def _version(cls, value: str | None) -> str | None:
-        return value if value is None else _matching(re.compile("[A-Za-z0-9._-]+"), value, "a version, such as '2024-10-21'")
+        return value if value is None else matching(re.compile("[A-Za-z0-9._-]+"), value, "a version, such as '2024-10-21'")
 
     @field_validator("api_key_env")
     @classmethod
     def _env(cls, value: str | None) -> str | None:
-        return value if value is None else _matching(ENV_NAME, value, "the name of an environment variable, never the key itself")
-
-
-class Key(Strict):
-    """A key that clients send as `Authorization: Bearer ...`. Told by where it is, or by its digest; never the key itself."""
-
-    name: str
-    """Whose it is, for metrics. Unique."""
-    tier: Tier = "free"
-    """The user tier of requests with this key."""
-    env: str | None = None
-    """Environment variable that holds the key. Give this or `sha256`."""
-    sha256: str | None = None
-    """Hex SHA-256 of the key, which must be random (32 bytes or more). Give this or `env`."""
-
-    @field_validator("name")
-    @classmethod
-    def _name(cls, value: str) -> str:
-        return _matching(NAME, value, "lower case letters, digits, '-' and '.', at most 63")
-
-    @field_validator("sha256")
-    @classmethod
-    def _digest(cls, value: str | None) -> str | None:
-        return value if value is None else _matching(re.compile("[0-9a-f]{64}"), value, "64 hexadecimal digits in lower case")
+        return value if value is None else unshown(ENV_NAME, value, "the name of an environment variable, never the key itself")
 
 
 class Policy(Strict):
@@ -275,7 +263,10 @@ class Config(Strict):
     backends: Annotated[tuple[Backend, ...], Field(min_length=1)]
     """Where requests can go. At least one; names are unique."""
     keys: tuple[Key, ...] = ()
-    """Who may ask. Empty: everybody who reaches the port."""
+    """Who may ask. Empty: everybody who reaches the port, unless keys are kept in Redis."""
+    redis: RedisSettings | None = None
+    """What routers share: limits, budgets, keys, what they know of backends. Absent: each is alone, and knows what it has
+    seen."""
     policy: Policy = Policy()
     """The four rules, for what no route takes."""
     policies: Mapping[str, NamedPolicy] = {}
@@ -342,6 +333,11 @@ class Config(Strict):
         copied = {s.backend for s in self.shadows}
         return tuple(b for b in self.backends if b.name not in copied) if copied else self.backends
 
+    @property
+    def models(self) -> frozenset[str]:
+        """Every name that clients may ask for."""
+        return _models([b.model_dump(include={"name", "model", "serves"}) for b in self.backends], self.model_dump()["routes"])
+
     def resolved_policy(self) -> Policy:
         """The policy with every backend named, from the backends' own facts where the configuration is silent."""
         backends = self.answering
@@ -376,12 +372,6 @@ def read(path: Path) -> object:
         raise ConfigError([(str(path), f"is neither YAML nor JSON: {' '.join(str(error).split())}")]) from None
 
 
-def _matching(shape: re.Pattern[str], value: str, wanted: str) -> str:
-    if not shape.fullmatch(value):
-        raise ValueError(f"is {value!r}; give {wanted}")
-    return value
-
-
 def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What one field alone cannot tell. Works on the data as given, so that it speaks even where a field is wrong."""
     faults: list[tuple[str, str]] = []
@@ -406,9 +396,9 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         faults += scaling_faults(f"backends[{i}]", backend)
         faults += fleet_faults(f"backends[{i}]", backend)
     faults += retry_faults(data.get("retries"), entries("backends"))
+    models = _models(entries("backends"), entries("routes"))
     for i, key in enumerate(entries("keys")):
-        if (key.get("env") is None) == (key.get("sha256") is None):
-            faults.append((f"keys[{i}]", "give either 'env' or 'sha256'"))
+        faults += key_faults(f"keys[{i}]", dict(key), models)
     names = [str(b["name"]) for b in entries("backends") if "name" in b]
     policy = data.get("policy")
     if isinstance(policy, Mapping):
@@ -423,3 +413,20 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     copied = [s.get("backend") for s in entries("shadows")]
     faults += peer_faults(data.get("outliers"), [b for b in entries("backends") if b.get("name") not in copied])
     return faults + admin_faults(data) + loop_faults(data) + route_faults(data) + shadow_faults(data)
+
+
+def _models(backends: Sequence[Mapping[str, Any]], routes: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Every name that clients may ask for."""
+    found: set[object] = {AUTO}
+    for backend in backends:
+        served = backend.get("serves")
+        found.update((backend.get("name"), backend.get("model")), _listed(served))
+    for route in routes:
+        match = route.get("match")
+        if isinstance(match, Mapping):
+            found.update(_listed(cast("Mapping[str, object]", match).get("models")))
+    return frozenset(name for name in found if isinstance(name, str))
+
+
+def _listed(value: object) -> list[object]:
+    return [v for v in cast("Sequence[object]", value) if isinstance(v, str)] if isinstance(value, list | tuple) else []

@@ -16,7 +16,7 @@ from slipway_router.asgi import CLOSE, Header, Send
 from slipway_router.attempt import Attempt
 from slipway_router.attempts import Attempts
 from slipway_router.keys import ANONYMOUS, Caller
-from slipway_router.metrics import NO_BACKEND
+from slipway_router.metrics import CLIENT_GONE, NO_BACKEND
 from slipway_router.policy import Decision
 from slipway_router.providers.dialects import as_openais
 from slipway_router.request import Asked
@@ -24,6 +24,7 @@ from slipway_router.retry import backoff
 from slipway_router.router import Router
 from slipway_router.target import Target
 from slipway_router.telemetry.record import Seen
+from slipway_router.tenancy.charge import Charge
 from slipway_router.usage import tokens_in
 
 HOLD_BYTES = 16 * 1024 * 1024
@@ -66,6 +67,7 @@ class Exchange:
         "begun",
         "broken",
         "caller",
+        "charge",
         "first_at",
         "seen",
         "status",
@@ -88,6 +90,7 @@ class Exchange:
         loop: AbstractEventLoop,
         caller: Caller = ANONYMOUS,
         seen: Seen | None = None,
+        charge: Charge | None = None,
     ) -> None:
         self._router = router
         self._send = send
@@ -100,6 +103,8 @@ class Exchange:
         """Whose key the request has."""
         self.seen = seen
         """Itself, where somebody is told of it when it is over."""
+        self.charge = charge
+        """What it takes of their limits; None where they have none, and once it is settled."""
         self.attempts = Attempts(
             router,
             asked,
@@ -231,8 +236,25 @@ class Exchange:
         finally:
             attempt.leave()
 
+    def settle(self, *, gone: bool = False) -> None:
+        """Book what the request came to; once.
+
+        Args:
+            gone: The client left. What a backend was asked for by then is owed, whether it was answered or not.
+        """
+        charge = self.charge
+        if charge is None:
+            return
+        self.charge = None
+        answered = self.target if self.status < 400 else None
+        if answered is None and gone and self.attempts.made:
+            answered = self.attempts.order[0]
+        charge.settle(answered.prices if answered is not None else None, self.tokens)
+
     def count(self, code: int) -> None:
         """Count the request, which is over, under the backend that answered."""
+        if self.charge is not None:
+            self.settle(gone=code == CLIENT_GONE)
         target = self.target
         told = (target.name, target.model) if target is not None else NO_BACKEND
         self._router.metrics.answered(*told, self.asked.task, code)
@@ -262,6 +284,8 @@ class Exchange:
         ]
         if self._router.draining_since is not None:
             headers.append(CLOSE)
+        if self.charge is not None:
+            headers += self.charge.told
         return headers
 
     async def _pass_whole(self, attempt: Attempt) -> None:
@@ -354,6 +378,9 @@ class Exchange:
     def answer_headers(self, target: Target, answer: Answer) -> list[Header]:
         """What the client is told with an answer."""
         passed = [h for h in answer.headers if h[0] not in _NOT_PASSED_ON]
+        if self.charge is not None and self.charge.told:
+            # The backend's limits are the router's; the client has its own.
+            passed = [h for h in passed if not h[0].startswith(b"x-ratelimit-")]
         return [*passed, *target.headers, (b"x-request-id", self._request_id), *self.headers()]
 
 

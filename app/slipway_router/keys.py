@@ -1,11 +1,14 @@
-"""Who asks: bearer tokens, known by their digests alone."""
+"""Who asks: bearer tokens, known by their hashes alone."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from slipway_router.asgi import ApiError
-from slipway_router.config import Key
+from slipway_router.tenancy import secret
+from slipway_router.tenancy.secret import Hash
+from slipway_router.tenancy.settings import Key
+from slipway_router.tenancy.tenant import Tenant, tenant_of
 
 
 class Caller(NamedTuple):
@@ -15,42 +18,83 @@ class Caller(NamedTuple):
     """The key's name; 'anonymous' where no keys are configured."""
     tier: str | None
     """The key's tier. None where no keys are configured: then the client says it."""
+    tenant: Tenant | None = None
+    """Their limits. None where they have none."""
 
 
 ANONYMOUS = Caller("anonymous", None)
 
 
 class Keys:
-    """The keys of a configuration.
+    """The keys of a configuration, and those that are kept in Redis.
 
-    What is compared is the SHA-256 of the token, by a table look-up: the time that takes tells nothing of a key.
+    A key that `slipway-router key create` made tells its id, and is compared with that one's salted hash in constant time. Of
+    others the SHA-256 is compared, by a table look-up: the time that takes tells nothing of a key.
     """
 
-    def __init__(self, keys: Sequence[Key], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        keys: Sequence[Key],
+        environ: Mapping[str, str],
+        shared: Sequence[Key] = (),
+        revoked: Collection[str] = (),
+        *,
+        required: bool = False,
+        known: bool = True,
+    ) -> None:
         """
         Args:
-            keys: As configured. None: everybody may ask.
+            keys: As configured. None: everybody may ask, unless a key is required.
             environ: Where the variables they name are; each must be there.
+            shared: Those of Redis. One whose name is configured too does not count.
+            revoked: Names of configured keys that are no longer taken.
+            required: Whether a request needs a key even where there is none.
+            known: Whether those of Redis are known yet.
         """
-        self._callers = {
-            bytes.fromhex(k.sha256) if k.sha256 else _digest(environ[k.env or ""].encode()): Caller(k.name, k.tier) for k in keys
-        }
+        self._known_all = known
+        self._required = required or bool(keys)
+        self._by_digest: dict[bytes, Caller] = {}
+        self._by_id: dict[str, tuple[Hash, Caller]] = {}
+        configured = {k.name for k in keys}
+        for key in (*keys, *(k for k in shared if k.name not in configured)):
+            if key.name in revoked and key.name in configured:
+                continue
+            caller = Caller(key.name, key.tier, tenant_of(key.name, key))
+            if key.hash is not None:
+                identity, known = secret.read(key.hash)
+                self._by_id[identity] = known, caller
+            else:
+                digest = bytes.fromhex(key.sha256) if key.sha256 else _digest(environ[key.env or ""].encode())
+                self._by_digest[digest] = caller
+        self.names = tuple(c.name for c in (*self._by_digest.values(), *(c for _, c in self._by_id.values())))
+        """Of everybody who may ask."""
 
     def caller(self, authorization: bytes | None) -> Caller:
         """Whoever sent this `Authorization` header.
 
         Raises:
-            ApiError: 401 when keys are configured and this one is missing or unknown.
+            ApiError: 401 when keys are configured and this one is missing or unknown; 503 while it may be one of Redis that was
+                not heard of yet.
         """
-        if not self._callers:
+        if not self._required:
             return ANONYMOUS
         if authorization is None:
             raise _refused("No API key was given; send it as 'Authorization: Bearer KEY'.")
         scheme, _, token = authorization.partition(b" ")
-        caller = self._callers.get(_digest(token.strip())) if scheme.lower() == b"bearer" else None
+        caller = self._known(token.strip()) if scheme.lower() == b"bearer" else None
+        if caller is None and not self._known_all:
+            raise ApiError(503, "The keys are not known here yet; try again.", kind="server_error", code="keys_unavailable")
         if caller is None:
             raise _refused("The API key is not known here; send one of this router's as 'Authorization: Bearer KEY'.")
         return caller
+
+    def _known(self, token: bytes) -> Caller | None:
+        identity = secret.id_of(token)
+        if identity is not None and self._by_id:
+            known, caller = self._by_id.get(identity, (secret.NOBODYS, ANONYMOUS))
+            if known.fits(token):
+                return caller
+        return self._by_digest.get(_digest(token))
 
 
 def _refused(message: str) -> ApiError:

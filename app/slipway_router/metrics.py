@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, get_args
 
 from slipway_router import metric_table as table
 from slipway_router.answer import Cause
-from slipway_router.config import Backend, Config, Task, Tier
+from slipway_router.config import Backend, Config, Task
 from slipway_router.counting import Collected, Count, Counters, Histograms, Reads, Registry, Times
 from slipway_router.ensemble.metrics import EnsembleMetrics
 from slipway_router.key_metrics import KeyMetrics
 from slipway_router.policy import ProviderStatus
 from slipway_router.replica_metrics import tell_replicas
+from slipway_router.schema import Tier
 from slipway_router.shadow.metrics import ShadowMetrics
 from slipway_router.spend import Spend
 from slipway_router.version import VERSION

@@ -6,9 +6,11 @@ figures come from `python -m bench.peers`.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 import orjson
 
+from slipway_router.arrival import Arrival
 from slipway_router.asgi import ApiError, App, Message, Receive, Scope, Send, respond, unexpected
 from slipway_router.attempt import Attempt
 from slipway_router.body import read_body, too_large
@@ -140,7 +142,10 @@ class Proxy:
                 fan_out = self._fan_out(raw, sender, caller, identity, started, send, loop, seen)
                 await self._watched(fan_out, fan_out.longest, fan_out.run(), receive, loop)
                 return
-            exchange, copying = self._decided(understand(task, raw), sender, caller, identity, started, send, loop, seen)
+            arrival = Arrival(router, task, sender, caller, identity, started, seen, understand(task, raw))
+            if caller.tenant is not None:
+                await arrival.wait()
+            exchange, copying = self._exchange(arrival, arrival.metered(send))
             try:
                 await self._watched(exchange, exchange.attempts.longest, exchange.run(), receive, loop)
             finally:
@@ -164,22 +169,46 @@ class Proxy:
             raw = cycle.take_body() or b""
             if len(raw) > router.max_body:
                 raise too_large(router.max_body)
-            exchange, copying = self._decided(parse(task, raw), sender, caller, identity, started, cycle.send, loop, seen)
-            first = exchange.attempts.order[0]
-            if copying is not None:
-                cycle.run(self._copied(exchange, copying))
-            elif can(first):
-                express = Express(self, exchange, cycle)
-                self.watches.add(express)
-                express.start(first, started)
-            else:
-                cycle.run(self.going_on(exchange, None))
-        except ApiError as error:
-            self._refused(task, error.status, error, seen)
-            cycle.run(answering(error, identity))
+            arrival = Arrival(router, task, sender, caller, identity, started, seen, parse(task, raw))
+            if caller.tenant is None or arrival.enter(partial(self._admitted_later, cycle)):
+                self._send_on(cycle, arrival)
         except Exception as error:  # noqa: BLE001 -- see `__call__`
+            self._failed(cycle, task, identity, seen, error)
+
+    def _admitted_later(self, cycle: RememberedCycle, arrival: Arrival) -> None:
+        """Redis has said something of a request, or is gone."""
+        try:
+            arrival.admitted()
+            if cycle.disconnected:
+                arrival.withdraw()
+                self._refused(arrival.task, CLIENT_GONE, None, arrival.seen)
+                return
+            self._send_on(cycle, arrival)
+        except Exception as error:  # noqa: BLE001 -- see `__call__`
+            self._failed(cycle, arrival.task, arrival.identity, arrival.seen, error)
+
+    def _send_on(self, cycle: RememberedCycle, arrival: Arrival) -> None:
+        arrival.tap(cycle)
+        exchange, copying = self._exchange(arrival, cycle.send)
+        first = exchange.attempts.order[0]
+        if copying is not None:
+            cycle.run(self._copied(exchange, copying))
+        elif can(first):
+            express = Express(self, exchange, cycle)
+            self.watches.add(express)
+            express.start(first, arrival.started)
+        else:
+            cycle.run(self.going_on(exchange, None))
+
+    def _failed(self, cycle: RememberedCycle, task: Task, identity: bytes, seen: Seen | None, error: Exception) -> None:
+        """Answer a request that is not sent on."""
+        if not isinstance(error, ApiError):
+            told = log_unexpected(cycle.head.scope, error)
             self._refused(task, 500, unexpected(""), seen)
-            cycle.run(answering(unexpected(log_unexpected(cycle.head.scope, error)), identity))
+            cycle.run(answering(unexpected(told), identity))
+            return
+        self._refused(task, error.status, error, seen)
+        cycle.run(answering(error, identity))
 
     def _see(self, path: str, sender: Sender, identity: bytes) -> Seen | None:
         """A request has arrived. None where nobody is told of it."""
@@ -190,48 +219,26 @@ class Proxy:
         self, task: Task, status: int, error: ApiError | None, seen: Seen | None, exchange: Exchange | None = None
     ) -> None:
         """Count a request that got no backend's answer, and tell of it."""
+        if exchange is not None:
+            exchange.settle()
         self._router.metrics.answered(*NO_BACKEND, task, status)
         if self._router.recorder is not None and seen is not None:
             self._router.recorder.over(seen, task, status, (error.code or error.kind) if error is not None else None, exchange)
 
-    def _decided(
-        self,
-        asked: Asked,
-        sender: Sender,
-        caller: Caller,
-        identity: bytes,
-        started: float,
-        send: Send,
-        loop: asyncio.AbstractEventLoop,
-        seen: Seen | None,
-    ) -> tuple[Exchange, Copying | None]:
-        """A request, decided on, and what keeps its answer where it is to be copied.
+    def _exchange(self, arrival: Arrival, send: Send) -> tuple[Exchange, Copying | None]:
+        """What answers a request, and what keeps its answer where it is to be copied.
 
         Raises:
-            ApiError: it can go nowhere.
+            ApiError: it goes round.
         """
-        router = self._router
-        context = sender.context(caller, asked.estimated_tokens, asked.answer_tokens)
-        decision = router.decide(asked, context, sender.headers)
-        copying = None
-        if router.shadows is not None:
-            copying = self._copying(router.shadows, asked, context, sender, identity, send)
-        exchange = Exchange(
-            router,
-            asked,
-            decision,
-            send if copying is None else copying.send,
-            tier=context.user_tier,
-            request_id=identity,
-            tracing=sender.lines_for(router),
-            started=started,
-            loop=loop,
-            caller=caller,
-            seen=seen,
-        )
-        if seen is not None:
-            seen.tier = context.user_tier
-        return exchange, copying
+        shadows, copying = self._router.shadows, None
+        try:
+            if shadows is not None:
+                copying = self._copying(shadows, arrival.asked, arrival.context, arrival.sender, arrival.identity, send)
+            return arrival.exchange(send if copying is None else copying.send), copying
+        except BaseException:
+            arrival.withdraw()
+            raise
 
     def over(self, express: Express, code: int) -> None:
         """See `Desk`."""
@@ -384,6 +391,8 @@ class Proxy:
             self.watches.discard(watch)
             if code:
                 exchange.count(code)
+            else:
+                exchange.settle()
 
 
 def _alive() -> tuple[int, bytes]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,10 @@ from slipway_router.schema import Ability
 from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import Target
 from slipway_router.telemetry.recorder import Recorder
+from slipway_router.tenancy.charge import Charge
+from slipway_router.tenancy.settings import Key
+from slipway_router.tenancy.sharing import Sharing
+from slipway_router.tenancy.tenant import Tenant
 from slipway_router.variables import check_variables
 from slipway_router.weights import Weights
 
@@ -58,6 +62,14 @@ class Router:
         """Which requests are copied; None where none is."""
         self.recorder: Recorder | None = None
         """Who is told of each request when it is over; None: nobody. Set by the process, before it serves."""
+        self._environ = environ
+        self._shared: Sequence[Key] = ()
+        self._revoked: Collection[str] = ()
+        self._keys_known = config.redis is None or not config.redis.keys
+        self.sharing = Sharing(config.redis, environ, self.use_shared_keys)
+        """What is shared with other routers, beside the requests."""
+        self.limits = self.sharing.limits
+        """Every key's."""
         self._use(config, environ, source)
 
     def reload(self, config: Config, environ: Mapping[str, str], source: str = "configuration") -> None:
@@ -77,6 +89,40 @@ class Router:
         """Whether backends go on with a trace of the router's, rather than with what the client sent."""
         return self.recorder is not None and self.recorder.sampler is not None
 
+    def use_shared_keys(self, keys: Sequence[Key], revoked: Collection[str]) -> None:
+        """Go by these keys of Redis from the next request on, and no longer by configured ones of these names."""
+        self._shared, self._revoked, self._keys_known = keys, revoked, True
+        self.keys = self._all_keys(self.config, self._environ)
+        self.metrics.keys.use(self.keys.names)
+
+    def _all_keys(self, config: Config, environ: Mapping[str, str]) -> Keys:
+        required = config.redis is not None and config.redis.keys
+        return Keys(config.keys, environ, self._shared, self._revoked, required=required, known=self._keys_known)
+
+    def charge(self, tenant: Tenant, asked: Asked, decision: Decision) -> Charge | None:
+        """What a request takes of its tenant's limits. See `Limits.enter`.
+
+        Raises:
+            ApiError: as there.
+        """
+        return self.limits.enter(tenant, asked, self.targets[decision.order[0]].prices)
+
+    async def charged(self, tenant: Tenant, asked: Asked, decision: Decision) -> Charge | None:
+        """The same, once Redis has said something.
+
+        Raises:
+            ApiError: as there.
+        """
+        charge = self.charge(tenant, asked, decision)
+        if charge is not None and charge.pending is not None:
+            try:
+                await asyncio.shield(charge.pending)
+            except asyncio.CancelledError:
+                self.limits.withdrawn(charge)
+                raise
+            self.limits.admitted(charge)
+        return charge
+
     def tell_changed(self) -> None:
         """Say that there are other backends or replicas than before."""
         self.changed.set()
@@ -92,7 +138,7 @@ class Router:
             same = known is not None and (known.backend, known.key) == (backend, key)
             targets[backend.name] = known if known is not None and same else Target(backend, key, quotas.get(backend.quota or ""))
         statuses = {t.name: t.status for t in targets.values()}
-        routes, keys, candidates = Routes(config, statuses), Keys(config.keys, environ), _candidates(config, statuses)
+        routes, keys, candidates = Routes(config, statuses), self._all_keys(config, environ), _candidates(config, statuses)
         peers = self._peers(config, targets)
         # Nothing fails from here on.
         for name, old in self.targets.items():
@@ -114,7 +160,7 @@ class Router:
                 target.first_bytes = None
             elif target.first_bytes is None or self.config.hedging != config.hedging:
                 target.first_bytes = {True: FirstBytes(config.hedging), False: FirstBytes(config.hedging)}
-        self.config = config
+        self.config, self._environ = config, environ
         self.weights.keep(targets)
         self.admin_key = hashlib.sha256(environ[config.admin.key_env].encode()).digest() if config.admin is not None else None
         self.keys = keys

@@ -1,5 +1,6 @@
 """What every part of the configuration's schema is made of."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, cast, get_args
 
@@ -19,11 +20,32 @@ Ability = Literal["tools", "vision", "json_schema", "logprobs"]
 its tokens."""
 ABILITIES: tuple[Ability, ...] = get_args(Ability)
 
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
 
 class Strict(BaseModel):
     """Settings that refuse a name they do not know, and do not change once they are parsed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def matching(shape: re.Pattern[str], value: str, wanted: str) -> str:
+    """A text that has this shape.
+
+    Raises:
+        ValueError: it has not; says what is wanted.
+    """
+    if not shape.fullmatch(value):
+        raise ValueError(f"is {value!r}; give {wanted}")
+    return value
+
+
+def unshown(shape: re.Pattern[str], value: str, wanted: str) -> str:
+    """As `matching`, of what may be a secret in the wrong place: it is not repeated."""
+    if not shape.fullmatch(value):
+        raise ValueError(f"is not what belongs here; give {wanted}")
+    return value
 
 
 def faults_of(error: ValidationError) -> list[tuple[str, str]]:

@@ -92,7 +92,14 @@ async def _serve(router: Router, listener: socket.socket, reloader: Reloader, ad
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.begin)
-    works = (discover_all(router), probe_all(router), reloader.watch(), _keep_reloading(loop, reloader), _loaded(web))
+    works = (
+        router.sharing.run(),
+        discover_all(router),
+        probe_all(router),
+        reloader.watch(),
+        _keep_reloading(loop, reloader),
+        _loaded(web),
+    )
     background = [asyncio.create_task(work) for work in works]
     if admin is not None:
         logger.info("admin API on %s", _shown(admin))

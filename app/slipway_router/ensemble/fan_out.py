@@ -112,6 +112,9 @@ class FanOut:
     async def break_off(self, why: str) -> None:
         """An answer that is cut short is left without its end, which the server turns into a closed connection."""
 
+    def settle(self) -> None:
+        """Nothing is to be booked: each branch was."""
+
     def count(self, code: int) -> None:
         """Count the whole; each branch was counted when it was over."""
         self._router.metrics.ensembles.answered(self._several.aggregate, code)
@@ -169,6 +172,8 @@ class FanOut:
         code = CLIENT_GONE
         try:
             decision = router.decide(asked, client.context, client.headers)
+            tenant = client.caller.tenant
+            charge = await router.charged(tenant, asked, decision) if tenant is not None else None
             exchange = Exchange(
                 router,
                 asked,
@@ -181,6 +186,7 @@ class FanOut:
                 loop=self._loop,
                 caller=client.caller,
                 seen=seen,
+                charge=charge,
             )
             async with asyncio.timeout(deadline_seconds):
                 await exchange.run()
@@ -199,6 +205,8 @@ class FanOut:
                 router.metrics.answered(*NO_BACKEND, "chat", code)
                 if router.recorder is not None and seen is not None:
                     router.recorder.over(seen, "chat", code, outcome.error_code, exchange)
+            if exchange is not None:
+                exchange.settle(gone=code in (CLIENT_GONE, 504))
         target = exchange.target if exchange is not None else None
         return replace(
             outcome,

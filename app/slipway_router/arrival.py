@@ -1,0 +1,144 @@
+"""A request of the data path from when it came to when it is sent on."""
+
+from asyncio import get_running_loop
+from collections.abc import Callable
+
+from slipway_router.asgi import Send
+from slipway_router.config import Task
+from slipway_router.exchange import Exchange
+from slipway_router.keys import Caller
+from slipway_router.lean import LeanCycle
+from slipway_router.policy import Decision, RoutingContext
+from slipway_router.request import Asked
+from slipway_router.router import Router
+from slipway_router.sender import Sender
+from slipway_router.telemetry.record import Seen
+from slipway_router.tenancy.charge import Charge
+
+
+class Arrival:
+    """What is known of it by then."""
+
+    __slots__ = ("asked", "caller", "charge", "context", "decision", "identity", "router", "seen", "sender", "started", "task")
+
+    def __init__(
+        self,
+        router: Router,
+        task: Task,
+        sender: Sender,
+        caller: Caller,
+        identity: bytes,
+        started: float,
+        seen: Seen | None,
+        asked: Asked,
+    ) -> None:
+        """
+        Args:
+            router: What it came to.
+            task: What it is for.
+            sender: Who sent it.
+            caller: Whose key it has.
+            identity: Its id.
+            started: Loop time at which it came.
+            seen: Itself, where somebody is told of it.
+            asked: What it asks for.
+
+        Raises:
+            ApiError: it can go nowhere.
+        """
+        self.router = router
+        self.task: Task = task
+        self.sender = sender
+        self.caller = caller
+        self.identity = identity
+        self.started = started
+        self.seen = seen
+        self.asked = asked
+        self.context: RoutingContext = sender.context(caller, asked.estimated_tokens, asked.answer_tokens)
+        self.decision: Decision = router.decide(asked, self.context, sender.headers)
+        self.charge: Charge | None = None
+        """What it takes of its caller's limits."""
+
+    def enter(self, then: Callable[["Arrival"], None]) -> bool:
+        """Ask for room in its caller's limits.
+
+        Args:
+            then: Called once Redis has said something, where it is asked; then `admitted` tells what.
+
+        Returns:
+            Whether it is admitted now.
+
+        Raises:
+            ApiError: it is not.
+        """
+        tenant = self.caller.tenant
+        assert tenant is not None
+        charge = self.charge = self.router.charge(tenant, self.asked, self.decision)
+        if charge is None:
+            return True
+        self.asked = charge.asked
+        if charge.pending is None:
+            return True
+        charge.pending.add_done_callback(lambda _: then(self))
+        return False
+
+    def admitted(self) -> None:
+        """Take in what Redis said.
+
+        Raises:
+            ApiError: it is not admitted.
+        """
+        assert self.charge is not None
+        try:
+            self.router.limits.admitted(self.charge)
+        except BaseException:
+            self.charge = None
+            raise
+
+    async def wait(self) -> None:
+        """As `enter`, and wait for Redis.
+
+        Raises:
+            ApiError: it is not admitted.
+        """
+        tenant = self.caller.tenant
+        assert tenant is not None
+        self.charge = await self.router.charged(tenant, self.asked, self.decision)
+        if self.charge is not None:
+            self.asked = self.charge.asked
+
+    def tap(self, cycle: LeanCycle) -> None:
+        """Have a stream's answer counted, where that is wanted."""
+        if self.charge is not None and self.charge.meter is not None:
+            self.charge.meter.tap(cycle)
+
+    def metered(self, send: Send) -> Send:
+        """The same, of what a task sends."""
+        return send if self.charge is None or self.charge.meter is None else self.charge.meter.sending(send)
+
+    def withdraw(self) -> None:
+        """It is not sent on: nothing is owed."""
+        if self.charge is not None:
+            self.charge.settle(None, None)
+            self.charge = None
+
+    def exchange(self, send: Send) -> Exchange:
+        """What answers it."""
+        context, seen = self.context, self.seen
+        exchange = Exchange(
+            self.router,
+            self.asked,
+            self.decision,
+            send,
+            tier=context.user_tier,
+            request_id=self.identity,
+            tracing=self.sender.lines_for(self.router),
+            started=self.started,
+            loop=get_running_loop(),
+            caller=self.caller,
+            seen=seen,
+            charge=self.charge,
+        )
+        if seen is not None:
+            seen.tier = context.user_tier
+        return exchange

@@ -1,0 +1,61 @@
+"""Somebody with limits, as the data path needs them."""
+
+from dataclasses import dataclass
+
+from slipway_router.asgi import ApiError
+from slipway_router.tenancy.money import to_units
+from slipway_router.tenancy.settings import Grant, WhenGone
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So much, and what holds while Redis cannot be asked. Of money in units, see `money`."""
+
+    most: int
+    gone: WhenGone
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Whose limits, and which. Only whoever has any is one: all others cost the data path nothing."""
+
+    name: str
+    """What is counted under it."""
+    models: frozenset[str] | None = None
+    requests: Limit | None = None
+    tokens: Limit | None = None
+    budget: Limit | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether anything is counted, beyond what is allowed at all."""
+        return self.requests is not None or self.tokens is not None or self.budget is not None
+
+    def check_model(self, model: str) -> None:
+        """Refuse what they may not ask for.
+
+        Raises:
+            ApiError: 403, with the models there are for them.
+        """
+        if self.models is not None and model not in self.models:
+            there = ", ".join(f"'{m}'" for m in sorted(self.models))
+            raise ApiError(
+                403,
+                f"This key may not ask for the model '{model[:128]}'; it may ask for {there}.",
+                kind="permission_error",
+                param="model",
+                code="model_not_allowed",
+            )
+
+
+def tenant_of(name: str, grant: Grant) -> Tenant | None:
+    """Whoever has this grant. None where nothing is limited."""
+    requests, tokens, budget = grant.requests_per_minute, grant.tokens_per_minute, grant.monthly_budget
+    tenant = Tenant(
+        name,
+        frozenset(grant.models) if grant.models is not None else None,
+        Limit(requests.limit, requests.when_redis_is_gone) if requests is not None else None,
+        Limit(tokens.limit, tokens.when_redis_is_gone) if tokens is not None else None,
+        Limit(to_units(budget.dollars), budget.when_redis_is_gone) if budget is not None else None,
+    )
+    return tenant if tenant.counted or tenant.models is not None else None

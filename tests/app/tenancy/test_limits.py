@@ -1,0 +1,215 @@
+"""Limits and budgets over HTTP: one router alone, and several over a real Redis."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis import asyncio as client
+from tests.app.fake_upstream import DONE, SSE, Exit, FakeUpstream, chunk, event, failing, head, stream
+from tests.app.serving import Served, backend, serving, upstream
+from tests.app.tenancy.real_redis import RealRedis, needs_redis, redis_at, until
+
+from slipway_router.tenancy.money import UNITS_PER_DOLLAR
+
+KEY = "k" * 40
+BEARER = {"authorization": f"Bearer {KEY}"}
+
+
+def key(**grant: Any) -> dict[str, Any]:
+    return {"name": "shop", "sha256": hashlib.sha256(KEY.encode()).hexdigest(), **grant}
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Generator[RealRedis]:
+    with redis_at(tmp_path) as running:
+        yield running
+
+
+@asynccontextmanager
+async def router(at: FakeUpstream, redis: RealRedis | None = None, more: Any = None, **grant: Any) -> AsyncGenerator[Served]:
+    """One, known to its Redis."""
+    settings = {"redis": {**redis.settings, **(more or {})}} if redis is not None else {}
+    async with serving(backend(at, cost_per_1k_tokens=0.5), keys=[key(**grant)], **settings) as served:
+        if redis is not None:
+            await until(lambda: served.router.sharing.connected)
+        yield served
+
+
+async def ask(served: Served, **fields: Any) -> httpx.Response:
+    return await served.chat(BEARER, **fields)
+
+
+async def test_requests_past_the_limit_are_refused_in_openais_shape_and_told_when_to_come_again() -> None:
+    async with upstream() as one, router(one, requests_per_minute=2) as served:
+        first, second, third = [await ask(served) for _ in range(3)]
+        assert [r.status_code for r in (first, second, third)] == [200, 200, 429]
+        assert [r.headers["x-ratelimit-remaining-requests"] for r in (first, second, third)] == ["1", "0", "0"]
+        assert third.json()["error"]["code"] == "rate_limit_exceeded"
+        assert third.json()["error"]["type"] == "requests"
+        assert 55 <= int(third.headers["retry-after"]) <= 60
+        assert 55_000 <= int(third.headers["retry-after-ms"]) <= 60_000
+        assert len(one.posts) == 2
+
+
+async def test_tokens_count_by_the_estimate_until_the_answer_tells() -> None:
+    async with upstream() as one, router(one, tokens_per_minute=300) as served:
+        # The answer has 96 tokens; what is taken of it at first is what it may have.
+        first = await ask(served, max_tokens=250)
+        assert first.headers["x-ratelimit-remaining-tokens"] == "49"
+        assert (await ask(served, max_tokens=250)).status_code == 429
+        second = await ask(served, max_tokens=150)
+        assert second.status_code == 200
+        assert second.headers["x-ratelimit-remaining-tokens"] == str(300 - 96 - 151)
+        refused = await ask(served, max_tokens=400)
+        assert refused.json()["error"]["type"] == "tokens"
+        assert "too large" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("shared", [False, pytest.param(True, marks=needs_redis)])
+async def test_a_budget_is_spent_to_the_unit_and_then_refused(shared: bool, redis: RealRedis) -> None:
+    # 96 tokens at $0.50 for 1,000 are 4.8 cents; 1 + 95 are reserved before.
+    async with upstream() as one, router(one, redis if shared else None, monthly_budget="0.10") as served:
+        for _ in range(2):
+            assert (await ask(served, max_tokens=95)).status_code == 200
+        refused = await ask(served, max_tokens=95)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "insufficient_quota")
+        assert "$0.1 " in refused.json()["error"]["message"]
+        spent = await booked(served, redis) if shared else served.router.limits.spent("shop")
+        assert spent == 2 * 96 * UNITS_PER_DOLLAR // 2000
+
+
+async def booked(served: Served, redis: RealRedis) -> int:
+    """What Redis has, once everything is told."""
+    link = served.router.limits.link
+    assert link is not None
+    await until(lambda: not link.owes)
+    found = await link_hash(served, redis)
+    assert found.get(b"held", b"0") == b"0"
+    return int(found.get(b"spent", b"0"))
+
+
+async def link_hash(served: Served, redis: RealRedis) -> dict[bytes, bytes]:
+    async with client.Redis.from_url(redis.url) as asked:
+        found: Any = await asked.hgetall(f"{{slipway}}:b:shop:{served.router.limits.month()}")
+        return found
+
+
+@needs_redis
+async def test_streams_are_booked_by_their_usage_though_the_client_did_not_ask_for_it(redis: RealRedis) -> None:
+    last = b'data: {"id":"c1","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}\n\n'
+    behaviour = stream(events=[event("a"), event("b", "stop"), last, DONE])
+    async with upstream(behaviour) as one, router(one, redis, monthly_budget=1) as served:
+        told = await ask(served, stream=True)
+        assert (b'"usage"' in told.content, told.content.endswith(DONE)) == (False, True)
+        assert one.posts[0].json["stream_options"] == {"include_usage": True}
+        asked = await ask(served, stream=True, stream_options={"include_usage": True})
+        assert b'"prompt_tokens":7' in asked.content
+        assert await booked(served, redis) == 2 * 10 * UNITS_PER_DOLLAR // 2000
+
+
+@needs_redis
+async def test_a_stream_whose_client_leaves_is_booked_by_what_it_got(redis: RealRedis) -> None:
+    async def some(out: Exit) -> None:
+        await out.write(head("200 OK", SSE, "Transfer-Encoding: chunked") + chunk(event("a")) + chunk(event("b")))
+        await asyncio.sleep(3600)
+
+    async with upstream(some) as one, router(one, redis, monthly_budget=1) as served:
+        body = {"model": "auto", "stream": True, "max_tokens": 99, "messages": [{"role": "user", "content": "hello"}]}
+        async with served.client.stream("POST", "/v1/chat/completions", json=body, headers=BEARER) as answer:
+            got = b""
+            async for part in answer.aiter_raw():
+                got += part
+                if got.count(b"\n\n") >= 2:
+                    break
+        await until(lambda: not served.proxy.watches)
+        # One token of prompt, as estimated, and two events.
+        assert await booked(served, redis) == 3 * UNITS_PER_DOLLAR // 2000
+
+
+@needs_redis
+async def test_what_no_backend_answered_costs_nothing(redis: RealRedis) -> None:
+    async with upstream(failing()) as one, router(one, redis, monthly_budget=1, tokens_per_minute=10_000) as served:
+        assert (await ask(served)).status_code == 502
+        assert await booked(served, redis) == 0
+
+
+@needs_redis
+async def test_two_routers_let_exactly_the_limit_through_in_any_window(redis: RealRedis) -> None:
+    grant = {"requests_per_minute": 20}
+    async with upstream() as up, router(up, redis, **grant) as one, router(up, redis, **grant) as two:
+        for served in (one, two):
+            served.router.limits._window = 2.0  # pyright: ignore[reportPrivateUsage]
+            link = served.router.limits.link
+            assert link is not None
+            link._window = 2_000_000  # pyright: ignore[reportPrivateUsage]
+        loop = asyncio.get_running_loop()
+        end, passed = loop.time() + 5, list[float]()
+
+        async def client(served: Served) -> None:
+            while loop.time() < end:
+                if (await ask(served)).status_code == 200:
+                    passed.append(loop.time())
+                await asyncio.sleep(0.01)
+
+        await asyncio.gather(*(client(s) for s in (one, two, one, two)))
+        passed.sort()
+        # The first second's twenty, then twenty in each window of two seconds.
+        assert len(passed) == 60
+        assert min(b - a for a, b in zip(passed, passed[20:], strict=False)) > 1.95
+
+
+@needs_redis
+@pytest.mark.parametrize(("gone", "let_through"), [("open", 12), ("closed", 0), ("share", 4)])
+async def test_each_limit_says_what_holds_while_redis_is_gone_and_is_shared_again_after(
+    redis: RealRedis, gone: str, let_through: int
+) -> None:
+    limit = {"limit": 8, "when_redis_is_gone": gone}
+    async with upstream() as up, router(up, redis, {"replicas": 2}, requests_per_minute=limit) as served:
+        redis.kill()
+        answers = [await ask(served) for _ in range(12)]
+        codes = [a.status_code for a in answers]
+        assert codes.count(200) == let_through
+        assert set(codes) - {200} <= ({503} if gone == "closed" else {429})
+        redis.start()
+        await until(lambda: served.router.sharing.connected)
+        # What was let through meanwhile counts.
+        after = [(await ask(served)).status_code for _ in range(9)]
+        assert after.count(200) == max(0, 8 - let_through)
+
+
+@needs_redis
+async def test_a_redis_that_hangs_holds_no_request_longer_than_it_may(redis: RealRedis) -> None:
+    async with upstream() as up, router(up, redis, {"timeout_ms": 20}, requests_per_minute=1000) as served:
+        link = served.router.limits.link
+        assert link is not None
+        waits: list[float] = []
+        entered = served.router.charge
+
+        def timed(*given: Any) -> Any:
+            charge = entered(*given)
+            if charge is not None and charge.pending is not None:
+                began = asyncio.get_running_loop().time()
+                charge.pending.add_done_callback(lambda _: waits.append(asyncio.get_running_loop().time() - began))
+            return charge
+
+        served.router.charge = timed  # pyright: ignore[reportAttributeAccessIssue]
+        redis.freeze()
+        try:
+            answers = await asyncio.gather(*(ask(served) for _ in range(20)))
+            assert {a.status_code for a in answers} == {200}
+            assert not link.up
+            held = len(waits)
+            assert held
+            assert min(waits) < 0.03
+            # Nobody waits any more.
+            answers = [await ask(served) for _ in range(20)]
+            assert {a.status_code for a in answers} == {200}
+            assert len(waits) == held
+        finally:
+            redis.thaw()
+        await until(lambda: link.up)
