@@ -398,7 +398,7 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     faults += retry_faults(data.get("retries"), entries("backends"))
     models = _models(entries("backends"), entries("routes"))
     for i, key in enumerate(entries("keys")):
-        faults += key_faults(f"keys[{i}]", dict(key), models)
+        faults += key_faults(f"keys[{i}]", key, models)
     names = [str(b["name"]) for b in entries("backends") if "name" in b]
     policy = data.get("policy")
     if isinstance(policy, Mapping):

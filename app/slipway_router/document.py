@@ -113,7 +113,7 @@ class MessagesError(BaseModel):
 
 LOOKS = (400, 401, 404, 408, 413)
 """Statuses with which a request is refused that the router only reads."""
-FAILS = (*LOOKS, 429, 500, 502, 503, 504)
+FAILS = (*LOOKS, 403, 429, 500, 502, 503, 504)
 """And those of requests that go to a backend."""
 
 

@@ -61,8 +61,8 @@ class Keys:
                 continue
             caller = Caller(key.name, key.tier, tenant_of(key.name, key))
             if key.hash is not None:
-                identity, known = secret.read(key.hash)
-                self._by_id[identity] = known, caller
+                identity, hashed = secret.read(key.hash)
+                self._by_id[identity] = hashed, caller
             else:
                 digest = bytes.fromhex(key.sha256) if key.sha256 else _digest(environ[key.env or ""].encode())
                 self._by_digest[digest] = caller
@@ -91,8 +91,8 @@ class Keys:
     def _known(self, token: bytes) -> Caller | None:
         identity = secret.id_of(token)
         if identity is not None and self._by_id:
-            known, caller = self._by_id.get(identity, (secret.NOBODYS, ANONYMOUS))
-            if known.fits(token):
+            hashed, caller = self._by_id.get(identity, (secret.NOBODYS, ANONYMOUS))
+            if hashed.fits(token):
                 return caller
         return self._by_digest.get(_digest(token))
 

@@ -78,7 +78,7 @@ def _create(asked: argparse.Namespace, config: Config) -> int:
 
 
 def _list(asked: argparse.Namespace, config: Config) -> int:
-    rows = [{**_shown(k), "kept": "configuration", "revoked": False} for k in config.keys]
+    rows: list[dict[str, Any]] = [{**_shown(k), "kept": "configuration", "revoked": False} for k in config.keys]
     if config.redis is not None and config.redis.keys:
         try:
             stored, revoked = _in_redis(config, _all)
@@ -93,7 +93,7 @@ def _list(asked: argparse.Namespace, config: Config) -> int:
         sys.stdout.write(json.dumps({"keys": rows}, indent=2) + "\n")
         return 0
     head = ("name", "tier", "models", "requests/min", "tokens/min", "budget/month", "kept in", "")
-    cells = [
+    cells: list[list[str]] = [
         [
             row["name"],
             row["tier"],

@@ -49,7 +49,11 @@ class Meter:
     def tap(self, cycle: LeanCycle) -> None:
         """Have an answer go through this, however it is written."""
         write = cycle.write
-        cycle.write = lambda body, *, more: write(self.feed(body) if body else body, more=more)
+
+        def metered(body: bytes, *, more: bool) -> None:
+            write(self.feed(body) if body else body, more=more)
+
+        cycle.write = metered
 
     def sending(self, send: Send) -> Send:
         """Where an answer goes through this."""

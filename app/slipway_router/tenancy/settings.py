@@ -1,8 +1,9 @@
 """What the configuration says of who may ask, and for how much."""
 
 import re
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
@@ -160,7 +161,7 @@ class RedisSettings(Strict):
         )
 
 
-def key_faults(path: str, key: dict[str, Any], models: frozenset[str]) -> list[tuple[str, str]]:
+def key_faults(path: str, key: Mapping[str, object], models: frozenset[str]) -> list[tuple[str, str]]:
     """What one field of a key alone cannot tell.
 
     Args:
@@ -174,11 +175,11 @@ def key_faults(path: str, key: dict[str, Any], models: frozenset[str]) -> list[t
     return faults + model_faults(path, key, models)
 
 
-def model_faults(path: str, grant: dict[str, Any], models: frozenset[str]) -> list[tuple[str, str]]:
+def model_faults(path: str, grant: Mapping[str, object], models: frozenset[str]) -> list[tuple[str, str]]:
     """Models that a grant allows and that nobody could ask for."""
     listed = grant.get("models")
     faults: list[tuple[str, str]] = []
-    for i, model in enumerate(listed if isinstance(listed, list | tuple) else ()):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] -- as given
+    for i, model in enumerate(cast("Sequence[object]", listed) if isinstance(listed, list | tuple) else ()):
         if isinstance(model, str) and model not in models:
             there = ", ".join(f"'{m}'" for m in sorted(models))
             faults.append((f"{path}.models[{i}]", f"names '{model}', which cannot be asked for here; there are {there}"))

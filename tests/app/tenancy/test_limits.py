@@ -33,7 +33,7 @@ def redis(tmp_path: Path) -> Generator[RealRedis]:
 @asynccontextmanager
 async def router(at: FakeUpstream, redis: RealRedis | None = None, more: Any = None, **grant: Any) -> AsyncGenerator[Served]:
     """One, known to its Redis."""
-    settings = {"redis": {**redis.settings, **(more or {})}} if redis is not None else {}
+    settings: dict[str, Any] = {"redis": {**redis.settings, **(more or {})}} if redis is not None else {}
     async with serving(backend(at, cost_per_1k_tokens=0.5), keys=[key(**grant)], **settings) as served:
         if redis is not None:
             await until(lambda: served.router.sharing.connected)
@@ -94,7 +94,8 @@ async def booked(served: Served, redis: RealRedis) -> int:
 
 
 async def link_hash(served: Served, redis: RealRedis) -> dict[bytes, bytes]:
-    async with client.Redis.from_url(redis.url) as asked:
+    made: Any = client.Redis.from_url(redis.url)  # pyright: ignore[reportUnknownMemberType] -- of redis-py
+    async with made as asked:
         found: Any = await asked.hgetall(f"{{slipway}}:b:shop:{served.router.limits.month()}")
         return found
 
