@@ -8,10 +8,8 @@ from slipway_router.config import Config, ConfigError
 
 _NAMING = {"backends": "api_key_env", "keys": "env"}
 """The field that names one, by the list whose entries have it."""
-_ALONE = (("admin", "key_env"), ("telemetry", "otel", "token_env"))
+_ALONE = (("admin", "key_env"), ("redis", "password_env"), ("telemetry", "otel", "token_env"))
 """Where else a field names one."""
-_ALONE = {"redis": "password_env"}
-"""The same, of what is no list."""
 
 
 def named_in(data: object) -> list[tuple[str, str]]:
@@ -30,11 +28,6 @@ def named_in(data: object) -> list[tuple[str, str]]:
                 at = cast("Mapping[str, object]", at).get(part) if isinstance(at, Mapping) else None
             if isinstance(at, str):
                 found.append((".".join(path), at))
-        for group, field in _ALONE.items():
-            entry = cast("Mapping[str, object]", data).get(group)
-            name = cast("Mapping[str, object]", entry).get(field) if isinstance(entry, Mapping) else None
-            if isinstance(name, str):
-                found.append((f"{group}.{field}", name))
     return found
 
 
@@ -42,7 +35,6 @@ def named(config: Config) -> list[tuple[str, str]]:
     """The path and name of each variable."""
     including: Any = {group: {"__all__": {field}} for group, field in _NAMING.items()}
     including |= {path[0]: True for path in _ALONE}
-    including |= {group: {field} for group, field in _ALONE.items()}
     return named_in(config.model_dump(include=including))
 
 
