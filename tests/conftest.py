@@ -1,11 +1,18 @@
 """Fixtures that several tiers share, and which tests share a worker."""
 
+import sys
+
 import pytest
+from google.rpc import status_pb2
 from tests.cluster.session import cluster
 from xdist.remote import Producer
 from xdist.scheduler import LoadGroupScheduling
 
 __all__ = ["cluster"]
+
+# Pulumi's component host has a copy of this message in a file of another name, and protobuf refuses to load both. Tests load the
+# host and Google's clients in one process; no program does.
+sys.modules["pulumi.runtime.proto.status_pb2"] = status_pb2
 
 TIERS = {
     "tests/clients/": "clients",
