@@ -18,6 +18,8 @@ from slipway.accelerators import AcceleratorError, Place, document, parse
 
 HOURS_PER_MONTH = 730
 """8,760 hours of a year / 12."""
+FILE = "rates.yaml"
+"""Name of a project's own rates."""
 OWN = "own"
 """The place of GPUs that are one's own."""
 
@@ -72,6 +74,17 @@ class MachineRate(BaseModel):
     usd_per_hour: Usd
 
 
+class ClusterRates(BaseModel):
+    """Where the nodes with GPUs of your cluster are from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    place: Literal[Place.EC2, Place.GCE, Place.AZURE]
+    """`ec2` (EKS), `gce` (GKE) or `azure` (AKS)."""
+    region: str | None = None
+    """Its region. Default: the cheapest whose price is known."""
+
+
 def _known(gpus: dict[str, float]) -> dict[str, float]:
     for name in gpus:
         try:
@@ -92,6 +105,8 @@ class OwnRates(BaseModel):
     """Machine types, in place of their list prices."""
     gpus: Annotated[dict[str, Usd], AfterValidator(_known)] = {}
     """USD an hour of one GPU of one's own, with its share of machine, power and people, by the catalogue's name."""
+    cluster: ClusterRates | None = None
+    """Where the nodes with GPUs are from. Default: what the pods' node labels tell."""
     vcpu_usd_per_hour: Usd | None = None
     """An hour of one CPU that a pod without GPUs asks for."""
     memory_gib_usd_per_hour: Usd | None = None
@@ -111,6 +126,12 @@ class Rates:
     own: OwnRates = field(default_factory=OwnRates)
     source: str = ""
     """The file that the own ones are from."""
+
+    @classmethod
+    def beside(cls, directory: Path) -> "Rates":
+        """Those of `rates.yaml` in a project's directory, if there is one; see `read`."""
+        file = directory / FILE
+        return cls.read(file) if file.is_file() else cls()
 
     @classmethod
     def read(cls, file: Path) -> "Rates":
@@ -138,6 +159,20 @@ class Rates:
         if unknown:
             raise RatesError(_listed(file, unknown))
         return cls(own, str(file))
+
+    def of_gpus(self, accelerator: str, gpus: int, place: Place, region: str | None, *, spot: bool) -> "tuple[Price, str] | None":
+        """The price of some GPUs of a machine, as their share of it, with the machine: the cheapest of those with enough."""
+        found = [
+            (Price(p.usd_per_hour * gpus / m.gpus[0], p.region, p.source, p.date), m.name, m.gpus[0])
+            for m in machines.machines(place)
+            if m.accelerator.name == accelerator and len(m.gpus) == 1 and m.gpus[0] >= gpus
+            if (p := self.of(place, m.name, region, spot=spot)) is not None
+        ]
+        if not found:
+            return None
+        # Of those that cost the same but for rounding, the smallest.
+        price, name, carried = min(found, key=lambda f: (round(f[0].usd_per_hour, 4), f[2], f[1]))
+        return price, f"{gpus} of {carried} GPUs of {name}" if carried > gpus else name
 
     def of(self, place: Place, machine: str, region: str | None = None, *, spot: bool = False) -> Price | None:
         """The price of a machine: one's own, else the list's; without a region the cheapest there is."""

@@ -13,8 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from slipway.cli.errors import told
+from slipway.cli.rates import RatesOption, project_rates
 from slipway.cli.stacks import DirectoryOption, JsonOption, StackOption
 from slipway.plan import Plan, PlanError, Resource, plan_project
+from slipway.plan.cost import Cost, changed, cost, to_json, words
 from slipway.plan.diff import Change, Kind, compare, counted, described
 
 _COLORS = {Kind.ADDED: "green", Kind.CHANGED: "yellow", Kind.DELETED: "red"}
@@ -34,8 +36,9 @@ def plan(
     as_json: JsonOption = False,
     against: AgainstOption = None,
     exit_code: ExitCodeOption = False,
+    rates: RatesOption = None,
 ) -> None:
-    """Show what a stack would create. Needs no engine, cluster, account or secret, and creates nothing.
+    """Show what a stack would create, and what it costs a month. Needs no engine, cluster, account or secret; creates nothing.
 
     Ends with 0; with 2 on bad input; with 1 when anything differs, where --against and --exit-code ask for it.
     """
@@ -43,12 +46,16 @@ def plan(
         if exit_code and against is None:
             raise PlanError("--exit-code goes with --against, the plan to compare with")
         old = read_plan(against, "--against") if against else None
+        own = project_rates(rates, directory)
         made = planned(directory, stack)
+        costs = cost(made, own)
         if old is None:
-            _show_plan(made) if not as_json else sys.stdout.write(made.to_json())
+            _show_plan(made, costs) if not as_json else sys.stdout.write(plan_json(made, costs))
             return
-        changes = compare(old, made)
-        _show_changes(made, changes) if not as_json else sys.stdout.write(changes_json(changes))
+        changes, before = compare(old, made), cost(old, own)
+        _show_changes(made, changes, changed(before, costs)) if not as_json else sys.stdout.write(
+            changes_json(changes, before, costs)
+        )
         if changes and exit_code:
             raise typer.Exit(1)
 
@@ -62,8 +69,14 @@ def planned(directory: Path, stack: str) -> Plan:
     return made
 
 
-def changes_json(changes: Sequence[Change]) -> str:
-    """Changes as one JSON object with `changes`, the same bytes for the same changes."""
+def plan_json(made: Plan, costs: Cost) -> str:
+    """The plan as one JSON object, with its `cost`; the same bytes on every run."""
+    told = {**json.loads(made.to_json()), "cost": to_json(costs)}
+    return json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def changes_json(changes: Sequence[Change], before: Cost, after: Cost) -> str:
+    """Changes as one JSON object with `changes` and the `cost` of both, the same bytes for the same changes."""
     listed: list[dict[str, Any]] = [
         {
             "kind": c.kind.value,
@@ -76,7 +89,8 @@ def changes_json(changes: Sequence[Change]) -> str:
         }
         for c in changes
     ]
-    return json.dumps({"changes": listed}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    costs = {"before": to_json(before), "after": to_json(after)}
+    return json.dumps({"changes": listed, "cost": costs}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def read_plan(file: Path, argument: str) -> Plan:
@@ -103,7 +117,7 @@ def _console() -> Console:
     return console
 
 
-def _show_plan(made: Plan) -> None:
+def _show_plan(made: Plan, costs: Cost) -> None:
     table = Table("Resource", "Type", "Notes", box=None, pad_edge=False, header_style="bold")
 
     def add(resources: Sequence[Resource], depth: int) -> None:
@@ -120,6 +134,20 @@ def _show_plan(made: Plan) -> None:
     console.print(table)
     components = sum(not r.custom for r in made)
     console.print(f"{made.stack}: {len(made) - components} resources in {components} components")
+    if costs.components:
+        _show_cost(costs, console)
+
+
+def _show_cost(costs: Cost, console: Console) -> None:
+    table = Table("Cost a month", "USD", "Of", box=None, pad_edge=False, header_style="bold")
+    for component in costs.components:
+        for i, line in enumerate(component.lines):
+            table.add_row(Text(component.name if not i else ""), Text("" if i else str(component.total)), Text(words(line)))
+    table.add_row(
+        Text("total", style="bold"), Text(str(costs.total), style="bold"), Text("without storage, traffic and vendors' tokens")
+    )
+    console.print()
+    console.print(table)
 
 
 def _notes(resource: Resource) -> str:
@@ -133,11 +161,13 @@ def _notes(resource: Resource) -> str:
     return ", ".join(text for text, fits in notes.items() if fits)
 
 
-def _show_changes(made: Plan, changes: Sequence[Change]) -> None:
+def _show_changes(made: Plan, changes: Sequence[Change], costs: Sequence[str]) -> None:
     console = _console()
     for change in changes:
         what, *paths = described(change)
         console.print(Text(what, style="bold red" if change.loses_data else _COLORS[change.kind]))
         for path in paths:
             console.print(Text(path))
+    for line in costs:
+        console.print(Text(line))
     console.print(f"{made.stack}: {counted(changes)}")

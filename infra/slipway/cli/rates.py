@@ -5,10 +5,14 @@ from typing import Annotated
 
 import typer
 
+from slipway.plan import PlanError
 from slipway.prices import Rates, RatesError
 
 RatesOption = Annotated[
-    Path | None, typer.Option("--rates", help="YAML file with your own prices, which go before the list's.", dir_okay=False)
+    Path | None,
+    typer.Option(
+        "--rates", help="YAML file with your own prices, which go before the list's; see docs/costs.md.", dir_okay=False
+    ),
 ]
 
 
@@ -21,3 +25,15 @@ def read_rates(file: Path | None, faults: list[str]) -> Rates:
     except RatesError as error:
         faults.append(f"--rates: {error}")
         return Rates()
+
+
+def project_rates(file: Path | None, directory: Path) -> Rates:
+    """The rates of a file, else those beside Pulumi.yaml, if any.
+
+    Raises:
+        PlanError: the file cannot be used; with every fault.
+    """
+    try:
+        return Rates.read(file) if file else Rates.beside(directory)
+    except RatesError as error:
+        raise PlanError(f"--rates: {error}" if file else str(error)) from None

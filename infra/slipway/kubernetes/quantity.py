@@ -1,17 +1,12 @@
 """Kubernetes' quantities of CPU and memory, and the requests and limits made of them."""
 
-import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import NotRequired, TypedDict, cast
 
 import pulumi_kubernetes as k8s
 
 from slipway.args import Faults
-
-_SHAPE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?P<unit>[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?")
-_UNITS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+from slipway.quantities import parse
 
 
 class ComputeQuantities(TypedDict):
@@ -30,21 +25,6 @@ class ComputeResources(TypedDict):
     """What the scheduler sets aside."""
     limits: NotRequired[ComputeQuantities]
     """Above its CPU limit a container is slowed down; above its memory limit it is killed. At least the requests."""
-
-
-def parse(text: str) -> Decimal:
-    """The value of a quantity, in cores or bytes. Format: Kubernetes API reference, "Quantity".
-
-    Raises:
-        ValueError: `text` is not one, or has a sign.
-    """
-    shape = _SHAPE.fullmatch(text)
-    if shape is None:
-        raise ValueError(f"{text!r} is no quantity")
-    number, unit = Decimal(shape["number"]), shape["unit"] or ""
-    if unit in _BINARY:
-        return number * 1024 ** _BINARY[unit]
-    return number.scaleb(_UNITS[unit] if unit in _UNITS else int(unit[1:]))
 
 
 def fill(

@@ -4,19 +4,22 @@
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from slipway.plan.cost import Cost, changed, cost, difference
 from slipway.plan.diff import Change, Kind, compare, counted, described
 from slipway.plan.plan import Plan, PlanError
 from slipway.plan.project import Project
+from slipway.prices import FILE, Rates, RatesError
 
 MARKER = "<!-- slipway-plan -->"
 """First line of the comment, by which the next run finds it."""
@@ -37,6 +40,10 @@ class Planned:
     plans: Mapping[str, Plan]
     errors: Mapping[str, str]
     """Why a stack could not be planned, by its name."""
+    rates: Rates = field(default_factory=Rates)
+    """The checkout's own prices."""
+    rates_error: str | None = None
+    """Why they cannot be used."""
 
 
 @app.command("plans")
@@ -57,6 +64,8 @@ def plan_all(
         (output / f"{_PROJECT}.error").write_text(str(error), encoding="utf-8")
         typer.echo(str(error))
         return
+    if (checkout / FILE).is_file():
+        shutil.copyfile(checkout / FILE, output / FILE)
     for stack in stacks:
         text, error = _plan_one(checkout, stack, timeout)
         name = f"{stack}.json" if error is None else f"{stack}.error"
@@ -88,17 +97,23 @@ def read(folder: Path) -> Planned:
             errors[file.stem] = str(error)
     for file in sorted(folder.glob("*.error")) if folder.is_dir() else ():
         errors[file.stem] = file.read_text(encoding="utf-8")
-    return Planned(plans, errors)
+    try:
+        return Planned(plans, errors, Rates.beside(folder))
+    except RatesError as error:
+        return Planned(plans, errors, rates_error=str(error).replace(f"{folder}{os.sep}", ""))
 
 
 def comment(base: Planned, head: Planned) -> str:
-    """The comment as Markdown: a table of counts, what loses data, and every change below."""
+    """The comment as Markdown: a table of counts and costs, what loses data, and every change below.
+
+    Both sides are priced alike, by the head's own rates and the catalogue of this library: what differs is the program.
+    """
     rows: list[str] = []
     details: list[tuple[str, str]] = []
     lost: list[str] = []
     for stack in sorted({*base.plans, *base.errors, *head.plans, *head.errors}):
         if stack in head.errors:
-            rows.append(f"| {_code(stack)} | cannot be planned | | |")
+            rows.append(f"| {_code(stack)} | cannot be planned | | | |")
             details.append((f"{_code(stack)}: the error", head.errors[stack].strip()))
             continue
         if stack not in head.plans and stack in base.errors:
@@ -113,20 +128,24 @@ def comment(base: Planned, head: Planned) -> str:
         if stack in base.errors:
             note = " (could not be planned before)"
         counts = Counter(c.kind for c in changes)
-        rows.append(f"| {_code(stack)}{note} | {' | '.join(str(counts[kind]) for kind in Kind)} |")
+        before, after = cost(old or empty, head.rates), cost(new or empty, head.rates)
+        rows.append(f"| {_code(stack)}{note} | {' | '.join(str(counts[kind]) for kind in Kind)} | {_cost(before, after)} |")
         lost += [f"- {_code(stack)}: {_code(c.resource.name)} ({_code(c.resource.type)})" for c in changes if c.loses_data]
         if changes:
-            details.append((f"{_code(stack)}{note}: {counted(changes)}", _listing(changes)))
+            listing = "\n".join([*changed(before, after), _listing(changes)])
+            details.append((f"{_code(stack)}{note}: {counted(changes)}", listing))
     head_lines = [
         MARKER,
         "### What this changes",
         "",
-        "| Stack | Added | Changed | Deleted |",
-        "| --- | --- | --- | --- |",
+        "| Stack | Added | Changed | Deleted | Cost a month |",
+        "| --- | --- | --- | --- | --- |",
         *rows,
     ]
     if not rows:
         head_lines = [MARKER, "### What this changes", "", "There are no stacks."]
+    if head.rates_error:
+        head_lines += ["", f"The own rates are left out: {_code(head.rates_error)}"]
     if lost:
         head_lines += ["", "**Data is lost:**", "", *lost]
     return _fitted("\n".join(head_lines) + "\n", details)
@@ -150,6 +169,11 @@ def _plan_one(checkout: Path, stack: str, timeout: float) -> tuple[str, str | No
         return ran.stdout, None
     said = ran.stderr.replace(f"{checkout}{os.sep}", "").strip().splitlines()[-40:]
     return "", "\n".join(said) or f"ended with exit code {ran.returncode}"
+
+
+def _cost(old: Cost, new: Cost) -> str:
+    """Both totals where they differ; nothing where nothing is paid by the hour. GitHub reads formulas between two `$`."""
+    return difference(old, new).replace("$", "\\$") if old.components or new.components else ""
 
 
 def _listing(changes: list[Change]) -> str:

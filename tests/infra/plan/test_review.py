@@ -46,15 +46,38 @@ def test_from_two_checkouts_to_the_comment(tmp_path: Path, monkeypatch: pytest.M
     assert text.startswith(MARKER + "\n")
     rows = re.findall(r"^\| <code>(.*)$", text, re.MULTILINE)
     assert rows == [
-        "broken</code> | cannot be planned | | |",
-        "dev</code> | 0 | 0 | 0 |",
-        "new</code> (new) | 4 | 0 | 0 |",
-        "old</code> (deleted) | 0 | 0 | 4 |",
-        "prod</code> | 0 | 2 | 1 |",
+        "broken</code> | cannot be planned | | | |",
+        "dev</code> | 0 | 0 | 0 | unknown |",
+        "new</code> (new) | 4 | 0 | 0 | unknown |",
+        r"old</code> (deleted) | 0 | 0 | 4 | unknown -> \$0 |",
+        "prod</code> | 0 | 2 | 1 | unknown |",
     ]
     assert "Pulumi.broken.yaml cannot be used, 2 faults:\n  config.shop:image: is required" in text
     assert "~ front-server (kubernetes:apps/v1:Deployment)\n    inputs.spec.replicas: 3 -> 4\n" in text
     assert "- <code>old</code>: <code>shop</code> (<code>kubernetes:core/v1:Namespace</code>)" in text
+    assert str(tmp_path) not in text
+
+
+def test_the_change_in_cost_is_told_in_all_and_by_component(tmp_path: Path) -> None:
+    base, head = (Path(shutil.copytree(SHOP, tmp_path / side)) for side in ("base", "head"))
+    (head / "rates.yaml").write_text("vcpu_usd_per_hour: 0.04\nmemory_gib_usd_per_hour: 0.005\n")
+    for side in (base, head):
+        front = side / "program" / "front.py"
+        asked = '"image": image, "resources": {"requests": {"cpu": "500m", "memory": "2Gi"}}}'
+        front.write_text(front.read_text().replace('"image": image}]', f"{asked}]"))
+    settings = head / "settings" / "Pulumi.prod.yaml"
+    settings.write_text(settings.read_text().replace('"3"', "4"))
+    for side in (base, head):
+        run("plans", side, tmp_path / "plans" / side.name)
+    text = comment(read(tmp_path / "plans" / "base"), read(tmp_path / "plans" / "head"))
+    # 0.5 x 0.04 + 2 x 0.005 = 0.03 an hour x 730 x 3, and x 4. Between two bare '$' GitHub would read a formula.
+    assert r"| <code>prod</code> | 0 | 2 | 0 | \$66 -> \$88 (+\$22) |" in text
+    assert "```diff\ncost a month of front: $66 -> $88 (+$22)\ncost a month: $66 -> $88 (+$22)\n~ front-server" in text
+    # A file of rates that is none: said, and the prices are unknown.
+    (tmp_path / "plans" / "head" / "rates.yaml").write_text("gpus: {a100: <b>}\n")
+    text = comment(read(tmp_path / "plans" / "base"), read(tmp_path / "plans" / "head"))
+    assert "The own rates are left out: <code>rates.yaml cannot be used, 1 fault" in text
+    assert "| 0 | 2 | 0 | unknown |" in text
     assert str(tmp_path) not in text
 
 
@@ -77,7 +100,7 @@ def test_a_project_that_cannot_be_read_is_an_error_of_its_own(tmp_path: Path) ->
     (tmp_path / "Pulumi.yaml").write_text("runtime: go\n")
     run("plans", tmp_path, tmp_path / "out")
     assert "(project)" in read(tmp_path / "out").errors
-    assert "| <code>(project)</code> | cannot be planned | | |" in comment(Planned({}, {}), read(tmp_path / "out"))
+    assert "| <code>(project)</code> | cannot be planned | | | |" in comment(Planned({}, {}), read(tmp_path / "out"))
 
 
 def test_a_program_that_does_not_end_is_ended(tmp_path: Path) -> None:

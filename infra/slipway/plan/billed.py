@@ -1,0 +1,124 @@
+"""What of a plan is paid by the hour: machines, GPUs of a cluster's nodes, CPUs, each with its least and most number."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from slipway import machines
+from slipway.accelerators import Place
+from slipway.plan.billed_item import Billed, read
+from slipway.plan.billed_pods import WORKLOADS, workload
+from slipway.plan.inputs import deep, first, mapping, mappings, whole
+from slipway.plan.plan import Plan, Resource
+from slipway.prices import FILE, Price, Rates
+
+
+def billed(plan: Plan, rates: Rates) -> list[Billed]:
+    """Everything in a plan that is paid by the hour. Storage, traffic, tokens of vendors and control planes are not."""
+    found: list[Billed] = []
+    for resource in plan:
+        if "read" in resource.options or not resource.custom:
+            continue
+        kind = resource.type.rsplit(":", 1)[-1]
+        if kind == "EndpointConfiguration":
+            found += _sagemaker(plan, resource, rates)
+        elif resource.type.startswith("gcp:vertex/") or kind == "VertexDeployments":
+            found += _vertex(resource, rates)
+        elif resource.type.startswith("kubernetes:") and kind in WORKLOADS:
+            found.append(workload(plan, resource, kind, rates))
+    return found
+
+
+def _sagemaker(plan: Plan, resource: Resource, rates: Rates) -> Iterator[Billed]:
+    region = _region_of_images(plan, resource)
+    variants = [
+        v
+        for key in ("productionVariants", "shadowProductionVariants")
+        for v in mappings(resource.inputs.get(key))
+        if "serverlessConfig" not in v
+    ]
+    targets = _targets(plan, resource)
+    for variant in variants:
+        name = variant.get("instanceType")
+        if not isinstance(name, str):
+            yield Billed(resource, "a machine", None, None, None, "its instance type is known only after up")
+            continue
+        price = rates.of(Place.SAGEMAKER, name, region)
+        managed = mapping(variant.get("managedInstanceScaling"))
+        if managed.get("status") == "ENABLED":
+            numbers = whole(managed.get("minInstanceCount")), whole(managed.get("maxInstanceCount"))
+        else:
+            numbers = _scaled(variant, variants, targets)
+        yield Billed(resource, name, *numbers, price, _note(rates, price, name, Place.SAGEMAKER, region))
+
+
+def _targets(plan: Plan, resource: Resource) -> list[Resource]:
+    dimension = "sagemaker:variant:DesiredInstanceCount"
+    found = plan.of_type("aws:appautoscaling/target:Target")
+    return [t for t in found if t.parent == resource.parent and t.inputs.get("scalableDimension") == dimension]
+
+
+def _scaled(
+    variant: Mapping[str, Any], variants: Sequence[Mapping[str, Any]], targets: Sequence[Resource]
+) -> tuple[int | None, int | None]:
+    """How many instances a variant has. By whose name it is scaled is known only after `up`: the logical name tells it before."""
+    fixed = whole(variant.get("initialInstanceCount"))
+    if not targets:
+        return fixed, fixed
+    name = str(variant.get("variantName", ""))
+    if len(variants) > 1:
+        # `chat-canary-target` scales `canary`; what no other variant's name is in scales the first.
+        others = [str(v.get("variantName", "")) for v in variants if v is not variant]
+        mine = [t for t in targets if name and name in t.name]
+        if not mine and variant is variants[0]:
+            mine = [t for t in targets if not any(o and o in t.name for o in others)]
+        targets = mine
+    if len(targets) != 1:
+        return (fixed, fixed) if not targets else (None, None)
+    return whole(targets[0].inputs.get("minCapacity")), whole(targets[0].inputs.get("maxCapacity"))
+
+
+def _region_of_images(plan: Plan, resource: Resource) -> str | None:
+    """SageMaker's containers are pulled from the endpoint's own region."""
+    own = resource.inputs.get("region")
+    if isinstance(own, str):
+        return own
+    for model in plan.of_type("aws:sagemaker/model:Model"):
+        if model.parent == resource.parent:
+            containers = [mapping(model.inputs.get("primaryContainer")), *mappings(model.inputs.get("containers"))]
+            for container in containers:
+                parts = str(container.get("image", "")).split(".")
+                if len(parts) > 4 and parts[1:3] == ["dkr", "ecr"]:
+                    return parts[3]
+    return None
+
+
+def _vertex(resource: Resource, rates: Rates) -> Iterator[Billed]:
+    location = resource.inputs.get("location")
+    region = location if isinstance(location, str) else None
+    # The machine stands beside its numbers, or in a `machineSpec` beside them.
+    for around in deep(resource.inputs):
+        told = mapping(first(around, "machineSpec", "machine_spec")) or around
+        name = first(told, "machineType", "machine_type")
+        numbered = {"minReplicaCount", "min_replicas", "max_replicas"} & around.keys()
+        if not isinstance(name, str) or (told is around and "machineType" in around and not numbered):
+            continue
+        least = whole(first(around, "minReplicaCount", "min_replicas", default=1))
+        most = whole(first(around, "maxReplicaCount", "max_replicas", default=least))
+        kind = first(told, "acceleratorType", "accelerator_type")
+        count = whole(first(told, "acceleratorCount", "accelerator_count", default=1))
+        spot = around.get("spot") is True
+        added = name.startswith("n1-") and isinstance(kind, str)
+        price = None if added else rates.of(Place.VERTEX, name, region, spot=spot)
+        what = f"{name} with {count} x {kind}" if added else name
+        yield Billed(resource, what, least, most, price, _note(rates, price, name, Place.VERTEX, region, spot=spot))
+
+
+def _note(rates: Rates, price: Price | None, machine: str, place: Place, region: str | None, *, spot: bool = False) -> str:
+    if price is not None:
+        return read(price)
+    known = f"no {'spot ' if spot else ''}price of {machine}{f' in {region}' if region else ''} is known"
+    if not machines.find(place, machine):
+        return f"{known}: it is not in the catalogue"
+    elsewhere = rates.of(place, machine, spot=spot) if region else None
+    hint = f" (in {elsewhere.region} it is ${elsewhere.usd_per_hour:,.2f} an hour)" if elsewhere else ""
+    return f"{known}{hint}; give it under 'machines' in {FILE}"
