@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from slipway.kubernetes.redis_cache import RedisCache
     from slipway.kubernetes.service_mesh import ServiceMesh
     from slipway.kubernetes.training_job import TrainingJob
+    from slipway.kubernetes.worker_pool import WorkerPool
     from slipway.local.model_server import LocalModelServer
     from slipway.local.process import LocalProcess
     from slipway.local.router import LocalRouter
@@ -37,6 +38,7 @@ __all__ = [
     "ServiceMesh",
     "TrainingJob",
     "VertexEndpoint",
+    "WorkerPool",
     "vendor",
 ]
 
@@ -53,6 +55,7 @@ _HOMES = {
     "ServiceMesh": "slipway.kubernetes.service_mesh",
     "TrainingJob": "slipway.kubernetes.training_job",
     "VertexEndpoint": "slipway.gcp.vertex_endpoint",
+    "WorkerPool": "slipway.kubernetes.worker_pool",
 }
 
 

@@ -23,7 +23,7 @@ EXAMPLES = sorted(
     for p in (ROOT / "examples").glob("*/__main__.py")
     if any(
         component in p.read_text()
-        for component in ("AiApiService", "GpuModelServer", "RedisCache", "TrainingJob", "pulumi_kubernetes")
+        for component in ("AiApiService", "GpuModelServer", "RedisCache", "TrainingJob", "WorkerPool", "pulumi_kubernetes")
     )
 )
 """Examples with objects of Kubernetes."""

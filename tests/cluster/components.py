@@ -7,7 +7,7 @@ import pulumi
 from tests.cluster.cases import Manifests
 
 import slipway
-from slipway import AiApiService, AiNamespace, GpuModelServer, RedisCache, ServiceMesh, TrainingJob, vendor
+from slipway import AiApiService, AiNamespace, GpuModelServer, RedisCache, ServiceMesh, TrainingJob, WorkerPool, vendor
 from slipway.plan import plan_program
 from slipway.plan.render import render
 
@@ -100,6 +100,18 @@ def training(namespace: str, changed: bool) -> None:
         TrainingJob(name, given)
 
 
+def workers(namespace: str, changed: bool) -> None:
+    """Two pools of workers, each with a Redis that it is scaled on."""
+    for name in INSTANCES:
+        kept: Any = {"namespace": namespace, "eviction_policy": "noeviction", "max_memory_mib": 512 if changed else 256}
+        cache = RedisCache(f"{name}-queue", kept)
+        celery: Any = {"app": "src.tasks.celery_app", "log_level": "DEBUG" if changed else "INFO"}
+        secrets: Any = {"OPENAI_API_KEY": {"name": "api-keys", "key": "openai"}}
+        given: Any = {"namespace": namespace, "image": "app:1", "broker": cache.broker(), "celery": celery}
+        given["env_from_secrets"] = secrets
+        WorkerPool(name, given)
+
+
 def meshes(namespace: str, changed: bool) -> None:
     """Two meshes of Istio's, each around a router."""
     for name in INSTANCES:
@@ -120,6 +132,7 @@ PROGRAMS: Mapping[str, Callable[[str, bool], None]] = {
     "RedisCache": caches,
     "ServiceMesh": meshes,
     "TrainingJob": training,
+    "WorkerPool": workers,
 }
 """By the component's name in the guide: what declares two, given a namespace, and whether an argument is changed."""
 

@@ -30,6 +30,7 @@ _GROUPS = ("sigs.k8s.io/lws@v0.8.0", "config/crd/bases")
 SOURCES = {
     "ServiceMonitor": (*_PROMETHEUS, "monitoring.coreos.com_servicemonitors.yaml"),
     "ScaledObject": (*_KEDA, "keda.sh_scaledobjects.yaml"),
+    "TriggerAuthentication": (*_KEDA, "keda.sh_triggerauthentications.yaml"),
     "Gateway": (*_GATEWAY, "gateway.networking.k8s.io_gateways.yaml"),
     "HTTPRoute": (*_GATEWAY, "gateway.networking.k8s.io_httproutes.yaml"),
     "LeaderWorkerSet": (*_GROUPS, "leaderworkerset.x-k8s.io_leaderworkersets.yaml"),
@@ -69,6 +70,11 @@ def definition(kind: str) -> dict[str, Any]:
         if document["spec"]["names"]["kind"] == kind:
             return document
     raise AssertionError(f"{file} does not define {kind}")
+
+
+def module_file(kind: str, path: str) -> Path:
+    """A file of the Go module that the definition of a kind comes in."""
+    return _module(SOURCES[kind][0]) / path
 
 
 def given_definitions() -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.deletion import DeletionPolicy
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate
+from slipway.kubernetes.redis_broker import RedisBroker
 from slipway.kubernetes.redis_cache_args import RedisCacheArgs, RedisSettings, address_fault, password_fault
 from slipway.kubernetes.redis_cache_pod import GRACE_SECONDS, PORT, STARTUP_SECONDS, claim, pod
 
@@ -48,6 +49,7 @@ class RedisCache(pulumi.ComponentResource):
             pulumi.InputPropertiesError: with every fault of the arguments, before anything is registered.
         """
         settings = RedisSettings.of(name, args)
+        self._name, self._settings = name, settings
         inputs: dict[str, Any] = {**args}
         for key in ("password", "external_url"):
             if inputs.get(key) is not None:
@@ -62,6 +64,27 @@ class RedisCache(pulumi.ComponentResource):
         self._secret(f"{name}-url", settings, URL_KEY, self.url)
         self.url_secret = pulumi.Output.from_input(f"{name}-url")
         self.register_outputs({"host": self.host, "url": self.url, "url_secret": self.url_secret})
+
+    def broker(self) -> RedisBroker:
+        """This Redis as what hands out work, for a WorkerPool in the same namespace.
+
+        Raises:
+            pulumi.RunError: it would lose tasks, or is another one's, of which only the address is known.
+        """
+        settings, cannot = self._settings, f"RedisCache '{self._name}' cannot hand out tasks"
+        if settings.external_url is not None:
+            raise pulumi.RunError(f"{cannot}: of 'external_url' nothing is known; give the WorkerPool a 'broker' with its 'host'")
+        if settings.eviction_policy.value.startswith("allkeys"):
+            policy = settings.eviction_policy.value
+            raise pulumi.RunError(f"{cannot}: eviction_policy '{policy}' drops tasks when memory is full; give 'noeviction'")
+        if not settings.storage_gib:
+            raise pulumi.RunError(f"{cannot}: with storage_gib 0 it loses them when it restarts; give 1 or more")
+        pods = restricted.selector(COMPONENT, self._name)
+        return {
+            "host": self.host,
+            "password": {"name": f"{self._name}-password", "key": PASSWORD_KEY},
+            "egress": {"port": PORT, "pod_labels": pods, "namespace": settings.namespace},
+        }
 
     def _adopt(self, url: pulumi.Input[str]) -> None:
         self.url = pulumi.Output.secret(url).apply(_checked_address)

@@ -1,7 +1,7 @@
 """Environment variables that come from Secrets: which ones a router needs, and whether each is filled once."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import pulumi_kubernetes as k8s
@@ -30,14 +30,14 @@ def collect(
         here = f"env_from_secrets.{variable}"
         if not ENV_NAME.fullmatch(variable):
             faults.add(here, "is no name of an environment variable; give letters, digits and '_', first no digit")
-        _check_reference(here, reference, faults)
+        check_reference(here, reference, faults)
         found[variable] = reference
     for i, backend in enumerate(backends):
         variable, reference = backend.get("api_key_env"), backend.get("api_key")
         if variable is None or faults.at(f"backends[{i}].api_key_env"):
             continue
         if reference is not None:
-            _check_reference(f"backends[{i}].api_key", reference, faults)
+            check_reference(f"backends[{i}].api_key", reference, faults)
             if found.setdefault(variable, reference) != reference:
                 faults.add(
                     f"backends[{i}].api_key",
@@ -58,6 +58,32 @@ def collect(
     return dict(sorted(found.items()))
 
 
+def own(given: Mapping[str, Any], taken: Collection[str], faults: Faults) -> dict[str, SecretKeyRef]:
+    """The variables that come from Secrets, by the arguments `env` and `env_from_secrets` of what runs a user's program.
+
+    Args:
+        given: All arguments. What is wrong with their shape was told.
+        taken: Variables that the component sets itself.
+        faults: Where to tell what is wrong with any variable.
+    """
+    plain, referred = _mapping(given.get("env")), _mapping(given.get("env_from_secrets"))
+    for key, found in (("env", plain), ("env_from_secrets", referred)):
+        for variable in found:
+            if variable in taken:
+                faults.add(f"{key}.{variable}", "is set by the component; leave it out")
+    for variable in plain:
+        if not ENV_NAME.fullmatch(variable):
+            faults.add(f"env.{variable}", "is no name of an environment variable; give letters, digits and '_', first no digit")
+        if variable in referred:
+            faults.add(f"env.{variable}", "is in 'env_from_secrets' too; give it once")
+    whole = {variable: reference for variable, reference in referred.items() if not faults.at(f"env_from_secrets.{variable}")}
+    return collect((), whole, {}, faults)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
 def variables(secrets: Mapping[str, SecretKeyRef]) -> list[k8s.core.v1.EnvVarArgsDict]:
     """For a container: references, so that the values are in no manifest and no state."""
     return [
@@ -73,7 +99,8 @@ def _client_keys(settings: Mapping[str, Any]) -> list[tuple[int, str]]:
     return [(i, env) for i, env in named if isinstance(env, str)]
 
 
-def _check_reference(path: str, reference: SecretKeyRef, faults: Faults) -> None:
+def check_reference(path: str, reference: SecretKeyRef, faults: Faults) -> None:
+    """Refuse names and keys that no Secret has."""
     if faults.at(path):
         return
 

@@ -20,7 +20,6 @@ from slipway.kubernetes.identity import WorkloadIdentity, check_identity, identi
 from slipway.kubernetes.names import check_image, check_name, check_namespace, check_object_name
 from slipway.kubernetes.network import check_egress
 from slipway.kubernetes.quantity import ComputeResources
-from slipway_router.config import ENV_NAME
 
 NAME_LENGTH = 46
 """A pod's host name, 63 characters at most, is the Job's name, here with 11 more characters, and its index, up to 999."""
@@ -171,7 +170,7 @@ class TrainingSettings:
         accelerator, gpus = _accelerator(given, faults)
         nodes = given.get("nodes", 1)
         _check_checkpoints(given, nodes, faults)
-        secrets = _env(given, faults)
+        secrets = secret_env.own(given, OWN_ENV, faults)
         _check_places(given, faults)
         shm = given.get("shm_gib", sizing.shm_gib(gpus))
         resources = _resources(gpus, shm, given, faults)
@@ -277,22 +276,6 @@ def _check_checkpoints(given: dict[str, Any], nodes: object, faults: Faults) -> 
 
 def _within_taken(path: str) -> bool:
     return any(path == taken or path.startswith(f"{taken}/") for taken in _TAKEN)
-
-
-def _env(given: dict[str, Any], faults: Faults) -> Mapping[str, SecretKeyRef]:
-    """The variables that come from Secrets. What is wrong with any variable is told."""
-    plain, referred = _mapping(given, "env"), _mapping(given, "env_from_secrets")
-    for key, found in (("env", plain), ("env_from_secrets", referred)):
-        for variable in found:
-            if variable in OWN_ENV:
-                faults.add(f"{key}.{variable}", "is set by the component; leave it out")
-    for variable in plain:
-        if not ENV_NAME.fullmatch(variable):
-            faults.add(f"env.{variable}", "is no name of an environment variable; give letters, digits and '_', first no digit")
-        if variable in referred:
-            faults.add(f"env.{variable}", "is in 'env_from_secrets' too; give it once")
-    whole = {variable: reference for variable, reference in referred.items() if not faults.at(f"env_from_secrets.{variable}")}
-    return secret_env.collect((), whole, {}, faults)
 
 
 def _check_places(given: dict[str, Any], faults: Faults) -> None:

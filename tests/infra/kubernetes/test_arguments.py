@@ -17,16 +17,19 @@ from slipway.kubernetes.ai_api_service_args import Resolved as ApiSettings
 from slipway.kubernetes.ai_namespace_args import AiNamespaceArgs, NamespaceSettings
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
+from slipway.kubernetes.worker_pool_args import WorkerPoolArgs, WorkerSettings
 
 API: Mapping[str, Any] = {
     "image": "router:1.2.3",
     "namespace": "ai",
     "backends": [{"name": "gpt", "url": "https://api.openai.com/v1", "model": "gpt-4o-mini"}],
 }
+WORKER: Mapping[str, Any] = {"namespace": "ai", "image": "app:1", "broker": {"host": "redis.ai.svc"}, "celery": {"app": "tasks"}}
 COMPONENTS: Mapping[str, tuple[type, Callable[[str, Any], object], Mapping[str, Any]]] = {
     "GpuModelServer": (GpuModelServerArgs, GpuModelServerSettings.of, LLAMA),
     "AiApiService": (AiApiServiceArgs, ApiSettings.of, API),
     "AiNamespace": (AiNamespaceArgs, NamespaceSettings.of, {}),
+    "WorkerPool": (WorkerPoolArgs, WorkerSettings.of, WORKER),
 }
 EVERY = [
     pytest.param(component, keys, wrong, id=f"{component}-{path(keys)}")
@@ -54,4 +57,5 @@ def test_there_are_as_many_as_the_components_declare() -> None:
     assert found["GpuModelServer"] >= GpuModelServerArgs.__annotations__.keys()
     assert {"scaling.schedule[0].timezone", "weights.shared_volume.gib", "allow_from[0].pod_labels.a"} <= found["GpuModelServer"]
     assert {"backends[0].egress.port", "http_route.proxies[0].cidr"} <= found["AiApiService"]
+    assert {"broker.password.key", "celery.app", "scaling.metric.labels.a"} <= found["WorkerPool"]
     assert {"quota.gpus", "container_defaults.requests.cpu"} <= found["AiNamespace"]
