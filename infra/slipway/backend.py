@@ -153,7 +153,13 @@ def router_backend(backend: Backend) -> dict[str, pulumi.Input[Any]]:
     return {k: v for k, v in backend.items() if k not in _ONLY_INFRASTRUCTURE and v is not None}
 
 
-def check_router(settings: Mapping[str, Any], backends: Sequence[Backend], faults: Faults, settings_path: str = "") -> None:
+def check_router(
+    settings: Mapping[str, Any],
+    backends: Sequence[Backend],
+    faults: Faults,
+    settings_path: str = "",
+    arguments: tuple[str, ...] = ("backends",),
+) -> None:
     """Check at plan time what the router will check at start, by the router's own schema.
 
     Args:
@@ -161,6 +167,7 @@ def check_router(settings: Mapping[str, Any], backends: Sequence[Backend], fault
         backends: What it routes to. An address that is not known yet is taken for a right one.
         faults: Where to tell what is wrong; paths are those of the configuration (`backends[1].name`).
         settings_path: The argument that holds `settings`, put before their paths (`settings.policy.best`).
+        arguments: What is an argument of its own beside it, and so has no such path.
     """
     check_shape({"backends": backends}, _Backends, faults)
     plain: list[dict[str, Any]] = []
@@ -175,7 +182,7 @@ def check_router(settings: Mapping[str, Any], backends: Sequence[Backend], fault
         Config.parse({**settings, "backends": plain})
     except ConfigError as error:
         for found, reason in error.faults:
-            path = f"{settings_path}.{found}" if settings_path and not found.startswith("backends") else found
+            path = f"{settings_path}.{found}" if settings_path and not found.startswith(arguments) else found
             if not faults.at(path):
                 faults.add(path, reason)
 

@@ -21,9 +21,17 @@ from slipway.kubernetes.mesh_pods import MeshKind, MeshSidecar, check_monitor, c
 from slipway.kubernetes.names import check_annotations, check_image, check_labels, check_name, check_namespace, check_object_name
 from slipway.kubernetes.network import PROMETHEUS, SAME_NAMESPACE, Peer, check_peer
 from slipway.kubernetes.quantity import ComputeResources, fill
+from slipway.kubernetes.router_admin import KEY_ENV, RouterAdmin, admin_settings, check_admin
 from slipway.kubernetes.router_backends import check_no_loop, default_rollout, egress, longest_stream
 from slipway.kubernetes.router_identity import RouterIdentity, check_router_identity, check_somebody_asks, made_egress
 from slipway.kubernetes.router_pod import PORT, RESOURCES
+from slipway.kubernetes.router_telemetry import (
+    TOKEN_ENV,
+    RouterTelemetry,
+    check_telemetry,
+    telemetry_egress,
+    telemetry_settings,
+)
 from slipway.kubernetes.secret_env import collect
 from slipway.kubernetes.service_monitor import ServiceMonitorSettings, check_service_monitor
 
@@ -31,6 +39,8 @@ _OURS: Mapping[str, str] = {
     "listen": "is set here: in a pod the router listens on 0.0.0.0, port 8000; leave it out",
     "drain_seconds": "is set here, from the longest 'timeouts.total' of the backends; change that instead",
     "backends": "is an argument of its own; give 'backends' beside 'settings'",
+    "admin": "is an argument of its own, with its key's Secret; give 'admin' beside 'settings'",
+    "telemetry": "is an argument of its own, with the way out to the collector; give 'telemetry' beside 'settings'",
 }
 
 
@@ -67,7 +77,8 @@ class AiApiServiceArgs(TypedDict):
     """More of the router's configuration, by the names of `slipway_router.config.Config`: `policy`, `keys`, `max_body_mib`.
 
     Plain values, and no secrets: keys are told by their SHA-256 or by the variable that holds them (`env_from_secrets`).
-    Excludes what follows from elsewhere: `listen`, `drain_seconds`, `backends`. Default: the router's own defaults.
+    Excludes what follows from elsewhere: `listen`, `drain_seconds`, `backends`, `admin`, `telemetry`. Default: the router's own
+    defaults.
     """
     replicas: NotRequired[int]
     """A fixed number of replicas; 0 stops the service and keeps its address. Excludes `scaling`. Default: see `scaling`."""
@@ -104,6 +115,10 @@ class AiApiServiceArgs(TypedDict):
     service_monitor: NotRequired[ServiceMonitorSettings]
     """Have the Prometheus Operator read metrics, by a ServiceMonitor; `{}` for its defaults. Default: by the annotations
     `prometheus.io/...` of the pods."""
+    admin: NotRequired[RouterAdmin]
+    """The admin API of each replica, on a port of its own that the Service does not have. Default none."""
+    telemetry: NotRequired[RouterTelemetry]
+    """The log, and OpenTelemetry's traces and metrics. Default: text, and none."""
     recommend_resources: NotRequired[bool]
     """Have a VerticalPodAutoscaler recommend `resources` from what replicas really take; it changes nothing itself, so that
     it does not pull against `scaling`. Its operator must be in the cluster. Default false."""
@@ -175,9 +190,18 @@ class Resolved:
         for key in sorted(_OURS.keys() & asked.keys()):
             faults.add(f"settings.{key}", _OURS[key])
         own = {k: v for k, v in asked.items() if k not in _OURS}
+        admin, telemetry = fit.get("admin"), fit.get("telemetry")
+        if admin is not None:
+            check_admin("admin", admin, faults)
+            own["admin"] = admin_settings(admin)
+        if telemetry is not None:
+            check_telemetry("telemetry", telemetry, faults)
+        told: object = given.get("telemetry")
+        if isinstance(told, Mapping):
+            own["telemetry"] = telemetry_settings(name, cast("Mapping[str, Any]", told))
         backends = _mappings(given.get("backends"))
         if backends is not None:
-            check_router(own, backends, faults, settings_path="settings")
+            check_router(own, backends, faults, settings_path="settings", arguments=("backends", "admin", "telemetry"))
             known(given.get("namespace"), lambda namespace: check_no_loop(name, namespace, backends, faults))
 
         external = fit.get("external_secrets")
@@ -201,13 +225,14 @@ class Resolved:
             settings={**own, "listen": listen, "drain_seconds": drain.stream_seconds},
             replicas=Replicas.of(fit.get("replicas"), fit.get("scaling"), faults),
             resources=fill("resources", fit.get("resources", {}), RESOURCES, faults),
-            secrets=collect(backends or [], more, own, faults),
+            secrets=dict(sorted({**collect(backends or [], more, own, faults), **_own_secrets(fit, faults)}.items())),
             drain=drain,
             allowed=_allowed(fit),
             egress=[
                 *egress(backends or [], faults),
                 *identity_egress(fit.get("identity")),
                 *made_egress(fit.get("make_identity")),
+                *telemetry_egress(telemetry),
             ],
             service_type=fit.get("service_type", ServiceType.CLUSTER_IP),
             rollout_seconds=fit.get("rollout_seconds", default_rollout(backends or [])),
@@ -250,6 +275,19 @@ class Resolved:
 def keys_secret(name: str) -> str:
     """Name of the Secret that the External Secrets Operator fills, and of the ExternalSecret that tells it to."""
     return f"{name}-keys"
+
+
+def _own_secrets(fit: AiApiServiceArgs, faults: Faults) -> dict[str, SecretKeyRef]:
+    """Variables that are filled for the router's own ends."""
+    found: dict[str, SecretKeyRef] = {}
+    if "admin" in fit:
+        found[KEY_ENV] = fit["admin"]["key"]
+    otel = fit.get("telemetry", {}).get("otel", {})
+    if "token" in otel:
+        found[TOKEN_ENV] = otel["token"]
+    for variable in sorted(found.keys() & fit.get("env_from_secrets", {}).keys()):
+        faults.add(f"env_from_secrets.{variable}", "is filled by 'admin' or 'telemetry'; leave it out")
+    return found
 
 
 def _allowed(fit: AiApiServiceArgs) -> list[Peer]:

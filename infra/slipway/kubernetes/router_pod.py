@@ -11,11 +11,13 @@ from slipway.kubernetes.drain import Drain
 from slipway.kubernetes.quantity import ComputeResources
 from slipway.kubernetes.restricted import container_security, pod_security
 from slipway.kubernetes.secret_env import variables
+from slipway_router.admin.settings import ADMIN_PORT
 
 CONTAINER = "router"
 PORT = 8000
 CONFIG_FOLDER = "/etc/slipway"
 CONFIG_FILE = "router.json"
+_ADMIN: k8s.core.v1.ContainerPortArgsDict = {"name": "admin", "container_port": ADMIN_PORT, "protocol": "TCP"}
 RESOURCES: ComputeResources = {
     "requests": {"cpu": "500m", "memory": "1Gi"},
     "limits": {"cpu": "2", "memory": "4Gi"},
@@ -36,6 +38,7 @@ def pod(
     secrets: Mapping[str, SecretKeyRef],
     resources: k8s.core.v1.ResourceRequirementsArgsDict,
     drain: Drain,
+    admin: bool = False,
     priority_class: pulumi.Input[str] | None = None,
     node_selector: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
     image_pull_secrets: Sequence[pulumi.Input[str]] = (),
@@ -50,6 +53,7 @@ def pod(
         secrets: Environment variables and where their values are.
         resources: Requests and limits.
         drain: The numbers for the end.
+        admin: Whether the admin API is reached from outside the pod.
         priority_class: PriorityClass, if any.
         node_selector: Labels of the nodes to run on, if any.
         image_pull_secrets: Secrets for the image's registry.
@@ -58,7 +62,10 @@ def pod(
         "name": CONTAINER,
         "image": image,
         "args": ["--config", f"{CONFIG_FOLDER}/{CONFIG_FILE}"],
-        "ports": [{"name": "http", "container_port": PORT, "protocol": "TCP"}],
+        "ports": [
+            {"name": "http", "container_port": PORT, "protocol": "TCP"},
+            *([_ADMIN] if admin else ()),
+        ],
         "env": variables(secrets),
         "resources": resources,
         # A start may take a minute; from then on, being ready is asked of the backends, being alive of the process alone.

@@ -11,9 +11,11 @@ from slipway.kubernetes.autoscaling import Replicas, ScalingBy, autoscaler
 from slipway.kubernetes.disruption import budget
 from slipway.kubernetes.mesh_pods import in_mesh, sidecar_annotations, sidecar_labels
 from slipway.kubernetes.names import version_label
-from slipway.kubernetes.network import isolate
+from slipway.kubernetes.network import opened
 from slipway.kubernetes.restricted import labels, selector
+from slipway.kubernetes.router_admin import admin_service
 from slipway.kubernetes.router_metrics import requests_per_second
+from slipway_router.admin.settings import ADMIN_PORT
 
 APP = "slipway-router"
 """Value of the label `app.kubernetes.io/name` of the router's pods."""
@@ -58,10 +60,11 @@ def deploy(
     def after(*resources: pulumi.Resource, slow: bool = False) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=parent, depends_on=[*base, *resources], custom_timeouts=timeouts if slow else None)
 
+    operators = given.get("admin", {}).get("allow_from", ())
     policy = k8s.networking.v1.NetworkPolicy(
         f"{name}-network",
         metadata=meta("network"),
-        spec=isolate(pods, router_pod.PORT, resolved.allowed, resolved.egress),
+        spec=opened(pods, {router_pod.PORT: resolved.allowed, ADMIN_PORT: operators}, resolved.egress),
         opts=after(),
     )
     monitor = given.get("service_monitor")
@@ -96,6 +99,7 @@ def deploy(
                         secrets=resolved.secrets,
                         resources=resolved.resources,
                         drain=resolved.drain,
+                        admin=bool(operators),
                         priority_class=given.get("priority_class"),
                         node_selector=given.get("node_selector"),
                         image_pull_secrets=given.get("image_pull_secrets", ()),
@@ -119,6 +123,13 @@ def deploy(
         },
         opts=after(slow=True),
     )
+    if operators:
+        k8s.core.v1.Service(
+            f"{name}-admin",
+            metadata={**meta("admin"), "annotations": {"pulumi.com/skipAwait": "true"}},
+            spec=admin_service(pods),
+            opts=after(),
+        )
     if release.replicas.fixed is None and release.replicas.by is ScalingBy.HPA:
         k8s.autoscaling.v2.HorizontalPodAutoscaler(
             f"{name}-hpa",

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
@@ -11,6 +11,7 @@ from slipway.backend import Backend, check_router, router_config
 from slipway.local.process import LocalProcess
 from slipway.local.spec import DIRECTORY, PYTHON, LocalProcessArgs
 from slipway_router.config import Listen
+from slipway_router.variables import named_in
 
 CONFIG_FILE = "router.json"
 DRAIN_SECONDS = 5.0
@@ -88,10 +89,8 @@ def checked_settings(name: str, args: LocalRouterArgs) -> dict[str, Any]:
 
 
 def key_variables(settings: Mapping[str, Any], backends: Sequence[Backend]) -> list[str]:
-    """Names of the environment variables in which the router looks for keys: its backends' and its clients'."""
-    keys = cast("Sequence[Mapping[str, Any]]", settings.get("keys", ()))
-    found = [b.get("api_key_env") for b in backends] + [k.get("env") for k in keys]
-    return sorted({name for name in found if name})
+    """Names of the environment variables in which the router looks for keys: its backends', its clients' and its operator's."""
+    return sorted({name for _, name in named_in({**settings, "backends": backends})})
 
 
 def _host(listen: str) -> str:

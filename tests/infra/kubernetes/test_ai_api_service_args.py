@@ -105,6 +105,8 @@ def test_every_argument_has_a_wrong_value_here_or_in_a_test_of_its_own() -> None
         "recommend_resources",
         "mesh",
         "make_identity",
+        "admin",
+        "telemetry",
     }
     here = {key for wrong, _ in WRONG for key in wrong}
     assert here | elsewhere >= AiApiServiceArgs.__annotations__.keys()
@@ -217,6 +219,17 @@ FULL: dict[str, Any] = {
     },
     "canary": {"image": "router:2", "weight": 10, "replicas": 3},
     "service_monitor": {"labels": {"a": "b"}, "interval_seconds": 15},
+    "admin": {"key": {"name": "a", "key": "b"}, "allow_from": [{"namespace": "o"}]},
+    "telemetry": {
+        "most_keys": 5,
+        "logs": {"format": "json", "level": "info", "requests": True},
+        "otel": {
+            "endpoint": "http://o.m.svc:4318",
+            "egress": {"port": 4318, "cidr": "10.0.0.0/8"},
+            "token": {"name": "a", "key": "b"},
+            "sample": 0.5,
+        },
+    },
     "recommend_resources": True,
     "mesh": {"kind": "linkerd"},
     "create_namespace": True,
