@@ -420,7 +420,7 @@ def _models(backends: Sequence[Mapping[str, Any]], routes: Sequence[Mapping[str,
     found: set[object] = {AUTO}
     for backend in backends:
         served = backend.get("serves")
-        found.update((backend.get("name"), backend.get("model")), _listed(served))
+        found.update(_listed([backend.get("name"), backend.get("model")]), _listed(served))
     for route in routes:
         match = route.get("match")
         if isinstance(match, Mapping):

@@ -80,7 +80,7 @@ def telemetry_settings(name: str, telemetry: Mapping[str, Any]) -> dict[str, Any
         name: The service's.
         telemetry: A `RouterTelemetry`, or what was meant as one.
     """
-    told = {"logs": {}, **telemetry}
+    told: dict[str, Any] = {"logs": {}, **telemetry}
     if isinstance(told["logs"], Mapping):
         told["logs"] = {"format": "json", **cast("Mapping[str, Any]", told["logs"])}
     otel: object = telemetry.get("otel")

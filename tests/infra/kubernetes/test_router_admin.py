@@ -61,21 +61,21 @@ def test_without_it_nothing_changes() -> None:
     assert ports(plan) == [8000]
 
 
-@pytest.mark.parametrize(
-    ("more", "path", "says"),
-    [
-        ({"admin": {}}, "admin.key", "is required"),
-        ({"admin": {"key": {"name": "Bad_", "key": "k"}}}, "admin.key.name", "is 'Bad_'; give a Secret's name"),
-        ({"admin": {"key": {"name": "a", "key": "k k"}}}, "admin.key.key", "give a key of the Secret"),
-        ({"admin": {"key": KEY, "allow_from": [{}]}}, "admin.allow_from[0]", "names nobody"),
-        ({"admin": {"key": KEY, "port": 9}}, "admin.port", "is not an argument; there are 'key', 'allow_from'"),
-        ({"settings": {"admin": {"key_env": "A"}}}, "settings.admin", "give 'admin' beside 'settings'"),
-        (
-            {"admin": {"key": KEY}, "env_from_secrets": {"SLIPWAY_ADMIN_KEY": KEY}},
-            "env_from_secrets.SLIPWAY_ADMIN_KEY",
-            "is filled by 'admin' or 'telemetry'; leave it out",
-        ),
-    ],
-)
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"admin": {}}, "admin.key", "is required"),
+    ({"admin": {"key": {"name": "Bad_", "key": "k"}}}, "admin.key.name", "is 'Bad_'; give a Secret's name"),
+    ({"admin": {"key": {"name": "a", "key": "k k"}}}, "admin.key.key", "give a key of the Secret"),
+    ({"admin": {"key": KEY, "allow_from": [{}]}}, "admin.allow_from[0]", "names nobody"),
+    ({"admin": {"key": KEY, "port": 9}}, "admin.port", "is not an argument; there are 'key', 'allow_from'"),
+    ({"settings": {"admin": {"key_env": "A"}}}, "settings.admin", "give 'admin' beside 'settings'"),
+    (
+        {"admin": {"key": KEY}, "env_from_secrets": {"SLIPWAY_ADMIN_KEY": KEY}},
+        "env_from_secrets.SLIPWAY_ADMIN_KEY",
+        "is filled by 'admin' or 'telemetry'; leave it out",
+    ),
+]
+
+
+@pytest.mark.parametrize(("more", "path", "says"), WRONG)
 def test_what_is_wrong_is_refused_at_plan_time(more: dict[str, Any], path: str, says: str) -> None:
     assert says in refused(**more)[path]
