@@ -9,6 +9,7 @@ from slipway.args import Faults, check_shape
 from slipway_router.config import Config, ConfigError
 
 PLACEHOLDER_URL = "http://known-after-up.invalid/v1"
+PLACEHOLDER_NAME = "known-after-up"
 
 
 class SecretKeyRef(TypedDict):
@@ -76,6 +77,10 @@ class Backend(TypedDict):
     """Most tokens of an answer where the client does not say, with 'anthropic' only. Default 4096."""
     region: NotRequired[str]
     """AWS region that requests are signed for, with 'sagemaker' and 'bedrock' only. Default: that of the address."""
+    target_variant: NotRequired[str]
+    """The production variant that alone is asked, with 'sagemaker' only. Default: SageMaker chooses by weight."""
+    inference_component: NotRequired[pulumi.Input[str]]
+    """The inference component that is asked, with 'sagemaker' only."""
     serves: NotRequired[Sequence[str]]
     """More model names that clients may ask for here."""
     tasks: NotRequired[Sequence[str]]
@@ -175,6 +180,8 @@ def check_router(
         entry = router_backend(backend)
         url = entry.get("url")
         entry = entry if isinstance(url, str | None) else {**entry, "url": PLACEHOLDER_URL}
+        if not isinstance(entry.get("inference_component"), str | None):
+            entry = {**entry, "inference_component": PLACEHOLDER_NAME}
         plain.append({**entry, "replicas": _known(backend["replicas"])} if "replicas" in backend else entry)
         if "api_key" in backend and "api_key_env" not in backend:
             faults.add(f"backends[{i}].api_key", "goes with 'api_key_env', the variable that it fills")

@@ -6,12 +6,8 @@ from typing import Any, cast
 import pulumi
 
 from slipway.aws import policies
+from slipway.aws.sdk import aws
 from slipway.backend import AwsPermission, Backend
-
-try:
-    import pulumi_aws as aws
-except ImportError as error:
-    raise ImportError("slipway.aws needs pulumi-aws; install it with: pip install 'slipway[aws]'") from error
 
 
 def grant_invoke(

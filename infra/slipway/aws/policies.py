@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,56 +36,74 @@ TRUST_POD_IDENTITY = json.dumps(
 """Lets pods with an association take on a role (Amazon EKS, "Create IAM role with trust policy required by EKS Pod Identity")."""
 
 
-def execution(
-    image: EcrImage,
-    log_group: str,
-    *,
-    weights_s3_uri: str | None = None,
-    weights_kms_key_arn: str | None = None,
-    volume_kms_key_arn: str | None = None,
-    in_vpc: bool = False,
-) -> str:
-    """What SageMaker may do on behalf of one endpoint.
+@dataclass(frozen=True)
+class Execution:
+    """What SageMaker must do on behalf of one endpoint, and so what its role may do."""
 
-    The actions are those of "CreateModel API: Execution Role Permissions" in SageMaker's guide, on narrower resources.
+    partition: str
+    """Such as 'aws'."""
+    region: str
+    """The endpoint's."""
+    log_group: str
+    """Name of the log group that it writes, may end in `*`."""
+    images: Sequence[EcrImage] = ()
+    """Images to pull; no other repository can be."""
+    reads: Sequence[str] = ()
+    """`s3://BUCKET/PREFIX/` to read, and nothing else in S3."""
+    writes: Sequence[str] = ()
+    """`s3://BUCKET/PREFIX/` to write."""
+    decrypts: Sequence[str] = ()
+    """Keys with which what is read is encrypted."""
+    encrypts: Sequence[str] = ()
+    """Keys that encrypt what is written."""
+    publishes: Sequence[str] = ()
+    """SNS topics to tell."""
+    volume_kms_key_arn: str | None = None
+    """Key that encrypts the instances' volumes."""
+    in_vpc: bool = False
+    """Whether network interfaces are made in a VPC."""
 
-    Args:
-        image: The image to pull; no other repository can be.
-        log_group: Name of the log group to write, may end in `*`.
-        weights_s3_uri: `s3://BUCKET/PREFIX/` to read, and nothing else in S3.
-        weights_kms_key_arn: Key with which these objects are encrypted.
-        volume_kms_key_arn: Key that encrypts the instances' volumes.
-        in_vpc: Whether network interfaces are made in a VPC.
-    """
-    # An account here would need a look-up that a plan without an account cannot make; a role writes in its own account only.
-    logs = f"arn:{image.partition}:logs:{image.region}:*:log-group:{log_group}"
-    statements: list[Statement] = [
-        _allow(
-            "PullImage",
-            ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            image.repository_arn,
-        ),
-        # The registry's login has no resource that could be named.
-        _allow("RegistryLogin", ["ecr:GetAuthorizationToken"], "*"),
-        _allow(
-            "WriteLogs",
-            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            [logs, f"{logs}:*"],
-        ),
-        {
-            **_allow("PublishMetrics", ["cloudwatch:PutMetricData"], "*"),
-            "Condition": {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}},
-        },
-    ]
-    if weights_s3_uri is not None:
-        statements += _read_prefix(weights_s3_uri, image.partition)
-    if weights_kms_key_arn is not None:
-        statements.append(_allow("DecryptWeights", ["kms:Decrypt"], weights_kms_key_arn))
-    if volume_kms_key_arn is not None:
-        statements.append(_allow("EncryptVolumes", ["kms:CreateGrant", "kms:DescribeKey"], volume_kms_key_arn))
-    if in_vpc:
-        statements.append(_allow("JoinVpc", _NETWORK_INTERFACES, "*"))
-    return _document(statements)
+    def document(self) -> str:
+        """The policy. Its actions are those of "CreateModel API: Execution Role Permissions" and "Asynchronous inference:
+        prerequisites" in SageMaker's guide, on narrower resources."""
+        # An account here would need a look-up that a plan without an account cannot make; a role writes in its own account only.
+        logs = f"arn:{self.partition}:logs:{self.region}:*:log-group:{self.log_group}"
+        statements: list[Statement] = []
+        if self.images:
+            pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+            statements += [
+                _allow("PullImage", pull, _one_or_all([image.repository_arn for image in self.images])),
+                # The registry's login has no resource that could be named.
+                _allow("RegistryLogin", ["ecr:GetAuthorizationToken"], "*"),
+            ]
+        statements += [
+            _allow(
+                "WriteLogs",
+                ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+                [logs, f"{logs}:*"],
+            ),
+            {
+                **_allow("PublishMetrics", ["cloudwatch:PutMetricData"], "*"),
+                "Condition": {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}},
+            },
+        ]
+        for i, uri in enumerate(dict.fromkeys(self.reads)):
+            statements += _read_prefix(uri, self.partition, str(i or ""))
+        if self.writes:
+            into = [f"arn:{self.partition}:s3:::{bucket}/{prefix}*" for bucket, prefix in map(_parts, dict.fromkeys(self.writes))]
+            statements.append(_allow("WriteResults", ["s3:AbortMultipartUpload", "s3:PutObject"], _one_or_all(into)))
+        if self.decrypts:
+            statements.append(_allow("DecryptWeights", ["kms:Decrypt"], _one_or_all(self.decrypts)))
+        if self.encrypts:
+            # A large object is uploaded in parts, which S3 decrypts to put together.
+            statements.append(_allow("EncryptResults", ["kms:Decrypt", "kms:GenerateDataKey"], _one_or_all(self.encrypts)))
+        if self.publishes:
+            statements.append(_allow("Notify", ["sns:Publish"], _one_or_all(self.publishes)))
+        if self.volume_kms_key_arn is not None:
+            statements.append(_allow("EncryptVolumes", ["kms:CreateGrant", "kms:DescribeKey"], self.volume_kms_key_arn))
+        if self.in_vpc:
+            statements.append(_allow("JoinVpc", _NETWORK_INTERFACES, "*"))
+        return _document(statements)
 
 
 _NETWORK_INTERFACES = [
@@ -102,11 +121,13 @@ _NETWORK_INTERFACES = [
 
 INVOKE_ENDPOINT = ("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream")
 """To call an endpoint, streamed or not."""
+INVOKE_ASYNC = ("sagemaker:InvokeEndpointAsync",)
+"""To have an asynchronous endpoint answer what lies in S3."""
 
 
-def invoke(endpoint_arn: str) -> str:
+def invoke(endpoint_arn: str, actions: Sequence[str] = INVOKE_ENDPOINT) -> str:
     """To call one endpoint."""
-    return _document([_allow("Invoke", INVOKE_ENDPOINT, endpoint_arn)])
+    return _document([_allow("Invoke", actions, endpoint_arn)])
 
 
 def invoke_all(wanted: Mapping[tuple[str, ...], Sequence[str]]) -> str:
@@ -114,13 +135,27 @@ def invoke_all(wanted: Mapping[tuple[str, ...], Sequence[str]]) -> str:
     return _document([_allow(f"Invoke{i}", actions, resources) for i, (actions, resources) in enumerate(wanted.items())])
 
 
-def _read_prefix(uri: str, partition: str) -> list[Statement]:
-    parts = urlsplit(uri)
-    bucket, prefix = f"arn:{partition}:s3:::{parts.netloc}", parts.path.lstrip("/")
+def _read_prefix(uri: str, partition: str, nth: str) -> list[Statement]:
+    name, prefix = _parts(uri)
+    bucket = f"arn:{partition}:s3:::{name}"
     return [
-        _allow("ReadWeights", ["s3:GetObject"], f"{bucket}/{prefix}*"),
-        {**_allow("ListWeights", ["s3:ListBucket"], bucket), "Condition": {"StringLike": {"s3:prefix": [f"{prefix}*"]}}},
+        _allow(f"ReadWeights{nth}", ["s3:GetObject"], f"{bucket}/{prefix}*"),
+        {
+            **_allow(f"ListWeights{nth}", ["s3:ListBucket"], bucket),
+            "Condition": {"StringLike": {"s3:prefix": [f"{prefix}*"]}},
+        },
     ]
+
+
+def _parts(uri: str) -> tuple[str, str]:
+    """Bucket and prefix."""
+    parts = urlsplit(uri)
+    return parts.netloc, parts.path.lstrip("/")
+
+
+def _one_or_all(values: Sequence[str]) -> str | list[str]:
+    each = list(dict.fromkeys(values))
+    return each[0] if len(each) == 1 else each
 
 
 def _allow(sid: str, actions: Sequence[str], resource: str | Sequence[str]) -> Statement:

@@ -1,33 +1,66 @@
-"""SageMakerEndpoint: a model behind an Amazon SageMaker real-time endpoint, with its identity and its autoscaling."""
+"""SageMakerEndpoint: models behind an Amazon SageMaker endpoint, with its identity, its autoscaling and its alarms."""
 
-import re
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, cast
 
 import pulumi
 
-from slipway.aws import policies
-from slipway.aws.ecr_image import EcrImage
-from slipway.aws.sagemaker_args import SageMakerEndpointArgs, SageMakerScaling, SageMakerVpc
-from slipway.aws.sagemaker_fleet import STREAM_LIMIT_SECONDS, Fleet, Scaling, image_fault, weights_fault
+from slipway.aws import policies, sagemaker_backend
+from slipway.aws.sagemaker_alarm_checks import rolls_back
+from slipway.aws.sagemaker_alarms import make_alarms
+from slipway.aws.sagemaker_args import (
+    SageMakerAlarms,
+    SageMakerAsync,
+    SageMakerComponent,
+    SageMakerDataCapture,
+    SageMakerDeployment,
+    SageMakerEndpointArgs,
+    SageMakerManagedInstances,
+    SageMakerScaling,
+    SageMakerSchedule,
+    SageMakerServerless,
+    SageMakerStep,
+    SageMakerStrategy,
+    SageMakerVariant,
+    SageMakerVpc,
+)
+from slipway.aws.sagemaker_autoscaling import Subject, scale
+from slipway.aws.sagemaker_components import CLOUDFORMATION_TYPE
+from slipway.aws.sagemaker_execution import execution_policy
+from slipway.aws.sagemaker_fleet import Fleet
+from slipway.aws.sagemaker_model import container, with_secrets
+from slipway.aws.sagemaker_serverless import serverless_config
+from slipway.aws.sagemaker_storage import async_config, capture_config
+from slipway.aws.sagemaker_variants import Variant, variant_args
+from slipway.aws.sdk import aws
 from slipway.backend import Backend
 
-try:
-    import pulumi_aws as aws
-except ImportError as error:
-    raise ImportError("SageMakerEndpoint needs pulumi-aws; install it with: pip install 'slipway[aws]'") from error
-
-__all__ = ["SageMakerEndpoint", "SageMakerEndpointArgs", "SageMakerScaling", "SageMakerVpc"]
-
-_SERVICE, _DIMENSION = "sagemaker", "sagemaker:variant:DesiredInstanceCount"
-_SECRET_NAME = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD)$")
+__all__ = [
+    "SageMakerAlarms",
+    "SageMakerAsync",
+    "SageMakerComponent",
+    "SageMakerDataCapture",
+    "SageMakerDeployment",
+    "SageMakerEndpoint",
+    "SageMakerEndpointArgs",
+    "SageMakerManagedInstances",
+    "SageMakerScaling",
+    "SageMakerSchedule",
+    "SageMakerServerless",
+    "SageMakerStep",
+    "SageMakerStrategy",
+    "SageMakerVariant",
+    "SageMakerVpc",
+]
 
 
 class SageMakerEndpoint(pulumi.ComponentResource):
-    """A model behind a SageMaker real-time endpoint.
+    """Models behind a SageMaker endpoint: real-time, serverless or asynchronous.
 
-    A change of the model makes a new model and a new endpoint configuration, and the endpoint keeps its name: SageMaker starts a
-    second fleet, moves the traffic when that is healthy, and takes the first one away after `termination_wait_seconds`.
+    A change of a model, or of a weight, makes a new endpoint configuration, named by its content, and the endpoint keeps its
+    name: SageMaker moves to the new configuration as `deployment` says, and the old one goes last.
 
     Raises:
         pulumi.InputPropertiesError: The arguments have faults; the error lists every one.
@@ -42,62 +75,50 @@ class SageMakerEndpoint(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: SageMakerEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         fleet = Fleet.of(name, args)
-        args = {**args, "environment": hidden(args.get("environment") or {})}
-        super().__init__("slipway:index:SageMakerEndpoint", name, cast("Any", args), opts)
-        self._name = name
-        self._args = args
-        self._fleet = fleet
+        # What is given as None counts as absent, here as in the checks.
+        given = with_secrets({k: v for k, v in args.items() if v is not None})
+        super().__init__("slipway:index:SageMakerEndpoint", name, cast("Any", given), opts)
+        self._name, self._args, self._fleet = name, given, fleet
         self._grantees: set[str] = set()
-        tags = args.get("tags") or {}
+        self._component_names: dict[str, pulumi.Output[str]] = {}
+        self._tags: Mapping[str, pulumi.Input[str]] = given.get("tags") or {}
 
-        role = aws.iam.Role(
+        self._role = aws.iam.Role(
             f"{name}-role",
             description=f"SageMaker runs the endpoint {name} under this role",
             assume_role_policy=policies.TRUST_SAGEMAKER,
-            tags=tags,
+            tags=self._tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        permissions = aws.iam.RolePolicy(
+        self._permissions = aws.iam.RolePolicy(
             f"{name}-permissions",
-            role=role.name,
-            policy=execution_policy(name, args),
+            role=self._role.name,
+            policy=execution_policy(name, given, fleet),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        model = aws.sagemaker.Model(
-            f"{name}-model",
-            execution_role_arn=role.arn,
-            primary_container=container(args),
-            enable_network_isolation=fleet.network_isolation,
-            vpc_config=vpc_config(args),
-            tags=tags,
-            # SageMaker reads image and weights by the role as soon as the model is deployed.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[permissions]),
-        )
-        # Its name stays Pulumi's: every change then makes a new one, the endpoint moves to it, and the old one goes last.
-        # Nothing here drifts when autoscaling changes the count: that is the endpoint's, not its configuration's.
-        configuration = aws.sagemaker.EndpointConfiguration(
-            f"{name}-config",
-            production_variants=[variant(fleet, args, model.name)],
-            kms_key_arn=args.get("volume_kms_key_arn"),
-            tags=tags,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        configuration = self._configuration()
+        rollback = self._alarms(given["endpoint_name"]) if rolls_back(given) else []
+        deployment: Mapping[str, Any] = given.get("deployment") or {}
         endpoint = aws.sagemaker.Endpoint(
             f"{name}-endpoint",
-            name=args.get("endpoint_name"),
+            name=given.get("endpoint_name"),
             endpoint_config_name=configuration.name,
-            deployment_config=blue_green(fleet),
-            tags=tags,
+            deployment_config=fleet.deployment.config([*deployment.get("alarm_names", ()), *rollback]),
+            tags=self._tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        if fleet.scaling:
-            self._scale(endpoint, fleet.variant, fleet.scaling, tags)
+        if "alarms" in given and not rollback and not fleet.components:
+            self._alarms(endpoint.name)
+        for variant in fleet.variants:
+            if variant.scaling:
+                scale(Subject(variant.role(name), endpoint.name, variant.name), variant.scaling, self._tags, self)
+        self._components(endpoint)
 
-        self.endpoint_name, self.endpoint_arn, self.role_arn = endpoint.name, endpoint.arn, role.arn
+        self.endpoint_name, self.endpoint_arn, self.role_arn = endpoint.name, endpoint.arn, self._role.arn
         self.register_outputs({"endpoint_name": self.endpoint_name, "endpoint_arn": self.endpoint_arn, "role_arn": self.role_arn})
 
     def grant_invoke(self, role_name: pulumi.Input[str], *, grantee: str = "caller") -> aws.iam.RolePolicy:
-        """Let a role call this endpoint, streamed or not, and nothing else.
+        """Let a role call this endpoint, and nothing else: streamed or not, or asynchronously if it is of that form.
 
         Args:
             role_name: Name of the IAM role, not its ARN.
@@ -109,10 +130,11 @@ class SageMakerEndpoint(pulumi.ComponentResource):
         if grantee in self._grantees:
             raise ValueError(f"endpoint '{self._name}' has a grant '{grantee}' already; give each its own `grantee`")
         self._grantees.add(grantee)
+        actions = policies.INVOKE_ASYNC if "async_inference" in self._args else policies.INVOKE_ENDPOINT
         return aws.iam.RolePolicy(
             f"{self._name}-invoke-{grantee}",
             role=role_name,
-            policy=self.endpoint_arn.apply(policies.invoke),
+            policy=self.endpoint_arn.apply(lambda arn: policies.invoke(arn, actions)),
             opts=pulumi.ResourceOptions(parent=self),
         )
 
@@ -122,6 +144,8 @@ class SageMakerEndpoint(pulumi.ComponentResource):
         *,
         model: str | None = None,
         region: str | None = None,
+        variant: str | None = None,
+        component: str | None = None,
         instance_cost_per_hour: float | None = None,
         **more: Any,
     ) -> Backend:
@@ -129,154 +153,119 @@ class SageMakerEndpoint(pulumi.ComponentResource):
         give yours to `grant_invoke`.
 
         Args:
-            name: Name in metrics, headers and the policy. Default: the component's.
+            name: Name in metrics, headers and the policy. Default: the component's, with the variant's or component's.
             model: The model's name at the container. Default: its variable `HF_MODEL_ID`.
             region: The endpoint's region. Default: that of its image.
+            variant: Key of `variants` whose variant alone is asked, whatever the weights. Default: SageMaker chooses by weight.
+            component: Key of `components` that is asked. Required where there are any.
             instance_cost_per_hour: What one instance costs in an hour, in US dollars. Default: not known, and its tokens count as
                 free.
             more: Any other field of `slipway.backend.Backend`, such as `quality`; it wins over what is known here.
 
         Raises:
-            ValueError: Model or region are neither given nor known before `up`.
+            ValueError: Model or region are neither given nor known before `up`; there is no such variant or component, or no
+                component was named where there are some; the endpoint answers asynchronously.
         """
-        told, image = self._args.get("environment") or {}, self._args["image"]
-        model = model or _plain(told.get("HF_MODEL_ID"))
-        found = EcrImage.parse(image) if isinstance(image, str) else None
-        region = region or (found.region if found else None)
-        missing = [k for k, v in (("model", model), ("region", region)) if v is None]
-        if missing:
-            raise ValueError(f"what endpoint '{self._name}' serves is not known yet; give backend() {' and '.join(missing)}")
-        fleet = self._fleet
-        host = f"runtime.sagemaker.{region}.amazonaws.com{'.cn' if str(region).startswith('cn-') else ''}"
-        known: dict[str, Any] = {
-            "name": name or self._name,
-            "url": pulumi.Output.concat(f"https://{host}/endpoints/", self.endpoint_name),
-            "protocol": "sagemaker",
-            "region": region,
-            "model": model,
-            "self_hosted": True,
-            "timeouts": {"total": float(STREAM_LIMIT_SECONDS)},
-            "ready_seconds": fleet.download_timeout + fleet.startup_timeout,
-            "resource": self._name,
-            "domain": f"aws/{region}",
-            "min_replicas": fleet.scaling.min if fleet.scaling else fleet.instance_count,
-            "max_replicas": fleet.scaling.max if fleet.scaling else fleet.instance_count,
-            "aws_permissions": [{"actions": policies.INVOKE_ENDPOINT, "resources": [self.endpoint_arn]}],
-        }
-        context = _plain(told.get("OPTION_MAX_MODEL_LEN"))
-        if context is not None and context.isdigit():
-            known["context_tokens"] = int(context)
-        if instance_cost_per_hour is not None:
-            known["replica_cost_per_hour"] = instance_cost_per_hour
-        return cast("Backend", {**known, **more})
-
-    def _scale(
-        self, endpoint: aws.sagemaker.Endpoint, variant: str, scaling: Scaling, tags: Mapping[str, pulumi.Input[str]]
-    ) -> None:
-        target = aws.appautoscaling.Target(
-            f"{self._name}-scaling-target",
-            service_namespace=_SERVICE,
-            scalable_dimension=_DIMENSION,
-            resource_id=pulumi.Output.concat("endpoint/", endpoint.name, f"/variant/{variant}"),
-            min_capacity=scaling.min,
-            max_capacity=scaling.max,
-            tags=tags,
-            opts=pulumi.ResourceOptions(parent=self),
+        made = sagemaker_backend.backend(
+            self._name,
+            self._fleet,
+            self._args,
+            (self.endpoint_name, self.endpoint_arn),
+            variant=variant,
+            component=component,
+            component_name=self._component_names.get(component) if component else None,
+            known={"name": name, "model": model, "region": region, "instance_cost_per_hour": instance_cost_per_hour},
         )
-        aws.appautoscaling.Policy(
-            f"{self._name}-scaling-policy",
-            policy_type="TargetTrackingScaling",
-            service_namespace=_SERVICE,
-            scalable_dimension=_DIMENSION,
-            resource_id=target.resource_id,
-            target_tracking_scaling_policy_configuration={
-                "predefined_metric_specification": {"predefined_metric_type": "SageMakerVariantInvocationsPerInstance"},
-                "target_value": scaling.invocations_per_instance,
-                "scale_out_cooldown": scaling.scale_out_cooldown_seconds,
-                "scale_in_cooldown": scaling.scale_in_cooldown_seconds,
-            },
-            opts=pulumi.ResourceOptions(parent=self),
+        return cast("Backend", {**made, **more})
+
+    def _configuration(self) -> aws.sagemaker.EndpointConfiguration:
+        given, fleet = self._args, self._fleet
+        told: dict[str, Any] = {}
+        if "serverless" in given:
+            own: Any = {
+                "variant_name": fleet.own.name,
+                "model_name": self._model(fleet.own.role(self._name), fleet.own.model, fleet.own.network_isolation),
+                "initial_variant_weight": 1.0,
+                "serverless_config": serverless_config(given["serverless"]),
+            }
+            told["production_variants"] = [own]
+        elif fleet.components:
+            own = variant_args(fleet.own, given, None)
+            if (managed := given.get("managed_instances")) is not None:
+                bounds = {"min_instance_count": managed["min"], "max_instance_count": managed["max"]}
+                own["managed_instance_scaling"] = {"status": "ENABLED", **bounds}
+            told |= {"production_variants": [own], "execution_role_arn": self._role.arn}
+        else:
+            told["production_variants"] = [self._variant(v) for v in fleet.variants]
+            if fleet.shadow:
+                told["shadow_production_variants"] = [self._variant(fleet.shadow)]
+        if "async_inference" in given:
+            told["async_inference_config"] = async_config(given["async_inference"])
+        if "data_capture" in given:
+            told["data_capture_config"] = capture_config(given["data_capture"])
+        if "volume_kms_key_arn" in given:
+            told["kms_key_arn"] = given["volume_kms_key_arn"]
+        # Another content is another name, and so a new configuration; the endpoint moves to it, and the old one goes last.
+        # Nothing here drifts when autoscaling changes the count: that is the endpoint's, not its configuration's.
+        return aws.sagemaker.EndpointConfiguration(
+            f"{self._name}-config",
+            name=named_by_content(f"{self._name}-config", told),
+            **told,
+            tags=self._tags,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._permissions]),
         )
 
+    def _variant(self, variant: Variant) -> Any:
+        model = self._model(variant.role(self._name), variant.model, variant.network_isolation)
+        return variant_args(variant, self._args, model)
 
-def _plain(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def hidden(environment: Mapping[str, pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
-    """The same variables, those with the names of credentials as secrets."""
-    return {k: pulumi.Output.secret(v) if _SECRET_NAME.search(k) else v for k, v in environment.items()}
-
-
-def container(args: SageMakerEndpointArgs) -> aws.sagemaker.ModelPrimaryContainerArgsDict:
-    """Image, environment and weights of the model."""
-    made: aws.sagemaker.ModelPrimaryContainerArgsDict = {"image": args["image"], "environment": args.get("environment") or {}}
-    uri = args.get("weights_s3_uri")
-    if uri is not None:
-        made["model_data_source"] = {
-            "s3_data_sources": [{"s3_uri": uri, "s3_data_type": "S3Prefix", "compression_type": "None"}],
-        }
-    return made
-
-
-def vpc_config(args: SageMakerEndpointArgs) -> aws.sagemaker.ModelVpcConfigArgsDict | None:
-    """Subnets and security groups of the containers, if they run in a VPC."""
-    vpc = args.get("vpc")
-    return {"subnets": vpc["subnet_ids"], "security_group_ids": vpc["security_group_ids"]} if vpc else None
-
-
-def variant(
-    fleet: Fleet, args: SageMakerEndpointArgs, model: pulumi.Input[str]
-) -> aws.sagemaker.EndpointConfigurationProductionVariantArgsDict:
-    """The one production variant, which takes all traffic."""
-    made: aws.sagemaker.EndpointConfigurationProductionVariantArgsDict = {
-        "variant_name": fleet.variant,
-        "model_name": model,
-        "instance_type": args["instance_type"],
-        "initial_instance_count": fleet.instance_count,
-        "initial_variant_weight": 1.0,
-        "model_data_download_timeout_in_seconds": fleet.download_timeout,
-        "container_startup_health_check_timeout_in_seconds": fleet.startup_timeout,
-        # A long answer occupies its instance; picking instances at random would queue behind it.
-        "routing_configs": [{"routing_strategy": "LEAST_OUTSTANDING_REQUESTS"}],
-    }
-    # Told only where asked for: what is there as None is sent as a null.
-    if (volume := args.get("volume_gib")) is not None:
-        made["volume_size_in_gb"] = volume
-    if (ami := args.get("inference_ami_version")) is not None:
-        made["inference_ami_version"] = ami
-    return made
-
-
-def blue_green(fleet: Fleet) -> aws.sagemaker.EndpointDeploymentConfigArgsDict:
-    """Move all traffic at once to the new fleet when that is healthy; keep the old one until its streams have ended."""
-    return {
-        "blue_green_update_policy": {
-            "traffic_routing_configuration": {"type": "ALL_AT_ONCE", "wait_interval_in_seconds": 0},
-            "termination_wait_in_seconds": fleet.termination_wait,
-        },
-    }
-
-
-def execution_policy(name: str, args: SageMakerEndpointArgs) -> pulumi.Output[str]:
-    """The role's policy, known in a plan if image, weights and keys are."""
-    endpoint = args.get("endpoint_name") or f"{name}-endpoint-*"
-
-    def document(found: Mapping[str, Any]) -> str:
-        # Values that were unknown when the arguments were checked.
-        image, weights = EcrImage.parse(found["image"]), found["weights_s3_uri"]
-        if image is None:
-            raise pulumi.RunError(f"SageMakerEndpoint '{name}': args.image {image_fault(found['image'])}")
-        if weights is not None and (fault := weights_fault(weights)):
-            raise pulumi.RunError(f"SageMakerEndpoint '{name}': args.weights_s3_uri {fault}")
-        return policies.execution(
-            image,
-            f"/aws/sagemaker/Endpoints/{endpoint}",
-            weights_s3_uri=weights,
-            weights_kms_key_arn=found["weights_kms_key_arn"],
-            volume_kms_key_arn=found["volume_kms_key_arn"],
-            in_vpc=args.get("vpc") is not None,
+    def _model(self, role: str, model: Mapping[str, Any], isolated: bool) -> pulumi.Output[str]:
+        vpc = self._args.get("vpc")
+        made = aws.sagemaker.Model(
+            f"{role}-model",
+            execution_role_arn=self._role.arn,
+            primary_container=container(model),
+            # The serverless form knows no isolation, not even that there is none.
+            enable_network_isolation=None if "serverless" in self._args else isolated,
+            vpc_config={"subnets": vpc["subnet_ids"], "security_group_ids": vpc["security_group_ids"]} if vpc else None,
+            tags=self._tags,
+            # SageMaker reads image and weights by the role as soon as the model is deployed.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._permissions]),
         )
+        return made.name
 
-    inputs = {k: args.get(k) for k in ("image", "weights_s3_uri", "weights_kms_key_arn", "volume_kms_key_arn")}
-    return cast("pulumi.Output[dict[str, Any]]", pulumi.Output.from_input(inputs)).apply(document)
+    def _alarms(self, endpoint: pulumi.Input[str]) -> list[pulumi.Output[str]]:
+        told = self._args["alarms"]
+        return [
+            alarm.name
+            for variant in self._fleet.variants
+            for alarm in make_alarms(
+                variant.role(self._name), {"EndpointName": endpoint, "VariantName": variant.name}, told, self._tags, self
+            )
+        ]
+
+    def _components(self, endpoint: aws.sagemaker.Endpoint) -> None:
+        for component in self._fleet.components:
+            role, name = f"{self._name}-{component.key}", pulumi.Output.concat(endpoint.name, f"-{component.key}")
+            model = self._model(role, component.model, isolated=False)
+            made = aws.cloudcontrol.Resource(
+                role,
+                type_name=CLOUDFORMATION_TYPE,
+                desired_state=component.state_text(name, endpoint.name, self._fleet.own.name, model, self._tags),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[endpoint]),
+            )
+            self._component_names[component.key] = name
+            if component.scaling:
+                scale(Subject(role, endpoint.name, component=name), component.scaling, self._tags, self, after=made)
+            if "alarms" in self._args:
+                make_alarms(role, {"InferenceComponentName": name}, self._args["alarms"], self._tags, self)
+
+
+def named_by_content(prefix: str, content: Mapping[str, Any]) -> pulumi.Output[str]:
+    """A name that is another one for another content, and the same for the same."""
+
+    def name(found: Mapping[str, Any]) -> str:
+        text = json.dumps(found, sort_keys=True)
+        return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    return pulumi.Output.from_input(dict(content)).apply(name)

@@ -39,7 +39,11 @@ def actions(document: str) -> set[str]:
     return {a for s in cast("list[dict[str, Any]]", json.loads(document)["Statement"]) for a in s["Action"]}
 
 
-EXECUTION = policies.execution(IMAGE, LOGS, weights_s3_uri="s3://models/llama/8b/")
+def execution(**more: Any) -> str:
+    return policies.Execution("aws", "eu-west-1", LOGS, images=[IMAGE], **more).document()
+
+
+EXECUTION = execution(reads=["s3://models/llama/8b/"])
 
 
 @pytest.mark.parametrize(
@@ -86,18 +90,18 @@ def test_listing_and_metrics_are_bound_by_conditions() -> None:
 
 
 def test_without_weights_in_s3_there_is_no_permission_for_s3() -> None:
-    assert not [a for a in actions(policies.execution(IMAGE, LOGS)) if a.startswith("s3:")]
+    assert not [a for a in actions(execution()) if a.startswith("s3:")]
 
 
 def test_a_whole_bucket_can_be_the_prefix() -> None:
-    document = policies.execution(IMAGE, LOGS, weights_s3_uri="s3://models/")
+    document = execution(reads=["s3://models/"])
     assert allows(document, "s3:GetObject", "arn:aws:s3:::models/a")
     assert not allows(document, "s3:GetObject", "arn:aws:s3:::models-2/a")
 
 
 def test_keys_and_network_interfaces_only_where_asked() -> None:
     weights, volume = "arn:aws:kms:eu-west-1:123456789012:key/1", "arn:aws:kms:eu-west-1:123456789012:key/2"
-    document = policies.execution(IMAGE, LOGS, weights_kms_key_arn=weights, volume_kms_key_arn=volume, in_vpc=True)
+    document = execution(decrypts=[weights], volume_kms_key_arn=volume, in_vpc=True)
     assert allows(document, "kms:Decrypt", weights)
     assert not allows(document, "kms:Decrypt", volume)
     assert allows(document, "kms:CreateGrant", volume)
@@ -119,8 +123,14 @@ def test_only_sagemaker_may_take_the_role() -> None:
 
 
 def test_the_statements_of_a_document_have_ids_that_differ() -> None:
-    document = policies.execution(
-        IMAGE, LOGS, weights_s3_uri="s3://m/a/", weights_kms_key_arn="k", volume_kms_key_arn="v", in_vpc=True
+    document = execution(
+        reads=["s3://m/a/", "s3://m/b/"],
+        writes=["s3://m/c/"],
+        decrypts=["k"],
+        encrypts=["e"],
+        publishes=["t"],
+        volume_kms_key_arn="v",
+        in_vpc=True,
     )
     ids = [s["Sid"] for s in json.loads(document)["Statement"]]
     assert len(ids) == len(set(ids))

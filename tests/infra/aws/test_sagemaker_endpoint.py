@@ -1,6 +1,7 @@
 """SageMakerEndpoint: the graph that it registers. That AWS accepts it is proven where an account or its emulator is, not here."""
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -12,6 +13,7 @@ from tests.infra.sdk_types import faults
 
 from slipway import SageMakerEndpoint
 from slipway.aws.sagemaker_args import SageMakerEndpointArgs
+from slipway.aws.sagemaker_endpoint import named_by_content
 from slipway.backend import router_config
 from slipway.plan import UNKNOWN, Plan, Secret, plan_program
 from slipway_router.config import Config
@@ -66,13 +68,30 @@ def test_every_child_belongs_to_the_component_and_carries_its_name() -> None:
     assert len(plan) == len(children) + 1
 
 
-def test_the_configuration_is_named_by_pulumi_so_that_a_new_one_can_come_before_the_old_one_goes() -> None:
+def test_the_configuration_is_named_by_its_content_so_that_a_new_one_can_come_before_the_old_one_goes() -> None:
     plan = planned(FULL)
-    for name in ("chat-model", "chat-config", "chat-endpoint"):
+    for name in ("chat-model", "chat-endpoint"):
         assert "name" not in plan[name].inputs
+    for name in ("chat-model", "chat-config", "chat-endpoint"):
         assert "deleteBeforeReplace" not in plan[name].options
+    # It hangs on the model's name, which is Pulumi's, and so not known before `up`.
+    assert plan["chat-config"].inputs["name"] is UNKNOWN
     assert plan["chat-endpoint"].inputs["endpointConfigName"] is UNKNOWN
     assert plan["chat-config"].urn in plan["chat-endpoint"].options["dependsOn"]
+
+
+def test_another_content_is_another_name_and_the_same_the_same() -> None:
+    def program() -> None:
+        def named(weight: float, model: str = "chat-model-1") -> pulumi.Output[str]:
+            variant = {"model_name": pulumi.Output.from_input(model), "initial_variant_weight": weight}
+            return named_by_content("chat-config", {"production_variants": [variant]})
+
+        pulumi.export("names", [named(1), named(1), named(2), named(1, "chat-model-2")])
+
+    first, again, heavier, newer = plan_program(program).outputs["names"]
+    assert first == again
+    assert len({first, heavier, newer}) == 3
+    assert re.fullmatch("chat-config-[0-9a-f]{8}", first)
 
 
 def test_an_endpoint_can_have_the_name_that_callers_know() -> None:
@@ -223,6 +242,6 @@ def test_the_extra_is_named_where_pulumi_aws_is_missing() -> None:
 
 def test_it_can_be_hosted_for_other_languages() -> None:
     component = Analyzer("slipway").analyze([SageMakerEndpoint])["component_definitions"]["SageMakerEndpoint"]
-    assert {name for name, given in component.inputs.items() if not given.optional} == {"image", "instanceType"}
+    assert {name for name, given in component.inputs.items() if not given.optional} == set()
     assert set(component.outputs) == {"endpointName", "endpointArn", "roleArn"}
     assert "ml.g6.2xlarge" in (component.inputs["instanceType"].description or "")

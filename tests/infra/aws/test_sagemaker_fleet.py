@@ -1,17 +1,24 @@
 """The numbers and refusals of a SageMakerEndpoint, without any resource."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import pytest
 
-from slipway.aws.sagemaker_args import SageMakerEndpointArgs
-from slipway.aws.sagemaker_fleet import Fleet, Scaling
+from slipway.aws.sagemaker_args import SageMakerEndpointArgs, SageMakerStrategy
+from slipway.aws.sagemaker_deployment import Deployment
+from slipway.aws.sagemaker_fleet import Fleet
+from slipway.aws.sagemaker_scaling import Scaling, Target
+from slipway.aws.sagemaker_variants import Variant
 
 CPU_IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/llama-cpp:1"
 GPU_IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/djl-inference:0.33.0-lmi15.0.0-cu128"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:pages"
+PACKAGE = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/llama/3"
+TRACKED: dict[str, Any] = {"min": 1, "max": 4, "concurrent_requests_per_instance": 8}
+QUEUED: dict[str, Any] = {"output_s3_uri": "s3://jobs/out/"}
 ARGS: SageMakerEndpointArgs = {"image": GPU_IMAGE, "instance_type": "ml.g6.2xlarge"}
 
 
@@ -28,45 +35,49 @@ def refused(name: str, args: Mapping[str, Any]) -> dict[str, str]:
 
 
 def test_the_defaults() -> None:
-    assert fleet() == Fleet(
+    own = Variant(
+        key=None,
+        name="g6-2xlarge",
+        model={"image": GPU_IMAGE},
+        instance_type="ml.g6.2xlarge",
         instance_count=1,
-        variant="g6-2xlarge",
+        weight=1.0,
         download_timeout=3600,
         startup_timeout=3600,
-        termination_wait=480,
         network_isolation=False,
         scaling=None,
     )
+    assert fleet() == Fleet((own,), None, (), Deployment(SageMakerStrategy.ALL_AT_ONCE, 0, 0, 480))
 
 
 def test_time_outs_follow_the_weights() -> None:
     # 131.4 GiB are 141,090 MB: 1,411 s at 100 MB/s, 282.2 s at 500 MB/s, and 300 s to warm up.
-    from_s3 = fleet(weights_gib=131.4, weights_s3_uri="s3://models/llama/")
+    from_s3 = fleet(weights_gib=131.4, weights_s3_uri="s3://models/llama/").own
     assert (from_s3.download_timeout, from_s3.startup_timeout) == (1411, 600)
-    assert fleet(weights_gib=131.4).startup_timeout == 1994
+    assert fleet(weights_gib=131.4).own.startup_timeout == 1994
 
 
 @pytest.mark.parametrize(("gib", "download"), [(0.5, 60), (1000, 3600)])
 def test_time_outs_stay_within_the_service_s_limits(gib: float, download: int) -> None:
-    assert fleet(weights_gib=gib, weights_s3_uri="s3://models/a/").download_timeout == download
+    assert fleet(weights_gib=gib, weights_s3_uri="s3://models/a/").own.download_timeout == download
 
 
 def test_weights_from_s3_cut_the_container_off_unless_it_runs_in_a_vpc() -> None:
     vpc = {"subnet_ids": ["subnet-1"], "security_group_ids": ["sg-1"]}
-    assert fleet(weights_s3_uri="s3://models/a/").network_isolation
-    assert not fleet(weights_s3_uri="s3://models/a/", vpc=vpc).network_isolation
-    assert not fleet(weights_s3_uri="s3://models/a/", network_isolation=False).network_isolation
+    assert fleet(weights_s3_uri="s3://models/a/").own.network_isolation
+    assert not fleet(weights_s3_uri="s3://models/a/", vpc=vpc).own.network_isolation
+    assert not fleet(weights_s3_uri="s3://models/a/", network_isolation=False).own.network_isolation
 
 
 def test_with_scaling_a_fleet_begins_at_its_least() -> None:
     scaling: dict[str, Any] = {"min": 2.0, "max": 6, "invocations_per_instance": 40}
-    made = fleet(scaling=scaling)
-    assert (made.instance_count, made.scaling) == (2, Scaling(2, 6, 40))
-    assert fleet(scaling=scaling, instance_count=4).instance_count == 4
+    made = fleet(scaling=scaling).own
+    assert (made.instance_count, made.scaling) == (2, Scaling(2, 6, Target.INVOCATIONS, 40))
+    assert fleet(scaling=scaling, instance_count=4).own.instance_count == 4
 
 
 def test_another_instance_type_is_another_variant() -> None:
-    assert fleet(instance_type="ml.p5.48xlarge").variant == "p5-48xlarge" != fleet().variant
+    assert fleet(instance_type="ml.p5.48xlarge").own.name == "p5-48xlarge" != fleet().own.name
 
 
 @pytest.mark.parametrize(
@@ -111,6 +122,93 @@ def test_another_instance_type_is_another_variant() -> None:
         ({"vpc": {"subnet_ids": ["s"], "security_group_ids": []}}, "vpc.security_group_ids", "one to five"),
         ({"endpoint_name": "a" * 64}, "endpoint_name", "at most 63"),
         ({"endpoint_name": "my_model"}, "endpoint_name", "letters, digits and '-'"),
+        ({"endpoint_name": "a-"}, "endpoint_name", "first and last"),
+        ({"environment": {f"A{i}": "x" for i in range(101)}}, "environment", "at most 100"),
+        ({"scaling": {"min": 1, "max": 2, "backlog_per_instance": 1}}, "scaling.backlog_per_instance", "'async_inference' only"),
+        (
+            {"scaling": {"min": 1, "max": 2, "invocations_per_instance": 1, "concurrent_requests_per_instance": 1}},
+            "scaling.concurrent_requests_per_instance",
+            "one target",
+        ),
+        ({"scaling": {**TRACKED, "steps": [{"above": 8, "add": 1}]}}, "scaling.steps[0].above", "not above the target (8)"),
+        (
+            {"scaling": {**TRACKED, "steps": [{"above": 9, "add": 1}, {"above": 9, "add": 1}]}},
+            "scaling.steps[1].above",
+            "not above the step before (9)",
+        ),
+        ({"scaling": {**TRACKED, "steps": [{"above": 9, "add": 0}]}}, "scaling.steps[0].add", "1 or more"),
+        ({"scaling": {**TRACKED, "schedules": {"a": {"when": "noon", "min": 1}}}}, "scaling.schedules.a.when", "give cron("),
+        ({"scaling": {**TRACKED, "schedules": {"a": {"when": "rate(1 day)"}}}}, "scaling.schedules.a", "changes nothing"),
+        ({"scaling": {**TRACKED, "schedules": {"a": {"when": "rate(1 day)", "min": 0}}}}, "scaling.schedules.a.min", "1 or more"),
+        (
+            {"scaling": {**TRACKED, "schedules": {"a": {"when": "rate(1 day)", "min": 9}}}},
+            "scaling.schedules.a.max",
+            "below min (9)",
+        ),
+        ({"weight": 1}, "weight", "no other to stand against"),
+        ({"weight": 0, "variants": {"b": {"weight": 0}}}, "weight", "0 together"),
+        ({"variants": {"b": {"weight": -1}}}, "variants.b.weight", "0 or more"),
+        ({"variants": {"b": {}}}, "variants.b.weight", "required"),
+        ({"variants": {"b": {"weight": 1, "instance_type": "ml.c7i.xlarge"}}}, "variants.b.instance_type", "has no GPU"),
+        ({"variants": {"b": {"weight": 1, "image": "nginx"}}}, "variants.b.image", "Amazon ECR"),
+        ({"variants": {"b": {"weight": 1, "instance_count": 0}}}, "variants.b.instance_count", "1 or more"),
+        ({"variants": {"b": {"weight": 1, "scaling": {**TRACKED, "min": 0}}}}, "variants.b.scaling.min", "at least 1"),
+        ({"variants": {"b": {"weight": 1, "weights_kms_key_arn": KEY}}}, "variants.b.weights_kms_key_arn", "goes with"),
+        ({"variants": {"b_c": {"weight": 1}}}, "variants.b_c", "a name that cannot be"),
+        ({"variants": {"shadow": {"weight": 1}}}, "variants.shadow", "not 'shadow'"),
+        ({"variants": {f"v{i}": {"weight": 1} for i in range(10)}}, "variants", "at most 9"),
+        ({"shadow": {"weight": 2}}, "shadow.weight", "0 to 1"),
+        ({"shadow": {"weight": 1, "scaling": TRACKED}}, "shadow.scaling", "not for a shadow"),
+        ({"shadow": {"weight": 1}, "variants": {"b": {"weight": 1}}}, "shadow", "does not go with 'variants'"),
+        ({"deployment": {"step_percent": 10}}, "deployment.step_percent", "all_at_once"),
+        ({"deployment": {"strategy": "canary", "step_percent": 51}}, "deployment.step_percent", "1 to 50"),
+        ({"deployment": {"strategy": "linear", "step_percent": 9}}, "deployment.step_percent", "10 to 50"),
+        ({"deployment": {"strategy": "rolling", "step_percent": 4}}, "deployment.step_percent", "5 to 50"),
+        ({"deployment": {"wait_seconds": 3601}}, "deployment.wait_seconds", "0 to 3600"),
+        ({"deployment": {"max_seconds": 599}}, "deployment.max_seconds", "600 to 28800"),
+        ({"deployment": {"strategy": "linear", "max_seconds": 3480}}, "deployment.max_seconds", "the waits alone take 3480"),
+        ({"deployment": {"strategy": "blue"}}, "deployment.strategy", "'canary'"),
+        ({"deployment": {"alarm_names": ["a"] * 11}}, "deployment.alarm_names", "SageMaker takes 10"),
+        (
+            {"deployment": {"strategy": "rolling"}, "variants": {"b": {"weight": 1}}},
+            "deployment.strategy",
+            "several variants exclude",
+        ),
+        (
+            {"deployment": {"strategy": "rolling"}, "termination_wait_seconds": 1},
+            "termination_wait_seconds",
+            "keeps no old fleet",
+        ),
+        ({"alarms": {}}, "alarms", "is no alarm"),
+        ({"alarms": {"error_percent": 101}}, "alarms.error_percent", "0 to 100"),
+        ({"alarms": {"latency_p99_ms": 0}}, "alarms.latency_p99_ms", "above 0"),
+        ({"alarms": {"error_percent": 1, "topic_arns": ["t"]}}, "alarms.topic_arns[0]", "an SNS topic"),
+        ({"alarms": {"error_percent": 1, "topic_arns": [TOPIC] * 6}}, "alarms.topic_arns", "5 actions"),
+        ({"alarms": {"error_percent": 1, "roll_back": True}}, "alarms.roll_back", "needs 'endpoint_name'"),
+        ({"async_inference": {"output_s3_uri": "s3://aaa/b"}}, "async_inference.output_s3_uri", "ending in '/'"),
+        ({"async_inference": {**QUEUED, "kms_key_arn": "alias/a"}}, "async_inference.kms_key_arn", "not of an alias"),
+        ({"async_inference": {**QUEUED, "error_topic_arn": "t"}}, "async_inference.error_topic_arn", "an SNS topic"),
+        (
+            {"async_inference": {**QUEUED, "max_concurrent_per_instance": 1001}},
+            "async_inference.max_concurrent_per_instance",
+            "1 to 1000",
+        ),
+        ({"async_inference": QUEUED, "variants": {"b": {"weight": 1}}}, "variants", "does not go with 'async_inference'"),
+        ({"async_inference": QUEUED, "scaling": TRACKED}, "scaling.concurrent_requests_per_instance", "backlog_per_instance"),
+        (
+            {
+                "async_inference": QUEUED,
+                "scaling": {"min": 0, "max": 1, "backlog_per_instance": 1, "steps": [{"above": 9, "add": 1}]},
+            },
+            "scaling.steps",
+            "do not go with 'backlog_per_instance'",
+        ),
+        ({"async_inference": QUEUED, "scaling": {"min": 0, "max": 0, "backlog_per_instance": 1}}, "scaling.max", "at least 1"),
+        ({"data_capture": {"s3_uri": "s3://aaa/", "percent": 101}}, "data_capture.percent", "0 to 100"),
+        ({"data_capture": {"s3_uri": "a", "percent": 1}}, "data_capture.s3_uri", "s3://"),
+        ({"model_package_arn": "llama"}, "model_package_arn", "the ARN of a version"),
+        ({"model_package_arn": PACKAGE, "environment": {"A": "b"}}, "environment", "brings its own"),
+        ({"managed_instances": {"min": 0, "max": 1}}, "managed_instances", "goes with 'components'"),
         ({"instance_typ": "ml.g6.xlarge"}, "instance_typ", "did you mean 'instance_type'?"),
     ],
 )
@@ -137,3 +235,74 @@ def test_the_component_s_name_leaves_room_for_role_and_suffix(name: str, fits: b
 async def test_what_is_not_known_yet_is_not_refused() -> None:
     later: pulumi.Output[str] = pulumi.Output.from_input("anything")
     assert fleet(image=later, weights_s3_uri=later, weights_kms_key_arn=later)
+
+
+SERVERLESS: dict[str, Any] = {"image": CPU_IMAGE, "serverless": {"memory_mib": 2048, "max_concurrency": 5}}
+COMPONENT: dict[str, Any] = {"image": GPU_IMAGE, "memory_mib": 1024}
+SHARED: dict[str, Any] = {"instance_type": "ml.g6.2xlarge", "components": {"a": COMPONENT}}
+
+
+@pytest.mark.parametrize(
+    ("args", "path", "words"),
+    [
+        ({"instance_type": "ml.g6.2xlarge"}, "image", "'model_package_arn' or 'components'"),
+        ({"image": GPU_IMAGE}, "instance_type", "or 'serverless'"),
+        ({**SERVERLESS, "image": GPU_IMAGE}, "serverless", "CPUs only, and the image's engine needs a GPU"),
+        ({**SERVERLESS, "serverless": {"memory_mib": 1000, "max_concurrency": 1}}, "serverless.memory_mib", "one of 1024"),
+        ({**SERVERLESS, "serverless": {"memory_mib": 1024, "max_concurrency": 201}}, "serverless.max_concurrency", "1 to 200"),
+        (
+            {**SERVERLESS, "serverless": {"memory_mib": 1024, "max_concurrency": 2, "provisioned_concurrency": 3}},
+            "serverless.provisioned_concurrency",
+            "1 to 2",
+        ),
+        ({**SERVERLESS, "instance_type": "ml.c7i.xlarge"}, "instance_type", "no instances to choose"),
+        ({**SERVERLESS, "scaling": TRACKED}, "scaling", "no instances to choose"),
+        ({**SERVERLESS, "async_inference": QUEUED}, "async_inference", "no serverless form"),
+        ({**SERVERLESS, "data_capture": {"s3_uri": "s3://aaa/", "percent": 1}}, "data_capture", "no serverless form"),
+        ({**SERVERLESS, "vpc": {"subnet_ids": ["s"], "security_group_ids": ["g"]}}, "vpc", "no serverless form"),
+        ({**SERVERLESS, "deployment": {"strategy": "rolling"}}, "deployment.strategy", "'serverless' excludes"),
+        ({**SHARED, "image": GPU_IMAGE}, "image", "each component has its own"),
+        ({**SHARED, "scaling": TRACKED}, "scaling", "managed_instances"),
+        ({**SHARED, "shadow": {"weight": 1, "image": GPU_IMAGE}}, "shadow", "share one variant"),
+        ({**SHARED, "async_inference": QUEUED}, "components", "answer at once"),
+        ({**SHARED, "vpc": {"subnet_ids": ["s"], "security_group_ids": ["g"]}}, "vpc", "Pulumi's provider"),
+        ({**SHARED, "components": {}}, "components", "is empty"),
+        ({**SHARED, "components": {"a_b": COMPONENT}}, "components.a_b", "a name that cannot be"),
+        ({**SHARED, "components": {"a": {**COMPONENT, "memory_mib": 127}}}, "components.a.memory_mib", "128 or more"),
+        ({**SHARED, "components": {"a": {**COMPONENT, "cpus": 0.2}}}, "components.a.cpus", "0.25 or more"),
+        ({**SHARED, "components": {"a": {**COMPONENT, "copies": -1}}}, "components.a.copies", "0 or more"),
+        ({**SHARED, "components": {"a": {**COMPONENT, "accelerators": 0}}}, "components.a.accelerators", "without any"),
+        ({**SHARED, "components": {"a": {"image": GPU_IMAGE}}}, "components.a.memory_mib", "required"),
+        (
+            {**SHARED, "components": {"a": {**COMPONENT, "scaling": TRACKED, "copies": 9}}},
+            "components.a.copies",
+            "outside of scaling",
+        ),
+        ({**SHARED, "instance_type": "ml.c7i.xlarge"}, "components.a.image", "cannot run on ml.c7i.xlarge"),
+        (
+            {"instance_type": "ml.c7i.xlarge", "components": {"a": {**COMPONENT, "image": CPU_IMAGE, "accelerators": 1}}},
+            "components.a.accelerators",
+            "ml.c7i.xlarge has none",
+        ),
+        ({**SHARED, "managed_instances": {"min": -1, "max": 1}}, "managed_instances.min", "0 or more"),
+        ({**SHARED, "managed_instances": {"min": 3, "max": 1}}, "managed_instances.max", "3 or more: no less than 'min'"),
+        ({**SHARED, "managed_instances": {"min": 0, "max": 2}, "instance_count": 3}, "instance_count", "1 to 2"),
+        ({**SHARED, "alarms": {"error_percent": 1, "roll_back": True}}, "alarms.roll_back", "does not go with 'components'"),
+    ],
+)
+def test_each_form_says_what_it_excludes(args: dict[str, Any], path: str, words: str) -> None:
+    told = refused("chat", args)
+    assert list(told) == [f"args.{path}"]
+    assert words in told[f"args.{path}"]
+
+
+def test_too_many_alarms_send_an_update_back() -> None:
+    variants: dict[str, Any] = {f"v{i}": {"weight": 1} for i in range(5)}
+    args = {**ARGS, "endpoint_name": "chat", "variants": variants, "alarms": {"error_percent": 1, "latency_p99_ms": 1}}
+    assert "come to 12" in refused("chat", args)["args.deployment.alarm_names"]
+
+
+def test_a_component_s_name_must_fit_behind_the_endpoint_s() -> None:
+    fits = {**SHARED, "endpoint_name": "e" * 50, "components": {"c" * 12: COMPONENT}}
+    assert Fleet.of("chat", cast("Any", fits))
+    assert "at most 11" in refused("chat", {**fits, "endpoint_name": "e" * 51})[f"args.components.{'c' * 12}"]

@@ -1,0 +1,139 @@
+"""Inference components: several models on an endpoint's instances, each with copies and autoscaling of its own.
+
+pulumi-aws has no resource for them. AWS's Cloud Control API makes them from CloudFormation's type, by a resource that pulumi-aws
+does have, so that nobody installs a second SDK of AWS for it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pulumi
+
+from slipway.args import Faults
+from slipway.aws import sagemaker_rules as rules
+from slipway.aws.sagemaker_model import check_engine, check_model, check_weights
+from slipway.aws.sagemaker_rules import AUTO_NAME, NAME_LIMIT, bounded, excluded
+from slipway.aws.sagemaker_scaling import Scaling, check_scaling
+
+CLOUDFORMATION_TYPE = "AWS::SageMaker::InferenceComponent"
+
+
+@dataclass(frozen=True)
+class Component:
+    """One inference component, with every default filled in."""
+
+    key: str
+    model: Mapping[str, Any]
+    memory_mib: int
+    accelerators: int | None
+    cpus: float | None
+    copies: int
+    download_timeout: int
+    startup_timeout: int
+    scaling: Scaling | None
+
+    def desired_state(
+        self, name: str, endpoint: str, variant: str, model: str, tags: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """What CloudFormation's type is told."""
+        needs: dict[str, Any] = {"MinMemoryRequiredInMb": self.memory_mib}
+        if self.accelerators is not None:
+            needs["NumberOfAcceleratorDevicesRequired"] = self.accelerators
+        if self.cpus is not None:
+            needs["NumberOfCpuCoresRequired"] = self.cpus
+        made: dict[str, Any] = {
+            "InferenceComponentName": name,
+            "EndpointName": endpoint,
+            "VariantName": variant,
+            "Specification": {
+                "ModelName": model,
+                "StartupParameters": {
+                    "ModelDataDownloadTimeoutInSeconds": self.download_timeout,
+                    "ContainerStartupHealthCheckTimeoutInSeconds": self.startup_timeout,
+                },
+                "ComputeResourceRequirements": needs,
+            },
+            "RuntimeConfig": {"CopyCount": self.copies},
+        }
+        if tags:
+            made["Tags"] = [{"Key": k, "Value": v} for k, v in sorted(tags.items())]
+        return made
+
+    def state_text(
+        self,
+        name: pulumi.Input[str],
+        endpoint: pulumi.Input[str],
+        variant: str,
+        model: pulumi.Input[str],
+        tags: Mapping[str, pulumi.Input[str]],
+    ) -> pulumi.Output[str]:
+        """The same as JSON, known once every name is."""
+        found = cast("pulumi.Output[tuple[str, str, str, dict[str, str]]]", pulumi.Output.all(name, endpoint, model, dict(tags)))
+        return found.apply(lambda f: json.dumps(self.desired_state(f[0], f[1], variant, f[2], f[3]), sort_keys=True))
+
+
+def components_of(given: Mapping[str, Any]) -> tuple[Component, ...]:
+    """From arguments that were checked."""
+    made: list[Component] = []
+    for key, entry in cast("Mapping[str, Mapping[str, Any]]", given.get("components", {})).items():
+        scaling = Scaling.of(entry.get("scaling"))
+        download, startup = rules.timeouts(entry.get("weights_gib"), "weights_s3_uri" in entry)
+        model = {k: v for k, v in entry.items() if k in ("image", "weights_s3_uri", "weights_kms_key_arn", "environment")}
+        copies = entry.get("copies", scaling.min if scaling else 1)
+        numbers = entry["memory_mib"], entry.get("accelerators"), entry.get("cpus"), copies
+        made.append(Component(key, model, *numbers, download, startup, scaling))
+    return tuple(made)
+
+
+def check_components(name: str, given: Mapping[str, Any], faults: Faults) -> None:
+    """Check the components, and what they exclude."""
+    of_one_model = ("image", "model_package_arn", "weights_s3_uri", "weights_kms_key_arn", "weights_gib", "environment")
+    excluded(given, "components", of_one_model, "each component has its own", faults)
+    excluded(given, "components", ("scaling",), "each component has its own; for instances there is 'managed_instances'", faults)
+    excluded(given, "components", ("variants", "shadow"), "the components share one variant", faults)
+    excluded(
+        given, "components", ("vpc", "network_isolation"), "Pulumi's provider cannot say so to an endpoint of components", faults
+    )
+    managed = given.get("managed_instances")
+    if managed is not None and "components" not in given:
+        faults.add("managed_instances", "goes with 'components'; for one model there is 'scaling'")
+    if isinstance(managed, Mapping) and not faults.at("managed_instances"):
+        bounds = cast("Mapping[str, int]", managed)
+        bounded(bounds, "managed_instances", "min", 0, None, faults)
+        bounded(bounds, "managed_instances", "max", max(bounds["min"], 1), None, faults, "no less than 'min'")
+        bounded(given, "", "instance_count", max(bounds["min"], 1), max(bounds["max"], 1), faults, "within 'managed_instances'")
+    entries = cast("Mapping[str, Mapping[str, Any]]", given.get("components", {}))
+    if "components" in given and not entries and not faults.at("components"):
+        faults.add("components", "is empty; give at least one, or 'image'")
+    chosen = given.get("endpoint_name")
+    endpoint = len(chosen) if isinstance(chosen, str) else len(name) + len("-endpoint") + AUTO_NAME
+    longest = NAME_LIMIT - max(endpoint + 1, len(name) + len("--model") + AUTO_NAME)
+    for key, entry in entries.items():
+        path = f"components.{key}"
+        if not rules.is_name(key, longest):
+            faults.add(path, f"is a name that cannot be; give at most {longest} letters, digits and '-'")
+        _check_component(given, entry, path, faults)
+
+
+def _check_component(given: Mapping[str, Any], entry: Mapping[str, Any], path: str, faults: Faults) -> None:
+    check_model(entry, path, faults)
+    check_weights(entry, path, faults)
+    if faults.at(path):
+        return
+    bounded(entry, path, "memory_mib", 128, None, faults)
+    bounded(entry, path, "cpus", 0.25, None, faults)
+    bounded(entry, path, "copies", 0, None, faults)
+    bounded(entry, path, "accelerators", 1, None, faults, "leave it out for a component without any")
+    instance_type = given.get("instance_type")
+    if isinstance(instance_type, str):
+        fault = Faults("SageMakerEndpoint")
+        check_engine({**entry, "instance_type": instance_type}, "", fault)
+        if fault:
+            faults.add(
+                f"{path}.image", f"has an engine that cannot run on {instance_type}; give another image or 'instance_type'"
+            )
+        if "accelerators" in entry and rules.family_of(instance_type) and not rules.has_accelerators(instance_type):
+            faults.add(f"{path}.accelerators", f"asks for {entry['accelerators']}, and {instance_type} has none")
+    check_scaling(entry.get("scaling"), f"{path}.scaling", faults, to_zero=True, count=entry.get("copies"))
