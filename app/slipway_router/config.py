@@ -99,6 +99,11 @@ class Backend(Strict):
     """Most tokens of an answer where the client does not say. With `anthropic` and `vertex-anthropic` only: they want it."""
     region: str | None = None
     """AWS region that requests are signed for. With `sagemaker` and `bedrock` only. Default: that of the address."""
+    target_variant: str | None = None
+    """The production variant of a SageMaker endpoint that alone is asked. With `sagemaker` only. Default: SageMaker chooses by
+    the variants' weights."""
+    inference_component: str | None = None
+    """The inference component of a SageMaker endpoint that is asked; an endpoint that has any needs it. With `sagemaker` only."""
     tasks: tuple[Task, ...] = ("chat", "completions")
     """What it can be asked for. With `anthropic`, `vertex`, `vertex-anthropic` and `bedrock` only `chat`, which is their
     default; with `vertex-raw` one task."""
@@ -216,6 +221,15 @@ class Backend(Strict):
     @classmethod
     def _region(cls, value: str | None) -> str | None:
         return value if value is None else matching(re.compile("[a-z0-9-]+"), value, "an AWS region, such as 'eu-central-1'")
+
+    @field_validator("target_variant", "inference_component")
+    @classmethod
+    def _sagemaker_name(cls, value: str | None) -> str | None:
+        return (
+            value
+            if value is None
+            else _matching(re.compile("[A-Za-z0-9][A-Za-z0-9-]{0,62}"), value, "letters, digits and '-', at most 63")
+        )
 
     @field_validator("api_version")
     @classmethod

@@ -51,6 +51,11 @@ def protocol_faults(path: str, backend: Mapping[str, Any]) -> list[tuple[str, st
         faults.append((f"{path}.default_max_tokens", f"goes with the protocols {', '.join(MESSAGES)} only; leave it out"))
     if backend.get("region") is not None and protocol not in AWS:
         faults.append((f"{path}.region", "goes with the protocols sagemaker and bedrock only; leave it out"))
+    names = [key for key in ("target_variant", "inference_component") if backend.get(key) is not None]
+    if protocol != "sagemaker":
+        faults += [(f"{path}.{key}", "goes with the protocol sagemaker only; leave it out") for key in names]
+    elif len(names) > 1:
+        faults.append((f"{path}.target_variant", "does not go with 'inference_component': give the one that is to be asked"))
     if protocol in KEYLESS and backend.get("api_key_env") is not None:
         faults.append(
             (f"{path}.api_key_env", f"is not for the protocol {protocol}, which asks by the pod's identity; leave it out")

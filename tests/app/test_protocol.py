@@ -57,6 +57,14 @@ def test_an_address_without_a_region_wants_one() -> None:
     assert [p for p, _ in faults(region="eu-west-1")] == ["backends[0].region"]
 
 
+def test_variant_and_component_are_sagemaker_s() -> None:
+    assert faults(target_variant="a") == [("backends[0].target_variant", "goes with the protocol sagemaker only; leave it out")]
+    both = faults(protocol="sagemaker", region="eu-west-1", target_variant="a", inference_component="b")
+    assert both == [("backends[0].target_variant", "does not go with 'inference_component': give the one that is to be asked")]
+    wrong = faults(protocol="sagemaker", region="eu-west-1", target_variant="a\r\nx: y")
+    assert [path for path, _ in wrong] == ["backends[0].target_variant"]
+
+
 def test_an_identity_takes_no_key() -> None:
     assert [p for p, _ in faults(protocol="vertex", api_key_env="KEY")] == ["backends[0].api_key_env"]
     assert [p for p, _ in faults(protocol="sagemaker", region="r", api_key_env="KEY")] == ["backends[0].api_key_env"]

@@ -61,6 +61,8 @@ class AwsProvider(Provider):
     def refused(self, status: int) -> None:
         """The service answered with this error: credentials that it does not take are got anew."""
         if status in (401, 403):
+            # A session keeps what it found; where keys or a token were replaced, it would find the old ones again.
+            self._session = None
             self._credentials.expire()
 
     def probe(self) -> bytes:

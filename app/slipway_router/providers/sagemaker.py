@@ -6,6 +6,7 @@ After "Amazon SageMaker Runtime" in SageMaker's API reference.
 import re
 
 from slipway_router.answer import Answer, UpstreamError
+from slipway_router.config import Backend
 from slipway_router.providers.shapes import count, text
 from slipway_router.providers.sse import event
 from slipway_router.providers.translated import Stream, Whole, is_stream, read_whole
@@ -17,6 +18,8 @@ except ImportError as error:
     raise ImportError("the protocol sagemaker needs botocore; install it with: pip install 'slipway[sagemaker]'") from error
 
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+# What is said of an inference component that was scaled to zero has no name of its own.
+_NO_CAPACITY = re.compile(r"\bno capacity\b", re.IGNORECASE)
 _TAIL_BYTES = 4096
 _HEADERS = {"Content-Type": "application/json", "X-Amzn-SageMaker-Accept": "application/json"}
 
@@ -28,10 +31,18 @@ class SageMaker(aws.AwsProvider):
 
     service = "sagemaker"
 
+    def __init__(self, backend: Backend, key: str | None) -> None:
+        super().__init__(backend, key)
+        wanted = {
+            "X-Amzn-SageMaker-Target-Variant": backend.target_variant,
+            "X-Amzn-SageMaker-Inference-Component": backend.inference_component,
+        }
+        self._told = {**_HEADERS, **{name: value for name, value in wanted.items() if value is not None}}
+
     def request(self, asked: Asked, request_id: bytes, tracing: bytes) -> tuple[bytes, bytes]:
         body = self.body(asked)
         operation = "invocations-response-stream" if asked.stream else "invocations"
-        return self.signed(f"{self._base}/{operation}", _HEADERS, body, request_id, tracing), body
+        return self.signed(f"{self._base}/{operation}", self._told, body, request_id, tracing), body
 
     async def understand(self, asked: Asked, answer: Answer) -> Answer:
         headers = aws.passed_on(answer)
@@ -89,7 +100,9 @@ def to_error(status: int, kind: str, body: bytes) -> tuple[int, bytes]:
     elif kind == "ModelNotReadyException":
         status, said = 503, "The model is not ready."
     elif kind == "ValidationError":
-        raise UpstreamError("not_found", f"answered {status} (ValidationError)")
+        if not _NO_CAPACITY.search(aws.said_of(body)):
+            raise UpstreamError("not_found", f"answered {status} (ValidationError)")
+        status, said = 503, "The inference component has no copy running; it is started if its scaling says so."
     else:
         said = aws.said_of(body)
     return status, aws.an_error(status, kind, said or f"SageMaker answered {status} without a reason.")

@@ -136,6 +136,78 @@ async def test_errors(behaviour: Behaviour, status: int, said: str) -> None:
     assert said in answer.json()["error"]["message"]
 
 
+NO_CAPACITY = "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress"
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        aws.error("400 Bad Request", "ThrottlingException", message="Rate exceeded"),
+        aws.error("429 Too Many Requests", "ModelNotReadyException", Message="x"),
+        aws.error("400 Bad Request", "ValidationError", Message=NO_CAPACITY),
+        aws.error("403 Forbidden", "ExpiredTokenException", message="The security token included in the request is expired"),
+        aws.error("403 Forbidden", "InvalidSignatureException", message="Credential should be scoped to a valid region."),
+        aws.error("400 Bad Request", "ValidationError", Message="Endpoint llama of account 123456789012 not found."),
+        aws.error("503 Service Unavailable", "ServiceUnavailable", Message="x"),
+    ],
+    ids=["throttled", "not_ready", "no_copy", "expired", "wrong_region", "elsewhere", "unavailable"],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_what_the_service_refuses_another_backend_answers(behaviour: Behaviour, stream: bool) -> None:
+    good = fake.stream("x") if stream else fake.whole(fake.completion("x"))
+
+    async def refuse(out: fake.Exit) -> None:
+        await behaviour(out)
+
+    async with upstream(good) as other, sagemaker(refuse, backend(other, "two")) as served:
+        answer = await served.chat(stream=stream)
+    assert answer.status_code == 200
+    assert answer.headers["x-slipway-backend"] == "two"
+
+
+async def test_a_component_without_copies_is_away_and_not_wrong() -> None:
+    nobody = aws.error("400 Bad Request", "ValidationError", Message=NO_CAPACITY)
+    async with upstream(sage.api(nobody)) as up, upstream() as other:
+        asleep = {**at(up.port), "min_replicas": 0, "inference_component": "chat-llama"}
+        async with serving(asleep, backend(other, "two")) as served:
+            await served.chat()
+            await served.chat()
+            assert served.router.targets["llama"].away
+    assert len(up.posts) == 1
+
+
+async def test_expired_credentials_are_told_and_got_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "The security token included in the request is expired"
+
+    async def behave(out: fake.Exit) -> None:
+        fresh = out.got.headers["x-amz-security-token"] == aws.TOKEN
+        await (sage.api() if fresh else aws.error("403 Forbidden", "ExpiredTokenException", message=said))(out)
+
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "yesterday's")
+    async with sagemaker(behave) as served:
+        answer = await served.chat()
+        assert answer.status_code == 502
+        assert "llama answered 403" in answer.json()["error"]["message"]
+        assert "yesterday" not in answer.text
+        monkeypatch.setenv("AWS_SESSION_TOKEN", aws.TOKEN)
+        assert (await served.chat()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "header"),
+    [("target_variant", "x-amzn-sagemaker-target-variant"), ("inference_component", "x-amzn-sagemaker-inference-component")],
+)
+async def test_one_variant_or_component_is_asked_by_name_and_the_signature_holds(field: str, header: str) -> None:
+    async with upstream(sage.api(streamed=PARTS)) as up:
+        async with serving({**at(up.port), field: "tuned-g6-2xlarge"}) as served:
+            assert (await served.chat()).status_code == 200
+            assert (await served.chat(stream=True)).status_code == 200
+        async with serving(at(up.port)) as served:
+            await served.chat()
+    assert [got.headers.get(header) for got in up.posts] == ["tuned-g6-2xlarge", "tuned-g6-2xlarge", None]
+    assert header in up.posts[0].headers["authorization"]
+
+
 async def test_a_wrong_identity_and_a_wrong_endpoint_go_to_the_next() -> None:
     async with upstream() as other, sagemaker(sage.api(secret="another"), backend(other, "two")) as served:
         answer = await served.chat()
