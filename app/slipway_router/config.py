@@ -228,7 +228,7 @@ class Backend(Strict):
         return (
             value
             if value is None
-            else _matching(re.compile("[A-Za-z0-9][A-Za-z0-9-]{0,62}"), value, "letters, digits and '-', at most 63")
+            else matching(re.compile("[A-Za-z0-9][A-Za-z0-9-]{0,62}"), value, "letters, digits and '-', at most 63")
         )
 
     @field_validator("api_version")
