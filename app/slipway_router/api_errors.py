@@ -2,6 +2,7 @@
 
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from slipway_router.asgi import JSON, ApiError
 from slipway_router.request import read_headers, request_id
@@ -20,8 +21,15 @@ async def on_http_error(request: Request, error: HTTPException) -> Response:
     if error.status_code == 404:
         message, code = f"There is no {request.url.path[:256]} here.", "not_found"
     elif error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
+        allowed = ", ".join(_methods(request))
+        headers = [(b"allow", allowed.encode())]
         message, code = f"{request.url.path} does not take {request.method}; it takes {allowed}.", "method_not_allowed"
     else:
         message, code = str(error.detail), None
     return await on_api_error(request, ApiError(error.status_code, message, code=code, headers=headers))
+
+
+def _methods(request: Request) -> list[str]:
+    """All that a path takes. Starlette names those of the first that is declared for it."""
+    routes = [r for r in request.app.routes if isinstance(r, Route) and r.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in route.methods or ()})

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from slipway_router.admin.view import backend_of, key_of, state_of
+from slipway_router.admin.keys import NewKey, created, listed, revoked
+from slipway_router.admin.view import backend_of, state_of
 from slipway_router.api_errors import on_api_error, on_http_error
 from slipway_router.asgi import CLOSE, ApiError, App, Header, Receive, Scope, Send, respond
 from slipway_router.document import document, refusals
@@ -131,9 +132,35 @@ def described(router: Router) -> FastAPI:
     async def weight(name: str, body: Weight) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         return give(name, body.weight)
 
-    @app.get("/admin/keys", tags=["keys"], summary="All keys, without what would let anybody use one", responses=refused)
+    @app.get(
+        "/admin/keys", tags=["keys"], summary="All keys, without what would let anybody use one", responses=refusals((401, 503))
+    )
     async def keys() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        return {"keys": [key_of(k.name, k.tier) for k in router.config.keys]}
+        return {"keys": await listed(router)}
+
+    @app.post(
+        "/admin/keys",
+        tags=["keys"],
+        status_code=201,
+        summary="Make a key, which every router takes within a second; it is told this once and kept nowhere",
+        responses=refusals((400, 401, 409, 503)),
+    )
+    async def create_key(body: NewKey, response: Response) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        response.headers["cache-control"] = "no-store"
+        made = await created(router, body)
+        logger.warning("admin: key %s is made", body.name)
+        return made
+
+    @app.delete(
+        "/admin/keys/{name}",
+        tags=["keys"],
+        summary="Take a key no longer, on every router within a second",
+        responses=refusals((401, 404, 409, 503)),
+    )
+    async def revoke_key(name: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        done = await revoked(router, name)
+        logger.warning("admin: key %s is revoked", name)
+        return done
 
     return app
 

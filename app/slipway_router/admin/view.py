@@ -61,8 +61,3 @@ def replicas_of(target: Target) -> list[dict[str, Any]]:
         }
         for member in target.fleet.members.values()
     ]
-
-
-def key_of(name: str, tier: str) -> dict[str, Any]:
-    """A key of the configuration. Nothing of the key itself."""
-    return {"name": name, "tier": tier, "from": "configuration"}
