@@ -67,7 +67,7 @@ class _Client(asyncio.Protocol):
         self._transport.write(self._message)
 
 
-async def generate(port: int, path: str, body: bytes, connections: int, seconds: float) -> Load:
+async def generate(port: int, path: str, body: bytes, connections: int, seconds: float, key: str | None = None) -> Load:
     """Load a server on this machine.
 
     Args:
@@ -76,14 +76,16 @@ async def generate(port: int, path: str, body: bytes, connections: int, seconds:
         body: What to send, JSON.
         connections: How many at once.
         seconds: How long new requests are sent; those under way are waited for, ten seconds at most.
+        key: Sent as a bearer token.
 
     Raises:
         TimeoutError: the last answers do not come.
     """
     head = (
-        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        + (f"authorization: Bearer {key}\r\n" if key is not None else "")
     )
-    message = head.encode() + body
+    message = head.encode() + b"\r\n" + body
     loop = asyncio.get_running_loop()
     load = Load(seconds)
     begun = perf_counter()

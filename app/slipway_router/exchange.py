@@ -48,6 +48,10 @@ _NOT_PASSED_ON = frozenset(
         b"x-slipway-replica",
     }
 )  # fmt: skip
+# The backend's limits are the router's; the client has its own.
+_NOT_PASSED_ON_TO_TENANTS = _NOT_PASSED_ON.union(
+    b"x-ratelimit-%b-%b" % (what, of) for what in (b"limit", b"remaining", b"reset") for of in (b"requests", b"tokens")
+)
 _WORTH_ANOTHER: frozenset[Cause] = frozenset({"connect", "reset", "protocol", "status"})
 _HELD_BACK: frozenset[Cause] = frozenset({"open", "cold"})
 
@@ -377,10 +381,8 @@ class Exchange:
 
     def answer_headers(self, target: Target, answer: Answer) -> list[Header]:
         """What the client is told with an answer."""
-        passed = [h for h in answer.headers if h[0] not in _NOT_PASSED_ON]
-        if self.charge is not None and self.charge.told:
-            # The backend's limits are the router's; the client has its own.
-            passed = [h for h in passed if not h[0].startswith(b"x-ratelimit-")]
+        stays = _NOT_PASSED_ON if self.charge is None else _NOT_PASSED_ON_TO_TENANTS
+        passed = [h for h in answer.headers if h[0] not in stays]
         return [*passed, *target.headers, (b"x-request-id", self._request_id), *self.headers()]
 
 

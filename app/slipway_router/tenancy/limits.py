@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil
 from time import time
@@ -187,48 +188,55 @@ class Limits:
         requests, tokens, budget = (self._share(limit) for limit in limits)
         if budget is not None:
             known = self._left.get((tenant.name, charge.month))
-            budget = budget if known is None else Limit(max(0, known) // self.routers, budget.gone)
+            budget = budget if known is None else replace(budget, most=max(0, known) // self.routers)
         self._admit_here(charge, requests, tokens, budget)
 
     def _share(self, limit: Limit | None) -> Limit | None:
         if limit is None or limit.gone == "open":
             return None
-        return Limit(max(1, limit.most // self.routers), limit.gone)
+        return replace(limit, most=max(1, limit.most // self.routers))
 
     def _admit_here(self, charge: Charge, requests: Limit | None, tokens: Limit | None, budget: Limit | None) -> None:
-        tenant, now = charge.tenant, asyncio.get_running_loop().time()
-        window = self._window_of(tenant.name)
+        tenant, wanted = charge.tenant, charge.tokens
+        now = asyncio.get_running_loop().time()
+        window = self._windows.get(tenant.name) or self._window_of(tenant.name)
         counted = window.requests(now)
-        used = window.used(now) if tokens is not None else 0
-        left = (max(0, requests.most - counted) if requests else 0, max(0, tokens.most - used) if tokens else 0)
-        reset = window.reset_seconds(now)
-        if requests is not None and counted >= requests.most:
+        used = window.used(now) if tenant.tokens is not None else 0
+        more = requests.most - counted if requests is not None else 0
+        over = tokens.most - used if tokens is not None else 0
+        if requests is not None and more <= 0:
             wait = window.wait_requests(now, requests.most)
-            raise refusals.over(tenant, 1, charge, wait, _headers(tenant, *left, reset))
-        if tokens is not None and used + charge.tokens > tokens.most:
-            wait = window.wait_tokens(now, tokens.most, charge.tokens)
-            raise refusals.over(tenant, 2, charge, wait, _headers(tenant, *left, reset))
-        purse = self._purse(tenant.name, charge.month) if tenant.budget is not None else None
-        if purse is not None and budget is not None:
-            taken = purse.spent + purse.held
-            if taken >= budget.most or taken + charge.units > budget.most:
-                raise refusals.over(tenant, 3, charge, 0.0, _headers(tenant, *left, reset))
-        if purse is not None:
+            raise refusals.over(tenant, 1, charge, wait, _headers(tenant, 0, over, window.reset_seconds(now)))
+        if tokens is not None and over < wanted:
+            wait = window.wait_tokens(now, tokens.most, wanted)
+            raise refusals.over(tenant, 2, charge, wait, _headers(tenant, more, over, window.reset_seconds(now)))
+        if tenant.budget is not None:
+            purse = self._purses.get((tenant.name, charge.month)) or self._purse(tenant.name, charge.month)
+            if budget is not None:
+                taken = purse.spent + purse.held
+                if taken >= budget.most or taken + charge.units > budget.most:
+                    raise refusals.over(tenant, 3, charge, 0.0, _headers(tenant, more, over, window.reset_seconds(now)))
             purse.held += charge.units
-        self._note(charge)
-        charge.told = _headers(tenant, left[0] - 1, left[1] - charge.tokens, self._window)
+        if tenant.rated:
+            window.admit(now, wanted if tenant.tokens is not None else 0)
+            charge.local = int(now) if tenant.tokens is not None else 0
+            charge.told = _headers(tenant, more - 1, over - wanted, self._window)
 
     def _note(self, charge: Charge) -> None:
+        """Count here too what Redis admitted: this router's share, should it go."""
         tenant = charge.tenant
-        if tenant.requests is None and tenant.tokens is None:
+        if not tenant.rated:
             return
         now = asyncio.get_running_loop().time()
-        window = self._window_of(tenant.name)
+        window = self._windows.get(tenant.name) or self._window_of(tenant.name)
         # What is over goes as others come.
         window.requests(now)
+        if tenant.tokens is None:
+            window.admit(now, 0)
+            return
         window.used(now)
-        window.admit(now, charge.tokens if tenant.tokens is not None else 0)
-        charge.local = int(now) if tenant.tokens is not None else 0
+        window.admit(now, charge.tokens)
+        charge.local = int(now)
 
     def _window_of(self, name: str) -> Window:
         window = self._windows.get(name)
@@ -260,13 +268,19 @@ def _ask(charge: Charge) -> Ask:
 
 def _headers(tenant: Tenant, requests: int, tokens: int, reset: float) -> tuple[Header, ...]:
     """OpenAI's `x-ratelimit-*`, of the limits that there are."""
-    told: list[Header] = []
+    until = b"%dms" % ceil(reset * 1000)
+    of_requests: tuple[Header, ...] = ()
     if tenant.requests is not None:
-        told.append((b"x-ratelimit-limit-requests", b"%d" % tenant.requests.most))
-        told.append((b"x-ratelimit-remaining-requests", b"%d" % max(0, requests)))
-        told.append((b"x-ratelimit-reset-requests", b"%dms" % ceil(reset * 1000)))
-    if tenant.tokens is not None:
-        told.append((b"x-ratelimit-limit-tokens", b"%d" % tenant.tokens.most))
-        told.append((b"x-ratelimit-remaining-tokens", b"%d" % max(0, tokens)))
-        told.append((b"x-ratelimit-reset-tokens", b"%dms" % ceil(reset * 1000)))
-    return tuple(told)
+        of_requests = (
+            tenant.requests.told,
+            (b"x-ratelimit-remaining-requests", b"%d" % max(0, requests)),
+            (b"x-ratelimit-reset-requests", until),
+        )
+    if tenant.tokens is None:
+        return of_requests
+    return (
+        *of_requests,
+        tenant.tokens.told,
+        (b"x-ratelimit-remaining-tokens", b"%d" % max(0, tokens)),
+        (b"x-ratelimit-reset-tokens", until),
+    )

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from slipway_router.asgi import ApiError
+from slipway_router.asgi import ApiError, Header
 from slipway_router.tenancy.money import to_units
-from slipway_router.tenancy.settings import Grant, WhenGone
+from slipway_router.tenancy.settings import Grant, RateLimit, WhenGone
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,8 @@ class Limit:
 
     most: int
     gone: WhenGone
+    told: Header = (b"", b"")
+    """How a client is told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,13 @@ class Tenant:
     tokens: Limit | None = None
     budget: Limit | None = None
 
+    rated: bool = False
+    """Whether there are limits by the minute."""
+
     @property
     def counted(self) -> bool:
         """Whether anything is counted, beyond what is allowed at all."""
-        return self.requests is not None or self.tokens is not None or self.budget is not None
+        return self.rated or self.budget is not None
 
     def check_model(self, model: str) -> None:
         """Refuse what they may not ask for.
@@ -54,8 +59,13 @@ def tenant_of(name: str, grant: Grant) -> Tenant | None:
     tenant = Tenant(
         name,
         frozenset(grant.models) if grant.models is not None else None,
-        Limit(requests.limit, requests.when_redis_is_gone) if requests is not None else None,
-        Limit(tokens.limit, tokens.when_redis_is_gone) if tokens is not None else None,
+        _limit("requests", requests) if requests is not None else None,
+        _limit("tokens", tokens) if tokens is not None else None,
         Limit(to_units(budget.dollars), budget.when_redis_is_gone) if budget is not None else None,
+        rated=requests is not None or tokens is not None,
     )
     return tenant if tenant.counted or tenant.models is not None else None
+
+
+def _limit(of: str, limit: RateLimit) -> Limit:
+    return Limit(limit.limit, limit.when_redis_is_gone, (b"x-ratelimit-limit-%b" % of.encode(), b"%d" % limit.limit))
