@@ -7,8 +7,9 @@
 `cost`: the same load on routers that differ in their keys alone, in interleaved rounds: no keys; a key without limits; all of it
 (requests, tokens, a budget) in the router's memory; all of it in Redis. CPU time is that of the router's process.
 
-`limits`: two routers' processes, four clients, a limit of 100 a minute: how many pass, and the most in any 60 seconds as the
-backend saw them come. Clocks differ by the way from the router to the backend, so windows of 59.9 seconds are looked at.
+`limits`: two routers' processes, four clients, a limit of 100 a minute: how many pass, and the most in any 60 seconds, by the
+times at which Redis admitted them: its append-only file has each to the microsecond. At the backend they may be closer, as the
+way there takes longer or shorter.
 
 `budget`: requests of known usage, every second one a stream, over two routers of which one is killed (-9) on the way and
 started again; what Redis has booked beside what the backend's usage comes to by hand. A request that died with its router is
@@ -23,6 +24,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import statistics
 import sys
@@ -64,8 +66,8 @@ class Cost:
 
 
 @contextlib.contextmanager
-def redis_server() -> Generator[int]:
-    """One with an append-only file, as budgets want it; its port."""
+def redis_server() -> Generator[tuple[int, Path]]:
+    """One with an append-only file, as budgets want it; its port and its folder."""
     if shutil.which("redis-server") is None:
         raise SystemExit("bench.tenants: no redis-server on PATH; apt-get install redis-server")
     port = free_port()
@@ -85,7 +87,7 @@ def redis_server() -> Generator[int]:
         ]
         with process(command, None):
             time.sleep(0.5)
-            yield port
+            yield port, Path(folder)
 
 
 @contextlib.contextmanager
@@ -130,7 +132,7 @@ def cost(rounds: int, seconds: float, connections: int) -> list[Cost]:
     if theirs is not None:
         psutil.Process().cpu_affinity([theirs])
     measured: list[Cost] = []
-    with upstream(64, 0.0, 600) as fake, redis_server() as redis:
+    with upstream(64, 0.0, 600) as fake, redis_server() as (redis, _):
         told = [configuration(fake, grant, redis if name.endswith("Redis") else None) for name, grant in KINDS.items()]
         with routers(told, own) as made:
             for number in range(rounds + 1):
@@ -230,7 +232,7 @@ async def limits(minutes: float) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Backend(came), "127.0.0.1", 0)
     count, passed = [0], [0]
-    with redis_server() as redis:
+    with redis_server() as (redis, folder):
         told = configuration(server.sockets[0].getsockname()[1], {"requests_per_minute": 100}, redis)
         started = await asyncio.to_thread(contextlib.ExitStack)
         with started:
@@ -239,11 +241,18 @@ async def limits(minutes: float) -> dict[str, Any]:
             until = time.monotonic() + minutes * 60 - 5
             await asyncio.gather(*(_client(made[i % 2][0], until, count, passed, 0.05) for i in range(4)))
             await asyncio.to_thread(started.close)
+        times = admissions(folder)
     server.close()
-    came.sort()
-    most = max(sum(1 for at in came if begin <= at < begin + 59.9) for begin in came)
-    each = [sum(1 for at in came if came[0] + 60 * m <= at < came[0] + 60 * (m + 1)) for m in range(int(minutes))]
-    return {"asked": count[0], "passed": passed[0], "in_each_minute": each, "most_in_any_minute": most}
+    most = max(sum(1 for at in times if begin <= at < begin + 60_000_000) for begin in times)
+    each = [sum(1 for at in times if 0 <= at - times[0] - 60_000_000 * m < 60_000_000) for m in range(int(minutes))]
+    figures = {"asked": count[0], "passed": passed[0], "reached_the_backend": len(came), "admitted": len(times)}
+    return {**figures, "in_each_minute": each, "most_in_any_minute": most}
+
+
+def admissions(folder: Path) -> list[int]:
+    """When Redis admitted each request, in microseconds by its clock, as its append-only file has it."""
+    pushed = re.compile(rb"RPUSH\r\n\$\d+\r\n\{slipway\}:r:bench\r\n\$\d+\r\n(\d+)", re.IGNORECASE)
+    return sorted(int(at) for file in folder.rglob("*.aof") for at in pushed.findall(file.read_bytes()))
 
 
 async def budget(requests: int) -> dict[str, Any]:
@@ -251,7 +260,7 @@ async def budget(requests: int) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Backend(came), "127.0.0.1", 0)
     count, passed = [0], [0]
-    with redis_server() as redis:
+    with redis_server() as (redis, _):
         told = configuration(server.sockets[0].getsockname()[1], {"monthly_budget": 100_000}, redis, timeout_ms=1000)
         stack = contextlib.ExitStack()
         with stack:

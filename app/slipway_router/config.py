@@ -46,7 +46,8 @@ from slipway_router.steadiness import (
     scaling_faults,
 )
 from slipway_router.telemetry.settings import TelemetrySettings
-from slipway_router.tenancy.settings import Key, RedisSettings, key_faults
+from slipway_router.tenancy.jwt_settings import JwtSettings
+from slipway_router.tenancy.settings import Key, RedisSettings, key_faults, model_faults
 
 AUTO = "auto"
 """The model name by which a client leaves the choice of the backend to the policy."""
@@ -278,6 +279,9 @@ class Config(Strict):
     """Where requests can go. At least one; names are unique."""
     keys: tuple[Key, ...] = ()
     """Who may ask. Empty: everybody who reaches the port, unless keys are kept in Redis."""
+    jwt: JwtSettings | None = None
+    """An OpenID Connect issuer whose tokens are taken in place of keys. Absent: none. With it every request needs a key or a
+    token."""
     redis: RedisSettings | None = None
     """What routers share: limits, budgets, keys, what they know of backends. Absent: each is alone, and knows what it has
     seen."""
@@ -413,6 +417,8 @@ def _cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     models = _models(entries("backends"), entries("routes"))
     for i, key in enumerate(entries("keys")):
         faults += key_faults(f"keys[{i}]", key, models)
+    if isinstance(data.get("jwt"), Mapping):
+        faults += model_faults("jwt", cast("Mapping[str, object]", data["jwt"]), models)
     names = [str(b["name"]) for b in entries("backends") if "name" in b]
     policy = data.get("policy")
     if isinstance(policy, Mapping):

@@ -2,27 +2,14 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
 
 from slipway_router.asgi import ApiError
+from slipway_router.caller import ANONYMOUS, Caller
 from slipway_router.tenancy import secret
 from slipway_router.tenancy.secret import Hash
 from slipway_router.tenancy.settings import Key
-from slipway_router.tenancy.tenant import Tenant, tenant_of
-
-
-class Caller(NamedTuple):
-    """Who sent a request."""
-
-    name: str
-    """The key's name; 'anonymous' where no keys are configured."""
-    tier: str | None
-    """The key's tier. None where no keys are configured: then the client says it."""
-    tenant: Tenant | None = None
-    """Their limits. None where they have none."""
-
-
-ANONYMOUS = Caller("anonymous", None)
+from slipway_router.tenancy.tenant import tenant_of
+from slipway_router.tenancy.tokens import Tokens
 
 
 class Keys:
@@ -41,6 +28,7 @@ class Keys:
         *,
         required: bool = False,
         known: bool = True,
+        tokens: Tokens | None = None,
     ) -> None:
         """
         Args:
@@ -50,9 +38,11 @@ class Keys:
             revoked: Names of configured keys that are no longer taken.
             required: Whether a request needs a key even where there is none.
             known: Whether those of Redis are known yet.
+            tokens: Those of an issuer, which are taken too; then a key or a token is required.
         """
         self._known_all = known
-        self._required = required or bool(keys)
+        self._tokens = tokens
+        self._required = required or bool(keys) or tokens is not None
         self._by_digest: dict[bytes, Caller] = {}
         self._by_id: dict[str, tuple[Hash, Caller]] = {}
         configured = {k.name for k in keys}
@@ -73,7 +63,8 @@ class Keys:
         """Whoever sent this `Authorization` header.
 
         Raises:
-            ApiError: 401 when keys are configured and this one is missing or unknown; 503 while it may be one of Redis that was
+            ApiError: 401 when keys are configured and this one is missing or unknown, or the token is not good; 503 while it
+            may be one of Redis that was
                 not heard of yet.
         """
         if not self._required:
@@ -94,7 +85,10 @@ class Keys:
             hashed, caller = self._by_id.get(identity, (secret.NOBODYS, ANONYMOUS))
             if hashed.fits(token):
                 return caller
-        return self._by_digest.get(_digest(token))
+        found = self._by_digest.get(_digest(token))
+        if found is None and self._tokens is not None and token.count(b".") == 2:
+            return self._tokens.caller(token)
+        return found
 
 
 def _refused(message: str) -> ApiError:

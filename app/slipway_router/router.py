@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from slipway_router.tenancy.charge import Charge
 from slipway_router.tenancy.settings import Key
 from slipway_router.tenancy.sharing import Sharing
 from slipway_router.tenancy.tenant import Tenant
+from slipway_router.tenancy.tokens import Tokens
 from slipway_router.variables import check_variables
 from slipway_router.weights import Weights
 
@@ -68,6 +69,8 @@ class Router:
         self._keys_known = config.redis is None or not config.redis.keys
         self.sharing = Sharing(config.redis, environ, self.use_shared_keys)
         """What is shared with other routers, beside the requests."""
+        self.tokens = Tokens(config.jwt, self._rekey) if config.jwt is not None else None
+        """Of an issuer; None where there is none."""
         self.limits = self.sharing.limits
         """Every key's."""
         self._use(config, environ, source)
@@ -92,12 +95,28 @@ class Router:
     def use_shared_keys(self, keys: Sequence[Key], revoked: Collection[str]) -> None:
         """Go by these keys of Redis from the next request on, and no longer by configured ones of these names."""
         self._shared, self._revoked, self._keys_known = keys, revoked, True
-        self.keys = self._all_keys(self.config, self._environ)
+        self._rekey()
         self.metrics.keys.use(self.keys.names)
+
+    def _rekey(self) -> None:
+        # Another object: what was known of callers holds no more.
+        self.keys = self._all_keys(self.config, self._environ)
 
     def _all_keys(self, config: Config, environ: Mapping[str, str]) -> Keys:
         required = config.redis is not None and config.redis.keys
-        return Keys(config.keys, environ, self._shared, self._revoked, required=required, known=self._keys_known)
+        return Keys(
+            config.keys,
+            environ,
+            self._shared,
+            self._revoked,
+            required=required,
+            known=self._keys_known,
+            tokens=self.tokens,
+        )
+
+    def works(self) -> list[Coroutine[None, None, None]]:
+        """What goes on beside the requests, for as long as it serves, so that callers are known and limits shared."""
+        return [self.sharing.run(), *([self.tokens.run()] if self.tokens is not None else [])]
 
     def charge(self, tenant: Tenant, asked: Asked, decision: Decision) -> Charge | None:
         """What a request takes of its tenant's limits. See `Limits.enter`.

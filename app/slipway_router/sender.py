@@ -1,6 +1,7 @@
 """What a request's head tells the data path: read once, and true for as long as the router goes by the same configuration."""
 
 from collections.abc import Mapping
+from time import time
 from typing import NamedTuple
 
 from slipway_router.asgi import Scope
@@ -62,9 +63,10 @@ class Sender:
         Raises:
             ApiError: 401, nobody's.
         """
-        if self._caller is None:
-            self._caller = router.keys.caller(self.headers.get(b"authorization"))
-        return self._caller
+        caller = self._caller
+        if caller is None or (caller.expires is not None and time() >= caller.expires):
+            caller = self._caller = router.keys.caller(self.headers.get(b"authorization"))
+        return caller
 
     def context(self, caller: Caller, estimated_tokens: int, answer_tokens: int) -> RoutingContext:
         """What the policy decides on.

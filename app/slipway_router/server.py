@@ -93,7 +93,7 @@ async def _serve(router: Router, listener: socket.socket, reloader: Reloader, ad
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.begin)
     works = (
-        router.sharing.run(),
+        *router.works(),
         discover_all(router),
         probe_all(router),
         reloader.watch(),

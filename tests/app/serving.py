@@ -55,7 +55,7 @@ async def serving(
     port = listener.getsockname()[1]
     server = http_server(proxy)
     running = asyncio.create_task(server.serve(sockets=[listener]))
-    sharing = asyncio.create_task(router.sharing.run())
+    beside = [asyncio.create_task(work) for work in router.works()]
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             yield Served(router, proxy, port, client)
@@ -65,6 +65,7 @@ async def serving(
         await running
         if router.recorder is not None:
             await asyncio.to_thread(router.recorder.close)
-        sharing.cancel()
-        await asyncio.gather(sharing, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         router.close()
