@@ -14,6 +14,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 
 @lru_cache
@@ -40,7 +41,7 @@ class Issuer:
         return {"keys": [{**self._public(k), "kid": i, "use": "sig"} for i, k in self.signing.items()]}
 
     def _public(self, key: Any) -> dict[str, Any]:
-        kind = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
+        kind = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
         return dict(json.loads(kind.to_jwk(key.public_key())))
 
     def token(self, kid: str = "one", algorithm: str = "RS256", head: dict[str, Any] | None = None, **claims: Any) -> str:
