@@ -3,7 +3,7 @@
 import pulumi
 
 from checks import check
-from cluster import namespace
+from cluster import gpus, namespace
 from models import serve
 from routing import route, vendors
 from settings import Settings
@@ -12,6 +12,7 @@ settings = Settings.of(pulumi.Config())
 check(settings)
 
 home = namespace(settings)
+gpus(settings)
 
 served = [serve(model, home) for model in settings.models]
 

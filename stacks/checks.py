@@ -27,6 +27,11 @@ def check(settings: Settings) -> None:
 
         told = _refused(lambda: NamespaceSettings.of(settings.namespace, cast("Any", settings.namespaceArgs)))
         faults += [fault.replace("args.", "slipway:namespaceArgs.", 1) for fault in told]
+    if settings.gpuPrerequisites:
+        from slipway.kubernetes.gpu_prerequisites_args import PrerequisiteSettings
+
+        told = _refused(lambda: PrerequisiteSettings.of("gpus", cast("Any", settings.gpuPrerequisites)))
+        faults += [fault.replace("args.", "slipway:gpuPrerequisites.", 1) for fault in told]
     if settings.router:
         faults += [f.replace("args.", "slipway:router.build.", 1) for f in _refused(lambda: _check_build(settings))]
         faults += [_own_path(fault, len(settings.models)) for fault in _refused(lambda: _check_router(settings))]

@@ -18,6 +18,14 @@ def namespace(settings: Settings) -> pulumi.Input[str]:
     return AiNamespace(settings.namespace, args, pulumi.ResourceOptions(transformations=[_formerly_alone])).namespace
 
 
+def gpus(settings: Settings) -> None:
+    """What pods with GPUs need of the cluster, where the settings say so."""
+    if settings.gpuPrerequisites:
+        from slipway import GpuPrerequisites
+
+        GpuPrerequisites("gpus", cast("Any", settings.gpuPrerequisites))
+
+
 def _formerly_alone(made: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
     """Stacks of 0.1 have the namespace under the stack itself, by its own name. Without this, it would be deleted."""
     if made.type_ != "kubernetes:core/v1:Namespace":

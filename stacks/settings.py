@@ -85,6 +85,9 @@ class Settings(_Strict):
     createNamespace: bool = True  # noqa: N815 -- Pulumi's configuration is in camelCase
     namespaceArgs: dict[str, Any] = {}  # noqa: N815 -- as above
     """How the namespace is made: arguments of AiNamespace but `namespace`."""
+    gpuPrerequisites: dict[str, Any] = {}  # noqa: N815 -- as above
+    """What pods with GPUs need of the cluster: arguments of GpuPrerequisites, such as `existing: true` where it has that. Without
+    them none is made, and a plan with GPUs warns."""
     models: tuple[Model, ...] = ()
     vendors: tuple[Vendor, ...] = ()
     router: Router | None = None
@@ -96,7 +99,8 @@ class Settings(_Strict):
         Raises:
             pulumi.RunError: with every fault there is; the engine prints it without a traceback.
         """
-        data: dict[str, Any] = {key: config.get_object(key) or None for key in ("models", "vendors", "router", "namespaceArgs")}
+        structures = ("models", "vendors", "router", "namespaceArgs", "gpuPrerequisites")
+        data: dict[str, Any] = {key: config.get_object(key) or None for key in structures}
         data |= {"namespace": config.get("namespace"), "createNamespace": config.get_bool("createNamespace")}
         return cls.parse({k: v for k, v in data.items() if v is not None})
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from slipway.kubernetes.ai_api_service import AiApiService
     from slipway.kubernetes.ai_namespace import AiNamespace
     from slipway.kubernetes.gpu_model_server import GpuModelServer
+    from slipway.kubernetes.gpu_prerequisites import GpuPrerequisites
     from slipway.kubernetes.redis_cache import RedisCache
     from slipway.kubernetes.service_mesh import ServiceMesh
     from slipway.kubernetes.training_job import TrainingJob
@@ -30,6 +31,7 @@ __all__ = [
     "Backend",
     "ContainerImage",
     "GpuModelServer",
+    "GpuPrerequisites",
     "LocalModelServer",
     "LocalProcess",
     "LocalRouter",
@@ -47,6 +49,7 @@ _HOMES = {
     "AiNamespace": "slipway.kubernetes.ai_namespace",
     "ContainerImage": "slipway.images.container_image",
     "GpuModelServer": "slipway.kubernetes.gpu_model_server",
+    "GpuPrerequisites": "slipway.kubernetes.gpu_prerequisites",
     "LocalModelServer": "slipway.local.model_server",
     "LocalProcess": "slipway.local.process",
     "LocalRouter": "slipway.local.router",

@@ -142,6 +142,10 @@ def two(component: str, namespace: str, changed: bool = False) -> Manifests:
     return Manifests(render(plan_program(lambda: PROGRAMS[component](namespace, changed)), skip_secrets=True).files)
 
 
+BY_HELM = {"GpuPrerequisites"}
+"""Components that Helm makes of a chart, which is not here: of theirs there is nothing to apply but a namespace."""
+
+
 def in_kubernetes() -> set[str]:
     """The public components that live in a cluster."""
     public = {name: getattr(slipway, name) for name in slipway.__all__}

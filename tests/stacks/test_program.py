@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from slipway.plan import UNKNOWN, Plan, plan_project
+from slipway.plan.gpus import unprovided
 
 ROOT = Path(__file__).parents[2]
 OPENAI = {"vendor": "openai", "name": "gpt", "model": "gpt-4o", "api_key": {"name": "keys", "key": "openai"}}
@@ -76,9 +77,11 @@ def test_a_model_moves_to_another_place_by_its_settings_alone(project: Path) -> 
             {
                 "vendors": [{**OPENAI, "api_key": None}],
                 "namespaceArgs": {"quota": {"gpus": -1}, "deny": True},
+                "gpuPrerequisites": {"existing": True, "driver": False},
                 "router": {"place": "kubernetes", "image": "router:1", "external_secrets": {"store": "v", "values": {"A": {}}}},
             },
             [
+                "slipway:gpuPrerequisites.driver: does nothing with 'existing'",
                 "slipway:namespaceArgs.deny: is not an argument",
                 "slipway:namespaceArgs.quota.gpus: is -1",
                 "slipway:router.external_secrets.values.A.key: is required",
@@ -128,6 +131,14 @@ def test_the_faults_of_all_components_are_told_at_once_by_their_path_in_the_yaml
     assert first == f"Pulumi.mine.yaml has {count}:"
     missing = [f for f in faults if not any(line.strip().startswith(f) for line in told)]
     assert not missing, told
+
+
+def test_a_stack_says_who_provides_its_gpus_or_the_plan_warns(project: Path) -> None:
+    settings = {"models": [LLAMA], "router": {"place": "kubernetes", "image": "router:1"}}
+    assert ["llama asks for nvidia.com/gpu" in told for told in unprovided(planned(project, settings))] == [True]
+    installed = planned(project, {**settings, "gpuPrerequisites": {"repository": "https://charts.example.com/nvidia"}})
+    assert installed["gpus-operator"].inputs["chart"] == "gpu-operator"
+    assert unprovided(installed) == unprovided(planned(project, {**settings, "gpuPrerequisites": {"existing": True}})) == []
 
 
 def test_the_namespace_is_closed_and_one_that_an_earlier_release_made_is_kept(project: Path) -> None:

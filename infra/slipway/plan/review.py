@@ -17,6 +17,7 @@ import typer
 
 from slipway.plan.cost import Cost, changed, cost, difference
 from slipway.plan.diff import Change, Kind, compare, counted, described
+from slipway.plan.gpus import unprovided
 from slipway.plan.plan import Plan, PlanError
 from slipway.plan.project import Project
 from slipway.prices import FILE, Rates, RatesError
@@ -104,13 +105,14 @@ def read(folder: Path) -> Planned:
 
 
 def comment(base: Planned, head: Planned) -> str:
-    """The comment as Markdown: a table of counts and costs, what loses data, and every change below.
+    """The comment as Markdown: a table of counts and costs, what loses data or asks for GPUs in vain, and every change below.
 
     Both sides are priced alike, by the head's own rates and the catalogue of this library: what differs is the program.
     """
     rows: list[str] = []
     details: list[tuple[str, str]] = []
     lost: list[str] = []
+    waiting: list[str] = []
     for stack in sorted({*base.plans, *base.errors, *head.plans, *head.errors}):
         if stack in head.errors:
             rows.append(f"| {_code(stack)} | cannot be planned | | | |")
@@ -131,6 +133,7 @@ def comment(base: Planned, head: Planned) -> str:
         before, after = cost(old or empty, head.rates), cost(new or empty, head.rates)
         rows.append(f"| {_code(stack)}{note} | {' | '.join(str(counts[kind]) for kind in Kind)} | {_cost(before, after)} |")
         lost += [f"- {_code(stack)}: {_code(c.resource.name)} ({_code(c.resource.type)})" for c in changes if c.loses_data]
+        waiting += [f"- {_code(stack)}: {_code(warning)}" for warning in unprovided(new or empty)]
         if changes:
             listing = "\n".join([*changed(before, after), _listing(changes)])
             details.append((f"{_code(stack)}{note}: {counted(changes)}", listing))
@@ -148,6 +151,8 @@ def comment(base: Planned, head: Planned) -> str:
         head_lines += ["", f"The own rates are left out: {_code(head.rates_error)}"]
     if lost:
         head_lines += ["", "**Data is lost:**", "", *lost]
+    if waiting:
+        head_lines += ["", "**GPUs are missing:**", "", *waiting]
     return _fitted("\n".join(head_lines) + "\n", details)
 
 

@@ -17,6 +17,7 @@ from slipway.kubernetes.ai_api_service_args import Resolved as ApiSettings
 from slipway.kubernetes.ai_namespace_args import AiNamespaceArgs, NamespaceSettings
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
+from slipway.kubernetes.gpu_prerequisites_args import GpuPrerequisitesArgs, PrerequisiteSettings
 from slipway.kubernetes.worker_pool_args import WorkerPoolArgs, WorkerSettings
 
 API: Mapping[str, Any] = {
@@ -29,6 +30,7 @@ COMPONENTS: Mapping[str, tuple[type, Callable[[str, Any], object], Mapping[str, 
     "GpuModelServer": (GpuModelServerArgs, GpuModelServerSettings.of, LLAMA),
     "AiApiService": (AiApiServiceArgs, ApiSettings.of, API),
     "AiNamespace": (AiNamespaceArgs, NamespaceSettings.of, {}),
+    "GpuPrerequisites": (GpuPrerequisitesArgs, PrerequisiteSettings.of, {"repository": "https://charts.example.com"}),
     "WorkerPool": (WorkerPoolArgs, WorkerSettings.of, WORKER),
 }
 EVERY = [

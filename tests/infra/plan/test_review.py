@@ -149,3 +149,12 @@ def test_a_long_comment_is_cut_at_whole_details() -> None:
     assert text.count("<details>") == text.count("</details>") == 4
     assert "The details of 6 more are too long for a comment" in text
     assert sys.getsizeof(text) < 65_536
+
+
+def test_gpus_that_nothing_provides_are_told_of_the_head_alone() -> None:
+    limits = {"nvidia.com/gpu": "1"}
+    pod = {"spec": {"template": {"spec": {"containers": [{"resources": {"limits": limits}}]}}}}
+    asking = Plan("p", "dev", (Resource("urn:a", "kubernetes:apps/v1:Deployment", "llama", None, pod, {}),))
+    told = comment(Planned({"dev": plan("a")}, {}), Planned({"dev": asking}, {}))
+    assert "**GPUs are missing:**\n\n- <code>dev</code>: <code>llama asks for nvidia.com/gpu," in told
+    assert "GPUs are missing" not in comment(Planned({"dev": asking}, {}), Planned({"dev": plan("a")}, {}))
