@@ -3,6 +3,8 @@
 import pulumi
 
 from slipway import AiApiService, AiNamespace, GpuModelServer, GpuPrerequisites, RedisCache, WorkerPool, vendor
+from slipway.kubernetes.deletion import DeletionPolicy
+from slipway.kubernetes.redis_cache_args import EvictionPolicy
 
 config = pulumi.Config()
 home = AiNamespace(config.get("namespace") or "ai", {})
@@ -39,8 +41,8 @@ queue = RedisCache(
     "queue",
     {
         "namespace": home.namespace,
-        "eviction_policy": "noeviction",
-        "deletion_policy": "retain",
+        "eviction_policy": EvictionPolicy.NOEVICTION,
+        "deletion_policy": DeletionPolicy.RETAIN,
         "allow_from": [
             {"pod_labels": {"app.kubernetes.io/part-of": "slipway"}},
             {"namespace": "keda", "pod_labels": {"app": "keda-operator"}},

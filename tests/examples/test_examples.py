@@ -9,6 +9,7 @@ import yaml
 from tests.infra.sdk_types import args_class, faults
 
 from slipway.plan import Plan, plan_program
+from slipway.plan.gpus import unprovided
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(p.parent.name for p in EXAMPLES.glob("*/Pulumi.yaml"))
@@ -51,6 +52,19 @@ def test_it_says_what_it_is(name: str) -> None:
     project: dict[str, Any] = yaml.safe_load((EXAMPLES / name / "Pulumi.yaml").read_text())
     assert project["runtime"] in ("python", {"name": "python"}) or project["runtime"]["name"] == "python"
     assert project["description"].endswith(".")
+
+
+def test_the_whole_stack_hangs_together() -> None:
+    plan = planned("ai_stack")
+    assert unprovided(plan) == []
+    worker = plan["worker-worker"].inputs["spec"]["template"]["spec"]["containers"][0]
+    told = {entry["name"]: entry.get("value") for entry in worker["env"]}
+    assert told["OPENAI_BASE_URL"] == "http://ai-api.ai.svc/v1"
+    # Workers are let out to the pods of that address, which listen on this port.
+    ways = [(way["ports"][0]["port"], way["to"][0]) for way in plan["worker-network"].inputs["spec"]["egress"]]
+    labels = plan["ai-api-router"].inputs["spec"]["template"]["metadata"]["labels"]
+    (to_api,) = [to["podSelector"]["matchLabels"] for port, to in ways if port == 8000]
+    assert to_api.items() <= labels.items()
 
 
 def test_the_endpoint_examples_let_one_caller_in() -> None:

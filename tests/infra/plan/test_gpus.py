@@ -28,7 +28,7 @@ def prerequisites(**args: Any) -> None:
     GpuPrerequisites("gpus", given)
 
 
-def several(*declare: Callable[[], None]) -> Plan:
+def several(*declare: Callable[[], object]) -> Plan:
     def program() -> None:
         for each in declare:
             each()
