@@ -33,7 +33,7 @@ MOST_GONE = 100
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 # Those that OpenTelemetry's conventions for generative AI name, and for what waits for a start more at the end.
-_FIRST_TOKEN_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 120.0)
+FIRST_TOKEN_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 120.0)
 _OUTPUT_TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 _QUEUE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1, 2.5, 10, 60, 300)
 _STATES = ("closed", "open", "half_open")
@@ -52,7 +52,7 @@ class Metrics:
         self._cost_of = Reads(table.COST, registry)
         self._first_byte_of = Histograms(table.FIRST_BYTE, _SECONDS, registry)
         self._duration_of = Histograms(table.DURATION, _SECONDS, registry)
-        self._first_token_of = Histograms(table.FIRST_TOKEN, _FIRST_TOKEN_SECONDS, registry)
+        self._first_token_of = Histograms(table.FIRST_TOKEN, FIRST_TOKEN_SECONDS, registry)
         self._output_token_of = Histograms(table.OUTPUT_TOKEN, _OUTPUT_TOKEN_SECONDS, registry)
         self._queue_of = Histograms(table.QUEUE, _QUEUE_SECONDS, registry)
         self.under_way: Callable[[], int] = int

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from slipway.kubernetes.ai_namespace import AiNamespace
     from slipway.kubernetes.gpu_model_server import GpuModelServer
     from slipway.kubernetes.gpu_prerequisites import GpuPrerequisites
+    from slipway.kubernetes.observability_stack import ObservabilityStack
     from slipway.kubernetes.redis_cache import RedisCache
     from slipway.kubernetes.service_mesh import ServiceMesh
     from slipway.kubernetes.training_job import TrainingJob
@@ -35,6 +36,7 @@ __all__ = [
     "LocalModelServer",
     "LocalProcess",
     "LocalRouter",
+    "ObservabilityStack",
     "RedisCache",
     "SageMakerEndpoint",
     "ServiceMesh",
@@ -53,6 +55,7 @@ _HOMES = {
     "LocalModelServer": "slipway.local.model_server",
     "LocalProcess": "slipway.local.process",
     "LocalRouter": "slipway.local.router",
+    "ObservabilityStack": "slipway.kubernetes.observability_stack",
     "RedisCache": "slipway.kubernetes.redis_cache",
     "SageMakerEndpoint": "slipway.aws.sagemaker_endpoint",
     "ServiceMesh": "slipway.kubernetes.service_mesh",

@@ -23,7 +23,15 @@ EXAMPLES = sorted(
     for p in (ROOT / "examples").glob("*/__main__.py")
     if any(
         component in p.read_text()
-        for component in ("AiApiService", "GpuModelServer", "RedisCache", "TrainingJob", "WorkerPool", "pulumi_kubernetes")
+        for component in (
+            "AiApiService",
+            "GpuModelServer",
+            "ObservabilityStack",
+            "RedisCache",
+            "TrainingJob",
+            "WorkerPool",
+            "pulumi_kubernetes",
+        )
     )
 )
 """Examples with objects of Kubernetes."""
@@ -58,8 +66,12 @@ class Manifests:
         found: dict[tuple[str, str], set[str]] = {}
         for workload in self.of(*WORKLOADS):
             for key, value in _walk(workload):
+                namespace = workload["metadata"]["namespace"]
                 if key == "secretKeyRef":
-                    found.setdefault((workload["metadata"]["namespace"], value["name"]), set()).add(value["key"])
+                    found.setdefault((namespace, value["name"]), set()).add(value["key"])
+                elif key == "secret" and "secretName" in value:
+                    keys = {item["key"] for item in value.get("items", ())}
+                    found.setdefault((namespace, value["secretName"]), set()).update(keys)
         return found
 
 

@@ -7,7 +7,17 @@ import pulumi
 from tests.cluster.cases import Manifests
 
 import slipway
-from slipway import AiApiService, AiNamespace, GpuModelServer, RedisCache, ServiceMesh, TrainingJob, WorkerPool, vendor
+from slipway import (
+    AiApiService,
+    AiNamespace,
+    GpuModelServer,
+    ObservabilityStack,
+    RedisCache,
+    ServiceMesh,
+    TrainingJob,
+    WorkerPool,
+    vendor,
+)
 from slipway.plan import plan_program
 from slipway.plan.render import render
 
@@ -121,6 +131,19 @@ def meshes(namespace: str, changed: bool) -> None:
         ServiceMesh(f"{name}-mesh", args)
 
 
+def stacks(namespace: str, changed: bool) -> None:
+    """Two stacks that watch the same services."""
+    everybody: Any = {"pod_labels": {}}
+    facts: Any = {"namespace": namespace, "port": 8000, "readers": [everybody]}
+    for name in INSTANCES:
+        watch: Any = [
+            {**facts, "kind": "router", "name": "api", "pods": "api-router-.+", "pod_labels": {"app": "api"}},
+            {**facts, "kind": "model", "name": "llama", "pods": "llama-server-.+", "pod_labels": {"app": "llama"}},
+        ]
+        args: Any = {"namespace": namespace, "watch": watch, "objectives": {"patience_seconds": 300 if changed else 600}}
+        ObservabilityStack(name, args)
+
+
 PROGRAMS: Mapping[str, Callable[[str, bool], None]] = {
     "AiApiService": routers,
     "AiNamespace": namespaces,
@@ -129,6 +152,7 @@ PROGRAMS: Mapping[str, Callable[[str, bool], None]] = {
     "GpuModelServer, TGI": tgi,
     "GpuModelServer, Triton": triton,
     "GpuModelServer, llama.cpp": llama_cpp,
+    "ObservabilityStack": stacks,
     "RedisCache": caches,
     "ServiceMesh": meshes,
     "TrainingJob": training,

@@ -10,15 +10,17 @@ import pulumi_kubernetes as k8s
 
 from slipway.backend import router_config
 from slipway.kubernetes import external_secrets, http_route, router_pod
-from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Resolved, keys_secret
+from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Release, Resolved, keys_secret
 from slipway.kubernetes.ai_namespace_args import PodSecurityLevel, pod_security_labels
 from slipway.kubernetes.exposure import expose_by_ingress, expose_by_route, public_urls
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.mesh_pods import MeshKind, account_of, kind_of
 from slipway.kubernetes.mesh_service import MeshService
+from slipway.kubernetes.observability.watched import WatchedService
 from slipway.kubernetes.restricted import labels, selector
 from slipway.kubernetes.router_identity import make_identity
 from slipway.kubernetes.router_release import APP, deploy
+from slipway.kubernetes.router_watched import watched_router
 from slipway_router.steadiness import Retries
 
 
@@ -150,10 +152,7 @@ class AiApiService(pulumi.ComponentResource):
         given = self._resolved.args
         if "mesh" not in given:
             raise pulumi.RunError(f"AiApiService '{self._name}' is in no mesh; give it 'mesh', such as {{'kind': 'istio'}}")
-        releases = self._resolved.releases(self._name)
-        if canary and len(releases) == 1:
-            raise pulumi.RunError(f"AiApiService '{self._name}' has no canary; give it 'canary', or leave it out here")
-        service = releases[-1 if canary else 0].name
+        service = self._release(canary).name
         known: MeshService = {
             "service": service,
             "port": 80,
@@ -170,6 +169,24 @@ class AiApiService(pulumi.ComponentResource):
         if gateways := self._gateways():
             known["callers"] = [{"namespace": namespace} for namespace in (given["namespace"], *gateways)]
         return cast("MeshService", {**known, **more})
+
+    def watched(self, *, canary: bool = False, **more: Any) -> WatchedService:
+        """This router as a service of an ObservabilityStack.
+
+        Args:
+            canary: Its second version instead of the first.
+            more: Any other field of `slipway.kubernetes.observability.watched.WatchedService`; it wins over what is known here.
+
+        Raises:
+            pulumi.RunError: It has no canary.
+        """
+        return cast("WatchedService", {**watched_router(self._release(canary), self._resolved), **more})
+
+    def _release(self, canary: bool) -> Release:
+        releases = self._resolved.releases(self._name)
+        if canary and len(releases) == 1:
+            raise pulumi.RunError(f"AiApiService '{self._name}' has no canary; give it 'canary', or leave it out here")
+        return releases[-1 if canary else 0]
 
     def _gateways(self) -> list[pulumi.Input[str]]:
         """Namespaces from which requests come through its ways in from outside, beside its own. Consul knows no namespaces."""

@@ -14,6 +14,7 @@ from slipway.kubernetes.gpu_model_server_backend import known_facts
 from slipway.kubernetes.gpu_model_server_explain import explain
 from slipway.kubernetes.gpu_model_server_pod import shared_claim
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings, Keeper
+from slipway.kubernetes.gpu_model_server_watched import watched_server
 from slipway.kubernetes.gpu_model_server_workload import Workload
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.keda import API_VERSION
@@ -24,6 +25,7 @@ from slipway.kubernetes.model_engine import PORT
 from slipway.kubernetes.model_scaler import ScaleTarget, scaled_object
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate, with_each_other
+from slipway.kubernetes.observability.watched import WatchedService
 from slipway.kubernetes.spot import groups_of
 from slipway_router.steadiness import Retries
 
@@ -218,6 +220,14 @@ class GpuModelServer(pulumi.ComponentResource):
         memory = self._settings.memory
         tokens = memory.tokens if memory is not None else None
         return {"service": service, **({"kv_tokens": tokens} if tokens else {})}
+
+    def watched(self, **more: Any) -> WatchedService:
+        """This server as a service of an ObservabilityStack.
+
+        Args:
+            more: Any other field of `slipway.kubernetes.observability.watched.WatchedService`; it wins over what is known here.
+        """
+        return cast("WatchedService", {**watched_server(self._name, self._settings, self._pods), **more})
 
     def mesh_service(self, **more: Any) -> MeshService:
         """This server as a service of a ServiceMesh.

@@ -11,6 +11,7 @@ from slipway.kubernetes import leader_worker_set, schedule
 from slipway.kubernetes.keda import FAILURES, POLLING_SECONDS
 from slipway.kubernetes.model_engine import EngineMetrics
 from slipway.kubernetes.model_scaling import ScalingRange
+from slipway.kubernetes.observability.watched import WatchedLoad
 
 WAKING_SECONDS = 5
 """Between two questions where nobody may be there: a client waits for the answer."""
@@ -80,7 +81,9 @@ def scaled_object(
         },
         "advanced": {"horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling)}},
     }
-    triggers = [*_loads(scaling, target, metrics), *(schedule.trigger(w) for w in scaling.schedule)]
+    asked = loads(target.namespace, target.pods, metrics, scaling.targets, may_be_none=to_zero)
+    triggers = [_prometheus(scaling, load["name"], load["query"], f"{load['target']:g}") for load in asked]
+    triggers += [schedule.trigger(window) for window in scaling.schedule]
     if to_zero:
         spec |= {
             "idleReplicaCount": 0,
@@ -116,12 +119,23 @@ def _wake(scaling: ScalingRange, target: ScaleTarget, requests: int) -> Mapping[
     return _prometheus(scaling, "wanted", pulumi.Output.concat("sum(", *wanted, ")"), f"{requests}")
 
 
-def _loads(scaling: ScalingRange, target: ScaleTarget, metrics: EngineMetrics) -> list[Mapping[str, pulumi.Input[Any]]]:
+def loads(
+    namespace: pulumi.Input[str], pods: str, metrics: EngineMetrics, targets: Mapping[str, float], *, may_be_none: bool
+) -> list[WatchedLoad]:
+    """What servers are scaled by, and watched by: each load with its question and what is aimed at for each server.
+
+    Args:
+        namespace: Of the servers.
+        pods: A pattern that their names match.
+        metrics: What their engine tells.
+        targets: Waiting requests, running requests and percent of the cache, by the names of `scaling`; 0 is no target.
+        may_be_none: Whether there may be no server at all.
+    """
     # The sum over all servers and a target for each: the number wanted follows from the load alone. A mean would ask for
     # more and more while new servers load and take nothing off the old ones.
-    which = ('{namespace="', target.namespace, f'",pod=~"{target.pods}"}}')
+    which = ('{namespace="', namespace, f'",pod=~"{pods}"}}')
     # With no server there is no series, and that is no failure: whether there should be one, the routers say.
-    rest = " or vector(0)" if scaling.minimum == 0 else ""
+    rest = " or vector(0)" if may_be_none else ""
 
     def gauge(metric: str | None) -> pulumi.Output[str]:
         return pulumi.Output.concat(f"sum({metric}", *which, f"){rest}")
@@ -131,14 +145,14 @@ def _loads(scaling: ScalingRange, target: ScaleTarget, metrics: EngineMetrics) -
 
     running = gauge(metrics.running_requests) if metrics.running_requests else rate(metrics.busy_seconds)
     wanted = {
-        "waiting-requests": (gauge(metrics.waiting_requests), scaling.waiting_requests),
-        "running-requests": (running, scaling.running_requests),
-        "kv-cache-usage": (gauge(metrics.kv_cache_usage), scaling.kv_cache_percent / 100),
+        "waiting-requests": (gauge(metrics.waiting_requests), targets["waiting_requests"]),
+        "running-requests": (running, targets["running_requests"]),
+        "kv-cache-usage": (gauge(metrics.kv_cache_usage), targets["kv_cache_percent"] / 100),
     }
-    return [_prometheus(scaling, role, query, f"{each:g}") for role, (query, each) in wanted.items() if each]
+    return [{"name": role, "query": query, "target": each} for role, (query, each) in wanted.items() if each]
 
 
-def _prometheus(scaling: ScalingRange, role: str, query: pulumi.Output[str], threshold: str) -> Mapping[str, pulumi.Input[Any]]:
+def _prometheus(scaling: ScalingRange, role: str, query: pulumi.Input[str], threshold: str) -> Mapping[str, pulumi.Input[Any]]:
     trigger: dict[str, pulumi.Input[Any]] = {
         "type": "prometheus",
         "name": role,

@@ -12,6 +12,10 @@ from slipway.kubernetes.schedule import ScheduleWindow, check_window
 from slipway_router.config import NAME
 
 _BY = "keda"
+WAITING_REQUESTS = 4
+"""In a replica's queue that are aimed at where nothing is said."""
+KV_CACHE_PERCENT = 80
+"""Of a replica's key-value cache that is aimed at where nothing is said."""
 LEAST_IDLE_SECONDS = 300
 """KEDA's own cooldown: a router wants a backend for two minutes after its last request, and readings come late."""
 
@@ -106,9 +110,9 @@ class ScalingRange:
             maximum=maximum,
             prometheus_url=given["prometheus_url"],
             authentication=given.get("prometheus_authentication"),
-            waiting_requests=given.get("waiting_requests", 4 if metrics.waiting_requests else 0),
+            waiting_requests=given.get("waiting_requests", WAITING_REQUESTS if metrics.waiting_requests else 0),
             running_requests=given.get("running_requests", 0),
-            kv_cache_percent=given.get("kv_cache_percent", 80 if metrics.kv_cache_usage else 0),
+            kv_cache_percent=given.get("kv_cache_percent", KV_CACHE_PERCENT if metrics.kv_cache_usage else 0),
             scale_down_seconds=given.get("scale_down_seconds", min(startup_seconds, 3600)),
             fallback_replicas=given.get("fallback_replicas", max(1, minimum)),
             schedule=given.get("schedule", ()),
@@ -117,6 +121,11 @@ class ScalingRange:
         )
         wanted.check(metrics, faults)
         return wanted
+
+    @property
+    def targets(self) -> Mapping[str, float]:
+        """What is aimed at for each server, by argument; 0 is no target."""
+        return {key: getattr(self, key) for key in ("waiting_requests", "running_requests", "kv_cache_percent")}
 
     def check(self, metrics: EngineMetrics, faults: Faults) -> None:
         """Refuse what KEDA would, and what would never do anything."""

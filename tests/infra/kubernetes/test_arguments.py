@@ -18,6 +18,7 @@ from slipway.kubernetes.ai_namespace_args import AiNamespaceArgs, NamespaceSetti
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
 from slipway.kubernetes.gpu_prerequisites_args import GpuPrerequisitesArgs, PrerequisiteSettings
+from slipway.kubernetes.observability_stack_args import ObservabilityStackArgs, StackSettings
 from slipway.kubernetes.worker_pool_args import WorkerPoolArgs, WorkerSettings
 
 API: Mapping[str, Any] = {
@@ -26,12 +27,17 @@ API: Mapping[str, Any] = {
     "backends": [{"name": "gpt", "url": "https://api.openai.com/v1", "model": "gpt-4o-mini"}],
 }
 WORKER: Mapping[str, Any] = {"namespace": "ai", "image": "app:1", "broker": {"host": "redis.ai.svc"}, "celery": {"app": "tasks"}}
+WATCHED: Mapping[str, Any] = {
+    "namespace": "monitoring",
+    "watch": [{"kind": "model", "name": "a", "namespace": "ai", "pods": "a-.+", "pod_labels": {"app": "a"}, "port": 8000}],
+}
 COMPONENTS: Mapping[str, tuple[type, Callable[[str, Any], object], Mapping[str, Any]]] = {
     "GpuModelServer": (GpuModelServerArgs, GpuModelServerSettings.of, LLAMA),
     "AiApiService": (AiApiServiceArgs, ApiSettings.of, API),
     "AiNamespace": (AiNamespaceArgs, NamespaceSettings.of, {}),
     "GpuPrerequisites": (GpuPrerequisitesArgs, PrerequisiteSettings.of, {"repository": "https://charts.example.com"}),
     "WorkerPool": (WorkerPoolArgs, WorkerSettings.of, WORKER),
+    "ObservabilityStack": (ObservabilityStackArgs, StackSettings.of, WATCHED),
 }
 EVERY = [
     pytest.param(component, keys, wrong, id=f"{component}-{path(keys)}")
@@ -60,4 +66,5 @@ def test_there_are_as_many_as_the_components_declare() -> None:
     assert {"scaling.schedule[0].timezone", "weights.shared_volume.gib", "allow_from[0].pod_labels.a"} <= found["GpuModelServer"]
     assert {"backends[0].egress.port", "http_route.proxies[0].cidr"} <= found["AiApiService"]
     assert {"broker.password.key", "celery.app", "scaling.metric.labels.a"} <= found["WorkerPool"]
+    assert {"watch[0].loads[0].target", "objectives.period_days", "prometheus.allow_from[0].cidr"} <= found["ObservabilityStack"]
     assert {"quota.gpus", "container_defaults.requests.cpu"} <= found["AiNamespace"]

@@ -1,0 +1,232 @@
+"""One server of the stack: its pod, its volume, and who reaches it."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from slipway.backend import Egress
+from slipway.kubernetes import restricted
+from slipway.kubernetes.deletion import DeletionPolicy
+from slipway.kubernetes.names import version_label
+from slipway.kubernetes.network import Peer, opened
+
+IMAGE_SECONDS = 300
+"""For what comes before the server starts: its image is pulled and its volume attached."""
+GRACE_SECONDS = 120
+"""For what is in memory to reach the volume."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What all parts of a stack have in common."""
+
+    name: str
+    """Name of the stack."""
+    namespace: pulumi.Input[str]
+    deletion_policy: DeletionPolicy
+    node_selector: Mapping[str, str]
+    parent: pulumi.Resource
+
+    def meta(self, role: str, labels: Mapping[str, str], more: Mapping[str, str] | None = None) -> k8s.meta.v1.ObjectMetaArgsDict:
+        """Of an object that is called by its role."""
+        made: k8s.meta.v1.ObjectMetaArgsDict = {"name": f"{self.name}-{role}", "namespace": self.namespace, "labels": labels}
+        return {**made, "annotations": more} if more else made
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Where a part keeps its data."""
+
+    path: str
+    gib: int
+    """0 keeps nothing over a restart."""
+    storage_class: pulumi.Input[str] | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a server is made of."""
+
+    role: str
+    """What the names of its objects end with."""
+    app: str
+    """Value of the label `app.kubernetes.io/name` of its pods."""
+    image: pulumi.Input[str]
+    user: int
+    """User of the image."""
+    args: Sequence[str]
+    port: int
+    resources: k8s.core.v1.ResourceRequirementsArgsDict
+    volume: Volume
+    ready: k8s.core.v1.ProbeArgsDict
+    alive: k8s.core.v1.ProbeArgsDict
+    start_seconds: int
+    """How long it may take to read its data back."""
+    config: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
+    """Its configuration: texts by file."""
+    config_path: str = ""
+    """Folder for these."""
+    secrets: Mapping[str, tuple[pulumi.Input[str], Sequence[str]]] = field(
+        default_factory=dict[str, tuple[pulumi.Input[str], Sequence[str]]]
+    )
+    """Folders, each with the Secret and its keys that are files there."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    env_secrets: Mapping[str, tuple[pulumi.Input[str], str]] = field(default_factory=dict[str, tuple[pulumi.Input[str], str]])
+    """Variables, each with the Secret and the key that fills it."""
+    scratch: Mapping[str, str] = field(default_factory=dict[str, str])
+    """More folders to write to, each with the most that may be in it."""
+    asks_kubernetes: bool = False
+    """Whether it talks to Kubernetes' API."""
+    allow_from: Mapping[int, Sequence[Peer]] = field(default_factory=dict[int, Sequence[Peer]])
+    """Who may connect, by port."""
+    egress: Sequence[Egress] = ()
+    more_ports: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Further ports, by name."""
+
+
+def deploy(part: Part, place: Place, before: Sequence[pulumi.Resource] = ()) -> k8s.apps.v1.StatefulSet:
+    """Make a part.
+
+    Args:
+        part: What it is.
+        place: Where.
+        before: What has to be there before its pod.
+    """
+    pods = restricted.selector(part.app, place.name)
+    labels = {**restricted.labels(part.app, place.name), **version_label(part.image)}
+    name, role = place.name, part.role
+
+    def options(*needed: pulumi.Resource) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=place.parent, depends_on=list(needed))
+
+    ports = {"http": part.port, **part.more_ports}
+    service = k8s.core.v1.Service(
+        f"{name}-{role}-service",
+        metadata=place.meta(role, labels, {"pulumi.com/skipAwait": "true"}),
+        spec={
+            "selector": pods,
+            "ports": [{"name": p, "port": port, "target_port": p, "protocol": "TCP"} for p, port in ports.items()],
+        },
+        opts=options(),
+    )
+    account = k8s.core.v1.ServiceAccount(
+        f"{name}-{role}-account",
+        metadata=place.meta(role, labels),
+        automount_service_account_token=False,
+        opts=options(),
+    )
+    policy = k8s.networking.v1.NetworkPolicy(
+        f"{name}-{role}-network",
+        metadata=place.meta(role, labels),
+        spec=opened(pods, part.allow_from, part.egress),
+        opts=options(),
+    )
+    needed: list[pulumi.Resource] = [*before, service, account, policy]
+    config: pulumi.Input[str] | None = None
+    if part.config:
+        made = _config(part, place, labels)
+        config = made.metadata.name
+        needed.append(made)
+    spec: k8s.apps.v1.StatefulSetSpecArgsDict = {
+        "service_name": f"{name}-{role}",
+        "replicas": 1,
+        "selector": {"match_labels": pods},
+        "template": {"metadata": {"labels": labels}, "spec": _pod(part, place, config, ports)},
+    }
+    if part.volume.gib:
+        kept = "Retain" if place.deletion_policy.keeps else "Delete"
+        spec["persistent_volume_claim_retention_policy"] = {"when_deleted": kept, "when_scaled": "Retain"}
+        spec["volume_claim_templates"] = [_claim(part.volume)]
+    patience = f"{GRACE_SECONDS + part.start_seconds + IMAGE_SECONDS}s"
+    protected = place.deletion_policy is DeletionPolicy.PROTECT and part.volume.gib > 0
+    return k8s.apps.v1.StatefulSet(
+        f"{name}-{role}",
+        metadata=place.meta(role, labels),
+        spec=spec,
+        opts=pulumi.ResourceOptions(
+            parent=place.parent,
+            depends_on=needed,
+            custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
+            protect=True if protected else None,
+        ),
+    )
+
+
+def address(part_role: str, place: Place, port: int) -> pulumi.Output[str]:
+    """Where a part answers inside the cluster."""
+    return pulumi.Output.concat(f"http://{place.name}-{part_role}.", place.namespace, f".svc:{port}")
+
+
+def _config(part: Part, place: Place, labels: Mapping[str, str]) -> k8s.core.v1.ConfigMap:
+    """An immutable ConfigMap named by its content, so that a change starts the server anew, and one that fails can be undone."""
+    text = pulumi.Output.json_dumps({**part.config}, sort_keys=True)
+    ours = text.apply(lambda told: f"{place.name}-{part.role}-{hashlib.sha256(told.encode()).hexdigest()[:10]}")
+    return k8s.core.v1.ConfigMap(
+        f"{place.name}-{part.role}-config",
+        metadata={"name": ours, "namespace": place.namespace, "labels": labels},
+        immutable=True,
+        data=text.apply(json.loads),
+        # As with AiApiService: an earlier one stays for `kubectl rollout undo`.
+        opts=pulumi.ResourceOptions(parent=place.parent, retain_on_delete=True),
+    )
+
+
+def _pod(part: Part, place: Place, config: pulumi.Input[str] | None, ports: Mapping[str, int]) -> k8s.core.v1.PodSpecArgsDict:
+    volumes: list[k8s.core.v1.VolumeArgsDict] = []
+    mounts: list[k8s.core.v1.VolumeMountArgsDict] = [{"name": "data", "mount_path": part.volume.path}]
+    if config is not None:
+        volumes.append({"name": "config", "config_map": {"name": config}})
+        mounts.append({"name": "config", "mount_path": part.config_path, "read_only": True})
+    for i, (path, (secret, keys)) in enumerate(part.secrets.items()):
+        items: list[k8s.core.v1.KeyToPathArgsDict] = [{"key": key, "path": key} for key in keys]
+        volumes.append({"name": f"secret-{i}", "secret": {"secret_name": secret, "items": items, "default_mode": 0o440}})
+        mounts.append({"name": f"secret-{i}", "mount_path": path, "read_only": True})
+    for i, (path, most) in enumerate(part.scratch.items()):
+        volumes.append({"name": f"scratch-{i}", "empty_dir": {"size_limit": most}})
+        mounts.append({"name": f"scratch-{i}", "mount_path": path})
+    if not part.volume.gib:
+        volumes.append({"name": "data", "empty_dir": {"size_limit": "10Gi"}})
+    env: list[k8s.core.v1.EnvVarArgsDict] = [{"name": key, "value": value} for key, value in part.env.items()]
+    for key, (secret, held) in part.env_secrets.items():
+        env.append({"name": key, "value_from": {"secret_key_ref": {"name": secret, "key": held}}})
+    container: k8s.core.v1.ContainerArgsDict = {
+        "name": part.role,
+        "image": part.image,
+        "args": part.args,
+        "ports": [{"name": p, "container_port": port, "protocol": "TCP"} for p, port in ports.items()],
+        "resources": part.resources,
+        "startup_probe": {**part.ready, "period_seconds": 5, "failure_threshold": max(1, part.start_seconds // 5)},
+        "readiness_probe": {**part.ready, "period_seconds": 10, "failure_threshold": 3},
+        "liveness_probe": {**part.alive, "period_seconds": 15, "failure_threshold": 6},
+        "security_context": restricted.container_security(),
+        "volume_mounts": mounts,
+    }
+    if env:
+        container["env"] = env
+    spec: k8s.core.v1.PodSpecArgsDict = {
+        "service_account_name": f"{place.name}-{part.role}",
+        "automount_service_account_token": part.asks_kubernetes,
+        "enable_service_links": False,
+        "termination_grace_period_seconds": GRACE_SECONDS,
+        "security_context": restricted.pod_security(part.user),
+        "containers": [container],
+    }
+    if volumes:
+        spec["volumes"] = volumes
+    if place.node_selector:
+        spec["node_selector"] = place.node_selector
+    return spec
+
+
+def _claim(volume: Volume) -> k8s.core.v1.PersistentVolumeClaimArgsDict:
+    spec: k8s.core.v1.PersistentVolumeClaimSpecArgsDict = {
+        "access_modes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": f"{volume.gib}Gi"}},
+    }
+    if volume.storage_class is not None:
+        spec["storage_class_name"] = volume.storage_class
+    return {"metadata": {"name": "data"}, "spec": spec}

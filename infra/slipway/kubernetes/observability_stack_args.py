@@ -1,0 +1,128 @@
+"""What can be said about an ObservabilityStack, and what it becomes once checked."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NotRequired, TypedDict, cast
+
+import pulumi
+
+from slipway.args import Faults, check_shape, known
+from slipway.kubernetes.deletion import DeletionPolicy
+from slipway.kubernetes.names import check_labels, check_name, check_namespace
+from slipway.kubernetes.network import Peer
+from slipway.kubernetes.observability.objectives import Objectives, Promise
+from slipway.kubernetes.observability.prometheus_args import PrometheusArgs, PrometheusSettings
+from slipway.kubernetes.observability.watched import WatchedService, check_watched, lets_in
+from slipway.kubernetes.restricted import labels
+
+NAME_LENGTH = 38
+"""Kubernetes makes a label, 63 characters at most, of a StatefulSet's name, here with '-alertmanager', and 11 more characters."""
+RUNBOOKS = "docs/runbooks"
+PROMETHEUS_APP = "prometheus"
+"""Value of the label `app.kubernetes.io/name` of the pods that read metrics."""
+
+
+class ObservabilityStackArgs(TypedDict):
+    """What an ObservabilityStack is made of. What only says `pulumi.Input` may come from other resources; all else must be
+    plain: the plan is checked with it, and it decides how many objects there are."""
+
+    namespace: pulumi.Input[str]
+    """Namespace to run in. It must exist. Services let in a Prometheus of namespace `monitoring` unless they say otherwise."""
+    watch: Sequence[WatchedService]
+    """What is watched: `watched()` of an AiApiService or a GpuModelServer, or fields of your own. At least one. From their
+    arguments come the readings, the rules, the alerts and the dashboards."""
+    objectives: NotRequired[Objectives]
+    """What is promised of the routers. Default: 99.9 % of requests, and 95 % of first tokens within 2.5 s, over 30 days."""
+    prometheus: NotRequired[PrometheusArgs]
+    """The Prometheus. Default: one with 50 GiB, reading every 15 s."""
+    runbooks: NotRequired[str]
+    """Address of the folder with a page for each alert, which the annotation `runbook_url` leads to. Default `docs/runbooks`,
+    where they are in Slipway's repository; give where you publish them, so that a click leads there."""
+    deletion_policy: NotRequired[DeletionPolicy]
+    """What becomes of the volumes when the stack is deleted: 'delete', 'retain' or 'protect'. Default 'retain'."""
+    node_selector: NotRequired[Mapping[str, str]]
+    """Labels that a node must have. Default: none."""
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """An ObservabilityStack's arguments, checked, with every default filled in."""
+
+    namespace: pulumi.Input[str]
+    watch: Sequence[WatchedService]
+    promise: Promise
+    prometheus: PrometheusSettings
+    runbooks: str
+    deletion_policy: DeletionPolicy
+    node_selector: Mapping[str, str]
+
+    @classmethod
+    def of(cls, name: str, args: ObservabilityStackArgs) -> "StackSettings":
+        """Check and decide.
+
+        Raises:
+            pulumi.InputPropertiesError: with every fault there is.
+        """
+        faults = Faults("ObservabilityStack")
+        given = check_shape(args, ObservabilityStackArgs, faults)
+        _check_texts(name, given, faults)
+        watch = _listed(given, "watch")
+        if not faults.at("watch"):
+            check_watched("watch", watch, faults)
+            _check_readers(name, given.get("namespace"), watch, faults)
+        asked = _mapping(given, "prometheus")
+        interval = asked.get("interval_seconds")
+        readable = interval if isinstance(interval, float | int) and not isinstance(interval, bool) else 15.0
+        promise = Promise.of(_mapping(given, "objectives"), readable, faults)
+        prometheus = PrometheusSettings.of(asked, promise.period_days, faults)
+        faults.refuse(name)
+        return cls(
+            namespace=given["namespace"],
+            watch=cast("Sequence[WatchedService]", watch),
+            promise=promise,
+            prometheus=prometheus,
+            runbooks=given.get("runbooks", RUNBOOKS).rstrip("/"),
+            deletion_policy=given.get("deletion_policy", DeletionPolicy.RETAIN),
+            node_selector=given.get("node_selector", {}),
+        )
+
+
+def _check_texts(name: str, given: Mapping[str, Any], faults: Faults) -> None:
+    if len(name) > NAME_LENGTH:
+        faults.add(
+            "name", f"is {name!r} ({len(name)} characters); give at most {NAME_LENGTH}, since Kubernetes labels pods with more"
+        )
+    else:
+        check_name(name, faults)
+    if not faults.at("namespace"):
+        known(given.get("namespace"), lambda plain: check_namespace("namespace", plain, faults))
+    runbooks = given.get("runbooks", RUNBOOKS)
+    if not faults.at("runbooks") and not re.fullmatch(r"[^\s?#]+", runbooks):
+        faults.add("runbooks", f"is {runbooks!r}; give the address of a folder, such as 'https://wiki.example.com/runbooks'")
+    check_labels("node_selector", given.get("node_selector"), faults)
+
+
+def _check_readers(name: str, namespace: object, watch: Sequence[object], faults: Faults) -> None:
+    """Refuse services whose own policies would keep this Prometheus out."""
+    for i, given in enumerate(watch):
+        if not isinstance(given, Mapping) or faults.at(f"watch[{i}]") or "readers" not in given:
+            continue
+        service = cast("WatchedService", given)
+        if not lets_in(service.get("readers", ()), service["namespace"], namespace, labels(PROMETHEUS_APP, name)):
+            peer: Peer = {"namespace": str(namespace), "pod_labels": {"app.kubernetes.io/name": PROMETHEUS_APP}}
+            faults.add(
+                f"watch[{i}]",
+                f"lets no Prometheus of namespace {namespace!r} in, so nothing could be read; give {service['name']!r} the"
+                f" argument 'prometheus': {peer}, or run this stack in 'monitoring'",
+            )
+
+
+def _mapping(given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value: object = given.get(key)
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _listed(given: Mapping[str, Any], key: str) -> Sequence[object]:
+    value: object = given.get(key)
+    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()

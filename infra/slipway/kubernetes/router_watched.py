@@ -1,0 +1,35 @@
+"""A router as monitoring needs to know it: what its autoscaler asks and aims at."""
+
+from slipway.kubernetes.ai_api_service_args import Release, Resolved
+from slipway.kubernetes.observability.watched import WatchedKind, WatchedLoad, WatchedService
+from slipway.kubernetes.restricted import selector
+from slipway.kubernetes.router_metrics import pods, requests_per_second
+from slipway.kubernetes.router_pod import PORT
+from slipway.kubernetes.router_release import APP
+
+
+def watched_router(release: Release, resolved: Resolved) -> WatchedService:
+    """All that the arguments tell of one version.
+
+    Args:
+        release: The version.
+        resolved: The component's arguments, decided.
+    """
+    replicas, namespace, deployment = release.replicas, resolved.args["namespace"], f"{release.name}-router"
+    loads: list[WatchedLoad] = []
+    if replicas.fixed is None and replicas.requests_per_second:
+        query = requests_per_second(namespace, deployment)
+        loads.append({"name": "requests", "query": query, "target": float(replicas.requests_per_second)})
+    return {
+        "kind": WatchedKind.ROUTER,
+        "name": release.name,
+        "namespace": namespace,
+        "pods": pods(deployment),
+        "pod_labels": selector(APP, release.name),
+        "port": PORT,
+        "least_replicas": replicas.minimum if replicas.fixed is None else replicas.fixed,
+        "most_replicas": replicas.maximum if replicas.fixed is None else replicas.fixed,
+        "scales": replicas.fixed is None,
+        "loads": loads,
+        "readers": resolved.allowed,
+    }

@@ -1,0 +1,177 @@
+"""Each alert over series of a test's, by Prometheus' own promtool: it fires when it must and is silent when it must.
+
+That the series are what routers and engines really tell is for test_prometheus.py and test_exposition.py to show.
+"""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.infra.kubernetes.observability.services import RUNBOOKS, SCALING, model, promtool, router, rule_faults
+
+from slipway.kubernetes.observability.objectives import Promise
+from slipway.kubernetes.observability.rules import rule_groups
+
+PROMISE = Promise(daily_dollars=100.0)
+API = router(scaling={"min": 2, "max": 4, "requests_per_second": 10})
+LLAMA = model(scaling={**SCALING, "waiting_requests": 5, "running_requests": 100})
+POD = 'namespace="ai",pod="api-router-5d4f8c7b6-x2z45"'
+SECOND = 'namespace="ai",pod="api-router-5d4f8c7b6-bcdfg"'
+STRANGER = 'namespace="ai",pod="other-router-5d4f8c7b6-bcdfg"'
+SERVER = 'namespace="ai",pod="llama-server-0"'
+OTHER = 'namespace="ai",pod="llama-server-1"'
+
+UP = {f"up{{{POD}}}": "1x5000", f"up{{{SECOND}}}": "1x5000", f"up{{{SERVER}}}": "1x5000"}
+"""All is well."""
+
+
+def requests(code: str, values: str) -> dict[str, str]:
+    return {f'slipway_router_requests_total{{{POD},backend="gpt",code="{code}"}}': values}
+
+
+def first_tokens(fast: str, every: str) -> dict[str, str]:
+    name = "slipway_router_time_to_first_token_seconds"
+    return {f'{name}_bucket{{{POD},le="2.5"}}': fast, f'{name}_bucket{{{POD},le="+Inf"}}': every, f"{name}_count{{{POD}}}": every}
+
+
+def backend(metric: str, values: str) -> dict[str, str]:
+    return {f'slipway_router_{metric}{{{POD},backend="gpt"}}': values}
+
+
+GOOD = requests("200", "0+600x5000")
+# Alert, series beside UP, when it must fire, series with which it must not, when.
+CASES: list[tuple[str, Mapping[str, str], Mapping[str, str], str]] = [
+    # 2 % fail: more than 14.4 times 0.1 %. 1 % is less, and for half an hour no matter of six hours.
+    ("ErrorBudgetBurn", {**GOOD, **requests("503", "0+13x5000")}, {**GOOD, **requests("503", "0+3x5000")}, "70m"),
+    # Half of them fail, but it has been over for half an hour.
+    (
+        "ErrorBudgetBurn",
+        {**GOOD, **requests("503", "0+600x120")},
+        {**GOOD, **requests("503", "0+600x40 24000x100")},
+        "75m",
+    ),
+    # What the client did wrong is no fault of the service.
+    ("ErrorBudgetBurn", requests("502", "0+60x5000"), {**GOOD, **requests("429", "0+600x5000")}, "70m"),
+    ("ErrorBudgetBurnSlow", {**GOOD, **requests("503", "0+1.2x5000")}, {**GOOD, **requests("503", "0+0.3x5000")}, "72h"),
+    ("ErrorBudgetSpent", {**GOOD, **requests("500", "0+3x5000")}, {**GOOD, **requests("500", "0+0.3x5000")}, "70m"),
+    ("FirstTokenBudgetBurn", first_tokens("0+1x5000", "0+10x5000"), first_tokens("0+8x5000", "0+10x5000"), "70m"),
+    ("FirstTokenBudgetBurnSlow", first_tokens("0+9x5000", "0+10x5000"), first_tokens("0+97x5000", "0+100x5000"), "72h"),
+    ("FirstTokenBudgetSpent", first_tokens("0+9x5000", "0+10x5000"), first_tokens("0+97x5000", "0+100x5000"), "70m"),
+    ("RouterDown", {f"up{{{POD}}}": "1x5 0x100", f"up{{{SECOND}}}": "1x5 0x100"}, {f"up{{{POD}}}": "1x5 0x100"}, "20m"),
+    ("BreakerOpen", backend("backend_breaker_open", "0x5 1x100"), backend("backend_breaker_open", "0x9 1x5 0x50"), "20m"),
+    ("ModelNotStarting", backend("backend_cold_start_late", "0x5 1x100"), backend("backend_cold_start_late", "0x100"), "10m"),
+    (
+        "ConfigRefused",
+        {f"slipway_router_config_last_reload_successful{{{POD}}}": "1x5 0x100"},
+        {f"slipway_router_config_last_reload_successful{{{POD}}}": "1x100"},
+        "20m",
+    ),
+    (
+        "SpendingAboveBudget",
+        {f'slipway_router_cost_dollars_total{{{POD},backend="gpt",model="m"}}': "0+0.1x2000"},
+        {f'slipway_router_cost_dollars_total{{{POD},backend="gpt",model="m"}}': "0+0.05x2000"},
+        "24h",
+    ),
+    ("ReplicasMissing", {f"up{{{SECOND}}}": "1x5 0x100"}, {f"up{{{STRANGER}}}": "0x100"}, "30m"),
+    ("RequestsMany", requests("200", "0+2500x100"), requests("200", "0+2300x100"), "30m"),
+    ("ModelNotLoading", {f"up{{{SERVER}}}": "0x5000"}, {f"up{{{SERVER}}}": "0x20 1x5000"}, "50m"),
+    ("ModelNotLoading", {f"up{{{OTHER}}}": "0x5000"}, {f"up{{{OTHER}}}": "1x5000"}, "50m"),
+    (
+        "AutoscalerAtMaximum",
+        {f'up{{namespace="ai",pod="llama-server-{i}"}}': "1x100" for i in range(1, 4)},
+        {f'up{{namespace="ai",pod="llama-server-{i}"}}': "1x100" for i in range(1, 3)},
+        "20m",
+    ),
+    (
+        "QueueLong",
+        {f"vllm:num_requests_waiting{{{SERVER}}}": "21x100"},
+        {f"vllm:num_requests_waiting{{{SERVER}}}": "20x100"},
+        "20m",
+    ),
+    (
+        "KvCacheFull",
+        {f'vllm:kv_cache_usage_perc{{namespace="ai",pod="llama-server-{i}"}}': "0.85x100" for i in range(4)},
+        {f'vllm:kv_cache_usage_perc{{namespace="ai",pod="llama-server-{i}"}}': "0.75x100" for i in range(4)},
+        "20m",
+    ),
+    (
+        "ReplicasBusy",
+        {f"vllm:num_requests_running{{{SERVER}}}": "401x100"},
+        {f"vllm:num_requests_running{{{SERVER}}}": "399x100"},
+        "20m",
+    ),
+]
+
+
+def rules() -> dict[str, dict[str, Any]]:
+    """The alerts by name; of those that both services have, the model's."""
+    groups = rule_groups([API, LLAMA], PROMISE, RUNBOOKS)
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def _case(alert: str, series: Mapping[str, str], at: str, *, fires: bool) -> dict[str, Any]:
+    rule = rules()[alert]
+    return {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in {**UP, **series}.items()],
+        "promql_expr_test": [
+            {
+                "expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing",service="{rule["labels"]["service"]}"}})',
+                "eval_time": at,
+                "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize("fires", [True, False], ids=["fires", "is silent"])
+@pytest.mark.parametrize(("alert", "wrong", "well", "at"), CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)])
+def test_an_alert(alert: str, wrong: Mapping[str, str], well: Mapping[str, str], at: str, fires: bool) -> None:
+    case = _case(alert, wrong if fires else well, at, fires=fires)
+    # Days are judged each half hour, or they would take minutes.
+    assert rule_faults([API, LLAMA], PROMISE, [case], every="30m" if at.endswith("h") else "1m") == ""
+
+
+def test_every_alert_is_tried() -> None:
+    assert rules().keys() == {case[0] for case in CASES}
+
+
+def test_promtool_finds_nothing_wrong_with_the_rules(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": rule_groups([API, LLAMA], PROMISE, RUNBOOKS)}))
+    done = subprocess.run([promtool(), "check", "rules", str(file)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rules found" in done.stdout
+
+
+def test_what_is_stopped_has_no_alert() -> None:
+    assert rule_groups([model(replicas=0), router(replicas=0)], PROMISE, RUNBOOKS) == []
+
+
+def test_what_may_be_at_zero_is_missed_only_while_a_replica_is_there() -> None:
+    asleep = model(scaling={**SCALING, "min": 0})
+    (group,) = rule_groups([asleep], PROMISE, RUNBOOKS)
+    rule = group["rules"][0]
+    assert (rule["alert"], rule["for"]) == ("ModelNotLoading", f"{asleep.start_seconds // 60}m")
+    quiet = {"interval": "1m", "input_series": [{"series": f"up{{{POD}}}", "values": "1x200"}]}
+    expectation = {"expr": 'ALERTS{alertname="ModelNotLoading"}', "eval_time": "100m", "exp_samples": list[Any]()}
+    assert rule_faults([asleep], PROMISE, [{**quiet, "promql_expr_test": [expectation]}]) == ""
+
+
+@pytest.mark.parametrize("name", [*rules()])
+def test_every_alert_has_a_page_that_says_what_to_do(name: str) -> None:
+    root = Path(__file__).parents[4]
+    url = rules()[name]["annotations"]["runbook_url"]
+    page = root / "docs" / "runbooks" / url.removeprefix(f"{RUNBOOKS}/")
+    text = page.read_text()
+    assert text.startswith(f"# {name}\n")
+    for part in ("## What it means", "## What to look at", "## What to do"):
+        assert part in text, part
+
+
+def test_no_page_is_about_an_alert_that_is_not_there() -> None:
+    pages = {page.name for page in (Path(__file__).parents[4] / "docs" / "runbooks").glob("*.md")} - {"index.md"}
+    assert pages == {rule["annotations"]["runbook_url"].rpartition("/")[2] for rule in rules().values()}

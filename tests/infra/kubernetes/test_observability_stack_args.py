@@ -1,0 +1,118 @@
+"""What an ObservabilityStack refuses: every fault at once, each with its path, the value and the choice."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pulumi
+import pytest
+
+from slipway.kubernetes.observability_stack_args import ObservabilityStackArgs, StackSettings
+
+SERVICE: Mapping[str, Any] = {
+    "kind": "model",
+    "name": "llama",
+    "namespace": "ai",
+    "pods": "llama-server-[0-9]+",
+    "pod_labels": {"app": "llama"},
+    "port": 8000,
+}
+ARGS: Mapping[str, Any] = {"namespace": "monitoring", "watch": [SERVICE]}
+
+
+def refused(name: str = "watch", /, **more: Any) -> dict[str, str]:
+    """Faults by path; several at one path are joined."""
+    faults: dict[str, str] = {}
+    try:
+        StackSettings.of(name, cast("ObservabilityStackArgs", {**ARGS, **more}))
+    except pulumi.InputPropertiesError as error:
+        for fault in error.errors or []:
+            path = fault["property_path"].removeprefix("args.")
+            faults[path] = "; ".join(filter(None, [faults.get(path), fault["reason"]]))
+    return faults
+
+
+def watching(**more: Any) -> dict[str, Any]:
+    return {"watch": [{**SERVICE, **more}]}
+
+
+LOAD = {"name": "queue", "query": "sum(x)", "target": 4}
+WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"namespace": "A_B"}, {"namespace": "is 'A_B'; give lower case"}),
+    ({"watch": []}, {"watch": "is empty; give at least one service"}),
+    (watching(name="Llama"), {"watch[0].name": "is 'Llama'; give lower case"}),
+    (watching(namespace="a b"), {"watch[0].namespace": "is 'a b'; give lower case"}),
+    (watching(kind="engine"), {"watch[0].kind": "give one of 'router', 'model'"}),
+    (watching(pods="("), {"watch[0].pods": "give a regular expression"}),
+    (watching(pod_labels={}), {"watch[0].pod_labels": "is empty, so it would read every pod"}),
+    (watching(pod_labels={"a": "b c"}), {"watch[0].pod_labels.a": "is 'b c'; give letters"}),
+    (watching(port=0), {"watch[0].port": "is 0; give 1 to 65535"}),
+    (watching(path="metrics"), {"watch[0].path": "is 'metrics'; give a path such as '/metrics'"}),
+    (watching(least_replicas=-1), {"watch[0].least_replicas": "is -1; give 0 or more"}),
+    (watching(least_replicas=3, most_replicas=2), {"watch[0].most_replicas": "is 2, below least_replicas = 3"}),
+    (watching(start_seconds=0), {"watch[0].start_seconds": "is 0; give 1 second or more"}),
+    (watching(loads=[{**LOAD, "name": "Q"}]), {"watch[0].loads[0].name": "is 'Q'; give lower case"}),
+    (watching(loads=[{**LOAD, "query": " "}]), {"watch[0].loads[0].query": "is empty; give PromQL"}),
+    (watching(loads=[{**LOAD, "target": 0}]), {"watch[0].loads[0].target": "is 0; give more than 0"}),
+    (watching(readers=[{}]), {"watch[0].readers[0]": "names nobody"}),
+    (watching(readers=[{"namespace": "observability"}]), {"watch[0]": "lets no Prometheus of namespace 'monitoring' in"}),
+    ({"watch": [SERVICE, SERVICE]}, {"watch[1].name": "is 'llama', as is that of watch[0]"}),
+    ({"objectives": {"availability_percent": 90}}, {"objectives.availability_percent": "is 90; give 93.1 to 99.999"}),
+    ({"objectives": {"first_token_percent": 100}}, {"objectives.first_token_percent": "is 100; give 93.1 to 99.999"}),
+    ({"objectives": {"first_token_seconds": 3}}, {"objectives.first_token_seconds": "is 3, between two bounds"}),
+    ({"objectives": {"period_days": 365}}, {"objectives.period_days": "is 365; give 0.1 to 90 days"}),
+    ({"objectives": {"period_days": 1}}, {"objectives.period_days": "'prometheus.interval_seconds' of at most 2.5"}),
+    ({"objectives": {"patience_seconds": 0}}, {"objectives.patience_seconds": "is 0; give 1 to 86400 seconds"}),
+    ({"objectives": {"daily_dollars": 0}}, {"objectives.daily_dollars": "is 0; give more than 0"}),
+    ({"objectives": {"availability": 99}}, {"objectives.availability": "did you mean 'availability_percent'?"}),
+    ({"prometheus": {"image": "prom/prometheus"}}, {"prometheus.image": "which means ':latest'"}),
+    ({"prometheus": {"interval_seconds": 61}}, {"prometheus.interval_seconds": "is 61; give 0.25 to 60 seconds"}),
+    ({"prometheus": {"retention_days": 0}}, {"prometheus.retention_days": "is 0; give 1 day or more"}),
+    ({"prometheus": {"retention_days": 7}}, {"prometheus.retention_days": "is 7, less than objectives.period_days = 30"}),
+    ({"prometheus": {"storage_gib": 0}}, {"prometheus.storage_gib": "is 0; give 1 GiB or more"}),
+    ({"prometheus": {"storage_class": "A"}}, {"prometheus.storage_class": "is 'A'; give lower case"}),
+    ({"prometheus": {"resources": {"limits": {"memory": "1Gi"}}}}, {"prometheus.resources.limits.memory": "below the request"}),
+    ({"prometheus": {"allow_from": [{}]}}, {"prometheus.allow_from[0]": "names nobody"}),
+    ({"prometheus": {"api_cidr": "10.0.0.0/99"}}, {"prometheus.api_cidr": "give an address range such as '10.0.0.1/32'"}),
+    ({"runbooks": "a b"}, {"runbooks": "is 'a b'; give the address of a folder"}),
+    ({"deletion_policy": "keep"}, {"deletion_policy": "give one of 'delete', 'retain', 'protect'"}),
+    ({"node_selector": {"pool": "a b"}}, {"node_selector.pool": "is 'a b'; give letters"}),
+    ({"grafanas": {}}, {"grafanas": "is not an argument"}),
+]
+
+
+@pytest.mark.parametrize(("wrong", "told"), WRONG, ids=[next(iter(told)) for _, told in WRONG])
+def test_each_wrong_argument_is_one_clear_fault(wrong: dict[str, Any], told: dict[str, str]) -> None:
+    faults = refused(**wrong)
+    assert faults.keys() == told.keys(), faults
+    assert all(reason in faults[path] for path, reason in told.items()), faults
+
+
+def test_every_fault_is_told_at_once() -> None:
+    faults = refused(**watching(port=0), objectives={"daily_dollars": -1}, prometheus={"storage_gib": 0}, runbooks="a b")
+    assert faults.keys() == {"watch[0].port", "objectives.daily_dollars", "prometheus.storage_gib", "runbooks"}
+
+
+def test_a_name_too_long_for_its_pods_is_refused() -> None:
+    assert "give at most 38" in refused("w" * 39)["name"]
+    assert refused("w" * 38) == {}
+
+
+@pytest.mark.parametrize(
+    "readers",
+    [
+        [{"namespace": "monitoring"}],
+        [{"namespace": "monitoring", "pod_labels": {"app.kubernetes.io/name": "prometheus"}}],
+        [{"pod_labels": {"app": "x"}}, {"cidr": "10.0.0.0/8"}],
+        [{"namespace": pulumi.Output.from_input("x")}],
+    ],
+)
+def test_who_lets_this_prometheus_in_can_be_watched(readers: list[Any]) -> None:
+    assert refused(**watching(readers=readers)) == {}
+
+
+def test_the_series_are_kept_for_as_long_as_a_budget_is_reckoned() -> None:
+    def days(period: float) -> int:
+        given = cast("ObservabilityStackArgs", {**ARGS, "objectives": {"period_days": period}})
+        return StackSettings.of("watch", given).prometheus.retention_days
+
+    assert [days(7), days(30), days(90)] == [15, 31, 91]
