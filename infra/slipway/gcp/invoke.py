@@ -91,14 +91,15 @@ def account_id(name: str) -> str:
     """6 to 30 lower case letters, digits and '-' (IAM API Reference: projects.serviceAccounts.create): the beginning of the
     component's name, and a digest that tells stacks of one project apart."""
     stem = re.sub(r"[^a-z0-9-]", "-", name.lower()).strip("-")[:21].strip("-")
-    return f"{stem if stem[:1].isalpha() else f'r{stem}'[:21]}-{_digest(name)}"
+    return f"{stem if stem[:1].isalpha() else f'r{stem}'[:21]}-{digest(name)}"
 
 
 def role_id(name: str) -> str:
     """At most 64 letters, digits, '_' and '.' (IAM API Reference: projects.roles.create)."""
-    return f"{re.sub(r'[^A-Za-z0-9_.]', '_', name)[:55]}_{_digest(name)}"
+    return f"{re.sub(r'[^A-Za-z0-9_.]', '_', name)[:55]}_{digest(name)}"
 
 
-def _digest(name: str) -> str:
+def digest(name: str) -> str:
+    """Of a component's name in its stack: 8 hexadecimal digits that tell stacks of one project apart."""
     owner = f"{pulumi.get_project()}/{pulumi.get_stack()}/{name}"
     return hashlib.sha256(owner.encode()).hexdigest()[:8]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from slipway.accelerators import Place
-from slipway.machines import machines
+from slipway.machines import find, lacking_region, machines
 
 # N1 machines are without GPUs, and take some.
 _FIXED: Mapping[str, tuple[str, int]] = {
@@ -52,3 +52,9 @@ def accelerator_fault(machine_type: str, accelerator_type: str | None, count: in
     if count not in counts:
         return "accelerator_count", f"is {count}; give one of {', '.join(map(str, counts))}"
     return None
+
+
+def region_fault(machine_type: str, location: str) -> str | None:
+    """Why a region has no such machine, with the choice; None where it has, or that is not known."""
+    faults = [lacking_region(machine, location) for machine in find(Place.VERTEX, machine_type)]
+    return faults[0] if faults and all(faults) else None

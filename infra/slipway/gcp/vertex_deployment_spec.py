@@ -14,6 +14,8 @@ METRICS = {
     "cpu": "aiplatform.googleapis.com/prediction/online/cpu/utilization",
     "accelerator": "aiplatform.googleapis.com/prediction/online/accelerator/duty_cycle",
     "requests": "aiplatform.googleapis.com/prediction/online/request_count",
+    "waiting": "prometheus.googleapis.com/vertex_vllm_num_requests_waiting",
+    "cache": "prometheus.googleapis.com/vertex_vllm_gpu_cache_usage_perc",
 }
 """Autoscaling metrics by our names (`AutoscalingMetricSpec`)."""
 SCALING_PATHS = ("min_replica_count", "max_replica_count", "autoscaling_metric_specs")

@@ -109,6 +109,8 @@ class FakeVertex:
 
     seconds: float = 0.05
     """How long an operation takes."""
+    operation_seconds: dict[str, float] = field(default_factory=dict[str, float])
+    """The same, by the method that begins it."""
     models: dict[str, Any] = field(default_factory=dict[str, Any])
     endpoints: dict[str, Any] = field(default_factory=dict[str, Any])
     ready: set[str] = field(default_factory=set[str])
@@ -287,7 +289,7 @@ class FakeVertex:
         self.operation_errors[name] = left
         running = Running(
             f"{resource}/operations/{len(self.running) + 1}",
-            time.monotonic() + self.seconds,
+            time.monotonic() + self.operation_seconds.get(name, self.seconds),
             end,
             undo,
             error,

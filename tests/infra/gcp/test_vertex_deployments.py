@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from tests.infra.gcp.fake_vertex import FakeVertex, RefusedError, api
 from slipway.gcp.vertex_client import VertexError
 from slipway.gcp.vertex_deployment_spec import deployments, traffic_fault
 from slipway.gcp.vertex_deployments import VertexDeploymentsProvider
+from slipway.gcp.vertex_operation import engine_gone
 
 ENDPOINT = "projects/p/locations/europe-west4/endpoints/77"
 PLACE: dict[str, Any] = {"project": "p", "location": "europe-west4", "endpoint": "77", "owner": "0a1b2c3d", "name": "chat"}
@@ -258,6 +260,17 @@ def test_when_nobody_waits_any_more_it_is_cancelled_and_taken_away(vertex: FakeV
         provider.create(props({"main": 100.0}, main=model(vertex, "one")))
     assert vertex.calls[-1] == "UndeployModel", "and it does not wait for that"
     eventually(lambda: names(vertex) == [])
+
+
+def test_an_engine_that_is_gone_is_noticed_by_its_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as engine:
+        address = f"127.0.0.1:{engine.getsockname()[1]}"
+        program = "/lib/python3/site-packages/pulumi/dynamic/__main__.py"
+        assert not engine_gone([program, address])
+        assert not engine_gone([program])
+        assert not engine_gone([program, "no address"])
+    assert engine_gone([program, address])
+    assert not engine_gone(["another.py", address])
 
 
 def test_deleted_with_all_that_is_the_stack_s(vertex: FakeVertex) -> None:
