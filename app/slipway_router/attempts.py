@@ -145,8 +145,9 @@ class Attempts:
             target.metrics.attempts.inc()
             status.in_flight += 1
             attempt = Attempt(target, at, admitted, assignment)
-            if self.trace is not None:
-                attempt.span_id = new_span_id()
+            trace = self.trace
+            if trace is not None:
+                attempt.span_id = new_span_id() if trace.sampled else trace.span_id
                 self.latest = attempt
             return attempt
         if not hedge:

@@ -118,7 +118,7 @@ class Exchange:
             tracing=tracing,
             started=started,
             loop=loop,
-            trace=seen.trace if seen is not None and router.passes_trace else None,
+            trace=seen.trace if router.passes_trace and seen is not None else None,
         )
         self.begun = False
         """Whether the client has seen any of the answer."""
@@ -143,14 +143,11 @@ class Exchange:
         return self._request_id
 
     @property
-    def rule(self) -> str:
-        """What decided where it goes."""
-        return self._rule.decode()
-
-    @property
-    def known_model(self) -> str:
-        """The model as the client named it, where the configuration has that name; else 'other'."""
-        return self.asked.model if self.asked.model in self._router.known_models else "other"
+    def told(self) -> tuple[str, str, Target | None]:
+        """The model as the client named it, where the configuration has that name, else 'other'; what decided where the request
+        goes; who answered."""
+        model = self.asked.model
+        return model if model in self._router.known_models else "other", self._rule.decode(), self.target
 
     def request_to(self, attempt: Attempt) -> tuple[bytes, bytes]:
         """Head and body for a backend. See `Provider.request`."""

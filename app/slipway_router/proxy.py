@@ -126,7 +126,8 @@ class Proxy:
         started = loop.time()
         sender = sender_of(scope, router)
         identity = request_id(sender.headers)
-        seen = self._see(scope["path"], sender, identity)
+        recorder = router.recorder
+        seen = recorder.see(scope["path"], sender.headers, identity) if recorder is not None else None
         exchange = None
         try:
             caller = self._admitted(sender, started, seen)
@@ -163,7 +164,8 @@ class Proxy:
         started = loop.time()
         sender = sender_at(cycle.head, router)
         identity = request_id(sender.headers)
-        seen = self._see(cycle.head.scope["path"], sender, identity)
+        recorder = router.recorder
+        seen = recorder.see(cycle.head.scope["path"], sender.headers, identity) if recorder is not None else None
         try:
             caller = self._admitted(sender, started, seen)
             raw = cycle.take_body() or b""
@@ -209,11 +211,6 @@ class Proxy:
             return
         self._refused(task, error.status, error, seen)
         cycle.run(answering(error, identity))
-
-    def _see(self, path: str, sender: Sender, identity: bytes) -> Seen | None:
-        """A request has arrived. None where nobody is told of it."""
-        recorder = self._router.recorder
-        return recorder.see(path, sender.headers, identity) if recorder is not None else None
 
     def _refused(
         self, task: Task, status: int, error: ApiError | None, seen: Seen | None, exchange: Exchange | None = None

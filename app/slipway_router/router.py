@@ -62,7 +62,9 @@ class Router:
         self.shadows: Shadows | None = None
         """Which requests are copied; None where none is."""
         self.recorder: Recorder | None = None
-        """Who is told of each request when it is over; None: nobody. Set by the process, before it serves."""
+        """Who is told of each request when it is over; None: nobody. See `tell`."""
+        self.passes_trace = False
+        """Whether backends go on with a trace of the router's, rather than with what the client sent."""
         self._environ = environ
         self._shared: Sequence[Key] = ()
         self._revoked: Collection[str] = ()
@@ -87,10 +89,10 @@ class Router:
         self._use(config, environ, source)
         self.tell_changed()
 
-    @property
-    def passes_trace(self) -> bool:
-        """Whether backends go on with a trace of the router's, rather than with what the client sent."""
-        return self.recorder is not None and self.recorder.sampler is not None
+    def tell(self, recorder: Recorder | None) -> None:
+        """Tell this one of each request when it is over."""
+        self.recorder = recorder
+        self.passes_trace = recorder is not None and recorder.sampler is not None
 
     def use_shared_keys(self, keys: Sequence[Key], revoked: Collection[str]) -> None:
         """Go by these keys of Redis from the next request on, and no longer by configured ones of these names."""

@@ -16,6 +16,8 @@ from slipway_router.metrics import CLIENT_GONE
 from slipway_router.telemetry.record import Record
 from slipway_router.telemetry.settings import LogSettings
 
+MOST_ALIKE = 4096
+"""How many kinds of lines are kept."""
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -49,6 +51,9 @@ def set_up(settings: LogSettings) -> None:
 class RequestLog:
     """One line for each request."""
 
+    every = True
+    """See `Sink`."""
+
     def __init__(self, settings: LogSettings, file: int | None = None) -> None:
         """
         Args:
@@ -58,43 +63,70 @@ class RequestLog:
         self._file = sys.stderr.fileno() if file is None else file
         self._errors_only = settings.level == "warning"
         self._json = settings.format == "json"
+        self._alike: dict[tuple[object, ...], str] = {}
+        self._second = (0, "")
 
     def take(self, records: Sequence[Record]) -> None:
         """See `Sink`."""
         lines = [self._line(r) for r in records if r.status >= 500 or not self._errors_only]
-        left = memoryview(b"".join(lines))
+        if not self._json:
+            lines = [_for_people(orjson.loads(line)) for line in lines]
+        left = memoryview("".join(lines).encode())
         while left:
             left = left[os.write(self._file, left) :]
 
     def close(self) -> None:
         """See `Sink`."""
 
-    def _line(self, record: Record) -> bytes:
-        told = about(record)
-        if self._json:
-            return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
-        moment = (
-            datetime.fromtimestamp(record.at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S") + f",{int(record.at % 1 * 1000):03}"
+    def _line(self, record: Record) -> str:
+        """A request as JSON. Everything that many requests have alike is made once; the rest needs no escaping."""
+        at, ended, seen, status, error, task, stream, model, rule, target, attempts, _, first_at, tokens, _ = record
+        which = (seen.path, status, seen.key, seen.tier, task, model, stream, attempts, error, rule, target)
+        alike = self._alike.get(which)
+        if alike is None:
+            if len(self._alike) >= MOST_ALIKE:
+                self._alike.clear()
+            alike = self._alike[which] = orjson.dumps(about(record)).decode()[1:-1]
+        second, told = self._second
+        if second != int(at):
+            second = int(at)
+            told = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+            self._second = second, told
+        arrived, identity = seen.arrived, seen.request_id.decode()
+        took, thousandths = int((ended - arrived) * 10_000), int((at - second) * 1000) + 1000
+        # Numbers are written as whole ones, and of many digits as few: to round them correctly costs more than the rest.
+        line = (
+            f'{{"time":"{told}.{str(thousandths)[1:]}Z",{alike},"request_id":"{identity}","duration_ms":{took // 10}.{took % 10}'
         )
-        rest = " ".join(f"{k}={v}" for k, v in told.items() if k not in ("time", "level", "logger", "message"))
-        return f"{moment} {told['level'].upper()} slipway_router: request {rest}\n".encode()
+        trace = seen.trace
+        if trace is not None:
+            line += f',"trace_id":"{trace.trace_id.decode()}","span_id":"{trace.span_id.decode()}"'
+        if first_at:
+            first = int((first_at - arrived) * 10_000)
+            line += f',"first_byte_ms":{first // 10}.{first % 10}'
+        if tokens is not None:
+            dollars = record.dollars
+            cost = f"{dollars:.9f}" if dollars else "0"
+            line += f',"prompt_tokens":{tokens[0]},"completion_tokens":{tokens[1]},"cost_dollars":{cost}'
+        return line + "}\n"
 
 
 def about(record: Record) -> dict[str, Any]:
-    """What the log tells of a request; what is not known is left out."""
-    seen, target, tokens = record.seen, record.target, record.tokens
+    """What a line has in common with those of many other requests; what is not known is left out."""
+    seen, target = record.seen, record.target
     told: dict[str, Any] = {
-        "time": _time(record.at),
         "level": "warning" if record.status >= 500 else "info",
         "logger": "slipway_router",
         "message": "request",
-        "request_id": seen.request_id.decode(),
+        "path": seen.path,
+        "status": record.status,
+        "key": seen.key,
+        "tier": seen.tier,
+        "task": record.task,
+        "model": record.model,
+        "stream": record.stream,
+        "attempts": record.attempts,
     }
-    if seen.trace is not None:
-        told["trace_id"] = seen.trace.trace_id.decode()
-        told["span_id"] = seen.trace.span_id.decode()
-    told |= {"path": seen.path, "status": record.status, "duration_ms": round(record.seconds * 1000, 1), "key": seen.key}
-    told |= {"tier": seen.tier, "task": record.task, "model": record.model, "stream": record.stream, "attempts": record.attempts}
     if record.error is not None:
         told["error"] = record.error
     elif record.status == CLIENT_GONE:
@@ -103,11 +135,13 @@ def about(record: Record) -> dict[str, Any]:
         told["rule"] = record.rule
     if target is not None:
         told |= {"backend": target.name, "backend_model": target.model}
-    if record.first_at:
-        told["first_byte_ms"] = round((record.first_at - seen.arrived) * 1000, 1)
-    if tokens is not None:
-        told |= {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "cost_dollars": round(record.dollars, 9)}
     return told
+
+
+def _for_people(told: dict[str, Any]) -> str:
+    moment = datetime.fromisoformat(told.pop("time")).astimezone()
+    head = f"{moment:%Y-%m-%d %H:%M:%S},{moment.microsecond // 1000:03} {told.pop('level').upper()} {told.pop('logger')}"
+    return f"{head}: {told.pop('message')} {' '.join(f'{k}={v}' for k, v in told.items())}\n"
 
 
 def _time(seconds: float) -> str:

@@ -53,6 +53,11 @@ class Otel:
             to, every = f"{settings.endpoint}/v1/metrics", settings.interval_seconds
             self._metrics = OtelMetrics(to, headers, every, SEND_SECONDS, resource, self._scope)
 
+    @property
+    def every(self) -> bool:
+        """See `Sink`: metrics are of all requests."""
+        return self._metrics is not None
+
     def take(self, records: Sequence[Record]) -> None:
         """See `Sink`."""
         for record in records:

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from slipway_router.metrics import CLIENT_GONE
-from slipway_router.telemetry.record import Record, Seen, tried
+from slipway_router.telemetry.record import Record, Seen, Tried, tried
 from slipway_router.telemetry.trace import Sampler
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ logger = logging.getLogger("slipway_router")
 class Sink(Protocol):
     """Who tells of requests."""
 
+    @property
+    def every(self) -> bool:
+        """Whether it wants to know of every request, rather than of those alone whose trace is told."""
+        ...
+
     def take(self, records: Sequence[Record]) -> None:
         """Tell of these."""
         ...
@@ -58,6 +63,7 @@ class Recorder:
         """
         self._sinks = sinks
         self.sampler = sampler
+        self._every = any(sink.every for sink in sinks)
         self._dropped = dropped
         self._waiting: deque[Record] = deque()
         self._ending = threading.Event()
@@ -83,37 +89,26 @@ class Recorder:
             error: A word for what went wrong.
             exchange: Where it got so far.
         """
+        trace = seen.trace
+        if not self._every and (trace is None or not trace.sampled):
+            return
         waiting = self._waiting
         if len(waiting) >= MOST_WAITING:
             self._dropped.inc()
             return
-        now = perf_counter()
+        now, at = perf_counter(), time.time()
         if exchange is None:
-            record = Record(time.time(), now, seen, status, error, task, False, "other", None, None, 0, (), 0.0, None, None)
-        else:
-            asked, attempts = exchange.asked, exchange.attempts
-            trail = attempts.trail
-            last = exchange.attempt or attempts.latest
-            if trail is not None and last is not None and not any(t.span_id == last.span_id for t in trail):
-                trail.append(tried(last, now, error or ("client_gone" if status == CLIENT_GONE else None)))
-            record = Record(
-                time.time(),
-                now,
-                seen,
-                status,
-                error,
-                task,
-                asked.stream,
-                exchange.known_model,
-                exchange.rule,
-                exchange.target,
-                attempts.made,
-                tuple(trail) if trail is not None else (),
-                exchange.first_at,
-                exchange.tokens,
-                asked.fields if trail is not None else None,
-            )
-        waiting.append(record)
+            waiting.append(Record(at, now, seen, status, error, task, False, "other", None, None, 0, (), 0.0, None, None))
+            return
+        asked, attempts = exchange.asked, exchange.attempts
+        trail: tuple[Tried, ...] = ()
+        fields = None
+        if attempts.trail is not None:
+            trail, fields = _trail(exchange, now, status, error), asked.fields
+        model, rule, target = exchange.told
+        known = (at, now, seen, status, error, task, asked.stream, model, rule, target, attempts.made)
+        # Half of what its constructor takes: what that would check is right.
+        waiting.append(tuple.__new__(Record, (*known, trail, exchange.first_at, exchange.tokens, fields)))
 
     def close(self) -> None:
         """Tell what is still waiting, and end."""
@@ -144,6 +139,16 @@ class Recorder:
         if now - self._told_at >= AGAIN_SECONDS:
             self._told_at = now
             logger.error("%s failed: %s", type(sink).__name__, type(error).__name__)
+
+
+def _trail(exchange: "Exchange", now: float, status: int, error: str | None) -> tuple[Tried, ...]:
+    """Every attempt, with the one that was under way at the end."""
+    attempts = exchange.attempts
+    trail = attempts.trail or []
+    last = exchange.attempt or attempts.latest
+    if last is not None and not any(t.span_id == last.span_id for t in trail):
+        trail.append(tried(last, now, error or ("client_gone" if status == CLIENT_GONE else None)))
+    return tuple(trail)
 
 
 _PASSIVE = Sampler(0.0, follow_parent=False)

@@ -16,7 +16,7 @@ class Trace:
 
     __slots__ = ("_state", "parent_id", "sampled", "span_id", "trace_id")
 
-    def __init__(self, trace_id: bytes, parent_id: bytes | None, span_id: bytes, *, sampled: bool, state: bytes = b"") -> None:
+    def __init__(self, trace_id: bytes, parent_id: bytes | None, span_id: bytes, sampled: bool, state: bytes = b"") -> None:
         """
         Args:
             trace_id: 32 hexadecimal digits.
@@ -29,17 +29,16 @@ class Trace:
         self.parent_id = parent_id
         self.span_id = span_id
         self.sampled = sampled
-        self._state = b"tracestate: %b\r\n" % state if state else b""
+        self._state = state
 
     def lines(self, span_id: bytes) -> bytes:
         """Header lines for a backend, which goes on from this span."""
-        return b"traceparent: 00-%b-%b-%b\r\n%b" % (self.trace_id, span_id, b"01" if self.sampled else b"00", self._state)
+        line = b"traceparent: 00-%b-%b-%b\r\n" % (self.trace_id, span_id, b"01" if self.sampled else b"00")
+        return line + b"tracestate: %b\r\n" % self._state if self._state else line
 
     def child(self) -> "Trace":
         """Another span in it, below the request's own."""
-        made = Trace(self.trace_id, self.span_id, new_span_id(), sampled=self.sampled)
-        made._state = self._state
-        return made
+        return Trace(self.trace_id, self.span_id, new_span_id(), self.sampled, self._state)
 
 
 class Sampler:
@@ -59,7 +58,10 @@ class Sampler:
     def begin(self, headers: Mapping[bytes, bytes]) -> Trace:
         """The trace of a request, by its `traceparent` and `tracestate`. What is malformed counts as absent (section 4.3)."""
         given = headers.get(b"traceparent")
-        found = _PARENT.fullmatch(given) if given is not None else None
+        if given is None:
+            drawn = _drawn.pop() if _drawn else _draw()
+            return Trace(drawn[:32], None, drawn[32:], self._random() < self._share)
+        found = _PARENT.fullmatch(given)
         # Version 00 has four fields; later ones may have more. ff is forbidden.
         if (
             found is None
@@ -68,21 +70,24 @@ class Sampler:
             or found[2] == _NO_TRACE
             or found[3] == _NO_SPAN
         ):
-            return Trace(new_span_id() + new_span_id(), None, new_span_id(), sampled=self._random() < self._share)
+            return self.begin({})
         sampled = bool(int(found[4], 16) & 1) if self._follow else self._random() < self._share
         state = headers.get(b"tracestate", b"")
-        return Trace(found[2], found[3], new_span_id(), sampled=sampled, state=state if len(state) <= MOST_STATE else b"")
+        return Trace(found[2], found[3], new_span_id(), sampled, state if len(state) <= MOST_STATE else b"")
 
 
-_ids: list[bytes] = []
+_drawn: list[bytes] = []
+
+
+def _draw() -> bytes:
+    """The ids of a trace and of a span. Many at once: most of what one costs is the call of the system."""
+    if not _drawn:
+        digits = os.urandom(24 * 256).hex().encode()
+        # That one of them is all 0, which is no id, is as likely as that two spans are given the same.
+        _drawn.extend(digits[i : i + 48] for i in range(0, len(digits), 48))
+    return _drawn.pop()
 
 
 def new_span_id() -> bytes:
-    """64 random bits, never 0. Many at once: most of what one costs is the call of the system."""
-    while True:
-        if not _ids:
-            drawn = os.urandom(8 * 512).hex().encode()
-            _ids.extend(drawn[i : i + 16] for i in range(0, len(drawn), 16))
-        made = _ids.pop()
-        if made != _NO_SPAN:
-            return made
+    """64 random bits."""
+    return _draw()[:16]
