@@ -1,5 +1,6 @@
 """A container of one's own on Vertex AI: OpenAI's API by rawPredict and streamRawPredict."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,61 @@ def test_an_endpoint_has_one_route() -> None:
         Config.parse({"backends": [at(1, tasks=["chat", "completions"])]})
     assert Config.parse({"backends": [at(1)]}).backends[0].tasks == ("chat",)
     assert Config.parse({"backends": [at(1, tasks=["embeddings"])]}).backends[0].tasks == ("embeddings",)
+
+
+def error(code: int, status: str, message: str) -> bytes:
+    return json.dumps({"error": {"code": code, "message": message, "status": status}}).encode()
+
+
+THROTTLED = fake.whole(
+    error(429, "RESOURCE_EXHAUSTED", "Quota exceeded for aiplatform.googleapis.com/online_prediction_requests_per_base_model."),
+    "429 Too Many Requests",
+)
+COLD = fake.whole(error(503, "UNAVAILABLE", "no healthy upstream"), "503 Service Unavailable")
+FORBIDDEN = fake.whole(
+    error(403, "PERMISSION_DENIED", "Permission 'aiplatform.endpoints.predict' denied on resource."), "403 Forbidden"
+)
+WRONG_REGION = fake.whole(
+    error(404, "NOT_FOUND", "Endpoint `projects/p/locations/us-east1/endpoints/123` not found."), "404 Not Found"
+)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        (THROTTLED, "llama answered 429 (resource_exhausted)"),
+        (COLD, "llama answered 503 (unavailable)"),
+        (FORBIDDEN, "llama answered 403 (permission_denied)"),
+        (WRONG_REGION, "llama answered 404 (not_found)"),
+    ],
+    ids=["throttled", "cold", "forbidden", "wrong region"],
+)
+async def test_what_vertex_ai_refuses_another_backend_answers_and_alone_it_is_told(
+    google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, said: str, stream: bool
+) -> None:
+    async with upstream(fake.stream("a") if stream else fake.whole()) as other, upstream(google.api(behaviour, path=None)) as up:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", google.key_file(tmp_path, up.port))
+        async with serving(at(up.port), backend(other, "two"), policy={"preferences": ["llama", "two"]}) as served:
+            answer = await served.chat(stream=stream)
+        async with serving(at(up.port)) as served:
+            alone = await served.chat(model="llama", stream=stream)
+    assert (answer.status_code, answer.headers["x-slipway-backend"]) == (200, "two")
+    assert alone.status_code in (429, 502, 503)
+    assert said in alone.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_an_expired_token_goes_to_the_next_and_is_got_anew(
+    google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    behaviour = fake.stream("a") if stream else fake.whole()
+    async with upstream(behaviour) as other, upstream(google.api(behaviour, path=None)) as up:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", google.key_file(tmp_path, up.port))
+        async with serving(at(up.port), backend(other, "two"), policy={"preferences": ["llama", "two"]}) as served:
+            first = await served.chat(stream=stream)
+            google.revoked.add(google.tokens[0])
+            second = await served.chat(stream=stream)
+            third = await served.chat(stream=stream)
+    assert [a.headers["x-slipway-backend"] for a in (first, second, third)] == ["llama", "two", "llama"]
+    assert len(google.tokens) == 2
