@@ -5,7 +5,7 @@ from typing import cast
 
 import yaml
 from tests.cluster.cases import WORKLOADS, Manifests, Object, missing_references, pods_of
-from tests.cluster.cluster import Cluster, ClusterError
+from tests.cluster.cluster import Cluster, ClusterError, eventually
 
 KEPT = ("StatefulSet", "PersistentVolumeClaim", "Service", "Namespace")
 """Kinds whose objects hold data, or an address that others use: they outlive every upgrade."""
@@ -46,15 +46,20 @@ def separate(cluster: Cluster, manifests: Manifests) -> None:
     """Every Service has the pods of its own workload behind it, and no others."""
     for service in manifests.of("Service"):
         namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
-        slices = cluster.items("endpointslices", "--namespace", namespace, f"--selector=kubernetes.io/service-name={name}")
-        behind = {end["targetRef"]["name"] for s in slices for end in cast("list[Object]", s["endpoints"] or [])}
         own = [w for w in manifests.of(*WORKLOADS) if service["spec"]["selector"].items() <= _labels(w).items()]
         assert len(own) == 1, f"Service {name} selects the pods of {len(own)} workloads"
         pods = {pod["metadata"]["name"] for pod in pods_of(cluster, own[0])}
         assert pods, f"{own[0]['metadata']['name']} has no pod"
         # Pods of a Job that have ended are behind no Service.
         expected: set[str] = set() if own[0]["kind"] == "Job" else pods
-        assert behind == expected, f"behind Service {name} are {sorted(behind)}, and the pods are {sorted(pods)}"
+
+        def behind(of: str = name, where: str = namespace) -> set[str]:
+            slices = cluster.items("endpointslices", "--namespace", where, f"--selector=kubernetes.io/service-name={of}")
+            return {end["targetRef"]["name"] for s in slices for end in cast("list[Object]", s["endpoints"] or [])}
+
+        # The controller that writes them down comes after the one that made the pods.
+        told = f"behind Service {name} nobody but {sorted(expected)}; the pods are {sorted(pods)}"
+        eventually(lambda found=behind, wanted=expected: found() == wanted, seconds=15, what=told)
 
 
 def revisions(cluster: Cluster, manifests: Manifests) -> dict[str, set[str]]:

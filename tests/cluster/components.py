@@ -104,6 +104,7 @@ def training(namespace: str, changed: bool) -> None:
         "checkpoints": {"gib": 100, "storage_class": "standard"},
         "env_from_secrets": {"HF_TOKEN": {"name": "huggingface", "key": "token"}},
         "restart_policy": "Never",
+        "fatal_exit_codes": [2, 64],
         "run": "second" if changed else "first",
     }
     for name in INSTANCES:

@@ -12,10 +12,12 @@ from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate, with_each_other
 from slipway.kubernetes.training_job_args import TrainingCheckpoints, TrainingJobArgs, TrainingRestartPolicy, TrainingSettings
-from slipway.kubernetes.training_job_pod import MASTER_PORT, template
+from slipway.kubernetes.training_job_pod import CONTAINER, MASTER_PORT, template
 
 COMPONENT = "training-job"
 """Value of the label `app.kubernetes.io/name` of its pods."""
+QUEUE = "kueue.x-k8s.io/queue-name"
+"""Label of a Job by which Kueue knows its LocalQueue (Kueue, "Run A Kubernetes Job")."""
 _NO_WAIT = {"pulumi.com/skipAwait": "true"}
 END_SECONDS = 300
 """How long Pulumi waits for what it deletes, past the pods' grace period."""
@@ -103,7 +105,10 @@ class TrainingJob(pulumi.ComponentResource):
                 )
 
         immutable = _immutable(settings, template(settings, labels, f"{name}-account", f"{name}-nodes", claim))
-        digest = pulumi.Output.json_dumps(immutable, sort_keys=True).apply(lambda t: hashlib.sha256(t.encode()).hexdigest()[:10])
+        queued = {QUEUE: given["queue"]} if "queue" in given else {}
+        digest = pulumi.Output.json_dumps({**immutable, **queued}, sort_keys=True).apply(
+            lambda t: hashlib.sha256(t.encode()).hexdigest()[:10]
+        )
         self.job_name = pulumi.Output.unsecret(pulumi.Output.concat(name, "-", digest))
         spec: k8s.batch.v1.JobSpecArgsDict = {
             **immutable,
@@ -112,9 +117,11 @@ class TrainingJob(pulumi.ComponentResource):
         }
         if "ttl_seconds" in given:
             spec["ttl_seconds_after_finished"] = given["ttl_seconds"]
+        about = meta(self.job_name, None if given.get("wait") else _NO_WAIT)
         k8s.batch.v1.Job(
             f"{name}-job",
-            metadata=meta(self.job_name, None if given.get("wait") else _NO_WAIT),
+            # It is Kueue that suspends the Job: were it said here too, each apply would suspend it again.
+            metadata={**about, "labels": {**labels, **queued}},
             spec=spec,
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -144,7 +151,16 @@ def _immutable(settings: TrainingSettings, pods: k8s.core.v1.PodTemplateSpecArgs
     if settings.args.get("restart_policy") is TrainingRestartPolicy.NEVER:
         # Kubernetes takes this rule with 'Never' only.
         lost: k8s.batch.v1.PodFailurePolicyOnPodConditionsPatternArgsDict = {"type": "DisruptionTarget", "status": "True"}
-        spec["pod_failure_policy"] = {"rules": [{"action": "Ignore", "on_pod_conditions": [lost]}]}
+        rules: list[k8s.batch.v1.PodFailurePolicyRuleArgsDict] = [{"action": "Ignore", "on_pod_conditions": [lost]}]
+        if codes := settings.args.get("fatal_exit_codes"):
+            # In order, as Kubernetes would have them.
+            fatal: k8s.batch.v1.PodFailurePolicyOnExitCodesRequirementArgsDict = {
+                "container_name": CONTAINER,
+                "operator": "In",
+                "values": sorted(codes),
+            }
+            rules.append({"action": "FailJob", "on_exit_codes": fatal})
+        spec["pod_failure_policy"] = {"rules": rules}
     return spec
 
 

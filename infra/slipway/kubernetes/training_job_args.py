@@ -110,6 +110,12 @@ class TrainingJobArgs(TypedDict):
     """How often it may fail before it counts as failed. Can be changed while it runs. Default 3."""
     restart_policy: NotRequired[TrainingRestartPolicy]
     """Where it starts again after a failure: 'OnFailure', in its pod, or 'Never', in a new one. Default 'OnFailure'."""
+    fatal_exit_codes: NotRequired[Sequence[int]]
+    """Exit codes after which it has failed for good, whatever `backoff_limit` says, such as that of wrong arguments; 1 to 255.
+    Goes with the restart policy 'Never'. Default: none."""
+    queue: NotRequired[str]
+    """Kueue's LocalQueue, in the namespace: Kueue starts the Job when its queue has room for all of it. A change starts another
+    run. Default: it starts at once, or as its pods find room."""
     ttl_seconds: NotRequired[int]
     """How long the finished Job stays in the cluster, with its logs, in seconds. Once it is gone, `pulumi up --refresh` and
     `kubectl apply` run it again. Default: it stays until it is deleted here."""
@@ -167,6 +173,7 @@ class TrainingSettings:
         given = check_shape(args, TrainingJobArgs, faults)
         _check_texts(name, given, faults)
         _check_numbers(given, faults)
+        _check_start_and_end(given, faults)
         accelerator, gpus = _accelerator(given, faults)
         nodes = given.get("nodes", 1)
         _check_checkpoints(given, nodes, faults)
@@ -226,6 +233,22 @@ def _check_numbers(given: dict[str, Any], faults: Faults) -> None:
     nodes = given.get("nodes")
     if isinstance(nodes, int) and nodes > MOST_NODES:
         faults.add("nodes", f"is {nodes}; give at most {MOST_NODES}")
+
+
+def _check_start_and_end(given: dict[str, Any], faults: Faults) -> None:
+    codes = [code for code in _listed(given, "fatal_exit_codes") if isinstance(code, int)]
+    if not faults.at("fatal_exit_codes"):
+        if given.get("fatal_exit_codes") == []:
+            faults.add("fatal_exit_codes", "is empty; give an exit code or more, or leave it out")
+        elif codes and given.get("restart_policy") is not TrainingRestartPolicy.NEVER and not faults.at("restart_policy"):
+            faults.add("fatal_exit_codes", "goes with restart_policy 'Never', the only one that Kubernetes takes it with")
+        for i, code in enumerate(codes):
+            if not 1 <= code <= 255:
+                faults.add(f"fatal_exit_codes[{i}]", f"is {code}; give 1 to 255")
+            elif code in codes[:i]:
+                faults.add(f"fatal_exit_codes[{i}]", f"is {code}, which is there already; give it once")
+    if isinstance(given.get("queue"), str):
+        check_namespace("queue", given["queue"], faults)
 
 
 def _accelerator(given: dict[str, Any], faults: Faults) -> tuple[Accelerator | None, int]:

@@ -7,12 +7,13 @@ from slipway.plan.plan import Plan, Resource
 
 PREREQUISITES = "slipway:index:GpuPrerequisites"
 _SHARED = "nvidia.com/gpu.shared"
+_BUILT_IN = ("cloud.google.com/gke-", "eks.amazonaws.com/")
 
 
 def unprovided(plan: Plan) -> list[str]:
     """Warnings, one for each component or object that asks for GPUs which nothing in the plan provides.
 
-    Nodes that GKE labels get theirs from GKE, and are not warned of.
+    Nodes chosen by labels of GKE or of EKS Auto Mode have a device plugin from there, and are not warned of.
     """
     provided = plan.of_type(PREREQUISITES)
     if any(given.inputs.get("existing") for given in provided):
@@ -55,7 +56,7 @@ def _asked(value: object) -> Iterator[str]:
         return
     fields = cast("Mapping[str, Any]", value)
     if "containers" in fields:
-        if any(str(key).startswith("cloud.google.com/gke-") for key in _mapping(fields.get("nodeSelector"))):
+        if any(str(key).startswith(_BUILT_IN) for key in _mapping(fields.get("nodeSelector"))):
             return
         for container in cast("list[object]", fields["containers"]) if isinstance(fields["containers"], list) else []:
             limits = _mapping(_mapping(_mapping(container).get("resources")).get("limits"))

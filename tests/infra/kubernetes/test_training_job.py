@@ -3,7 +3,11 @@ That GPUs train, and that nodes find each other by the names given here, is not 
 """
 
 import itertools
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import kubernetes_validate
@@ -43,6 +47,8 @@ EVERYTHING: Mapping[str, Any] = {
     "deadline_seconds": 3600,
     "backoff_limit": 10,
     "restart_policy": "Never",
+    "fatal_exit_codes": [2, 1],
+    "queue": "team-a",
     "ttl_seconds": 86_400,
     "grace_seconds": 300,
     "wait": True,
@@ -143,8 +149,11 @@ def test_everything_that_can_be_asked_arrives() -> None:
     spec, made, container = job(plan)["spec"], pod(plan), trainer(plan)
     assert (spec["activeDeadlineSeconds"], spec["backoffLimit"], spec["ttlSecondsAfterFinished"]) == (3600, 10, 86_400)
     assert spec["podFailurePolicy"]["rules"] == [
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": {"containerName": container["name"], "operator": "In", "values": [1, 2]}},
     ]
+    assert job(plan)["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
+    assert "suspend" not in spec
     assert spec["template"]["metadata"]["annotations"] == {"slipway/run": "second"}
     assert "annotations" not in job(plan)["metadata"]
     assert made["restartPolicy"] == "Never"
@@ -223,6 +232,7 @@ def test_several_nodes_find_and_reach_each_other_and_nobody_else() -> None:
         {"run": "again"},
         {"grace_seconds": 60},
         {"user": 1000},
+        {"queue": "team-b"},
     ],
 )
 def test_what_kubernetes_lets_nobody_change_is_another_run_under_another_name(change: Mapping[str, Any]) -> None:
@@ -250,6 +260,39 @@ def test_the_name_of_the_job_follows_from_its_content_alone() -> None:
     # An Output's image is known too late for the label of its version, so that is another template.
     assert output != names
     assert all(len(n) == len(name) for n in output)
+
+
+TRAINING = """
+import os, pathlib, time
+last = pathlib.Path(os.environ["CHECKPOINT_DIR"]) / "step"
+step = int(last.read_text()) if last.exists() else 0
+print("from", step, flush=True)
+while step < 30:
+    time.sleep(0.05)
+    step += 1
+    partial = last.with_suffix(".partial")
+    partial.write_text(str(step))
+    partial.replace(last)
+print("done", step, flush=True)
+"""
+
+
+def test_a_run_that_is_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    # With the command and the variables of the pod; the volume is a folder that outlives the process, as it outlives the pod.
+    plan = planned(command=[sys.executable, "-c", TRAINING], checkpoints={"gib": 1, "mount_path": "/mnt/state"})
+    made = trainer(plan)
+    variables = {name: value.replace("/mnt/state", str(tmp_path)) for name, value in env(made).items()}
+    begun = subprocess.Popen(made["command"], env=variables, stdout=subprocess.PIPE, text=True)
+    until = time.monotonic() + 20
+    while not ((tmp_path / "step").exists() and int((tmp_path / "step").read_text()) >= 5):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    begun.kill()
+    assert begun.communicate(timeout=5)[0].startswith("from 0")
+    again = subprocess.run(made["command"], env=variables, capture_output=True, text=True, timeout=30, check=True)
+    first, last = again.stdout.split("\n")[:2]
+    assert int(first.split()[1]) >= 5
+    assert last == "done 30"
 
 
 def test_checkpoints_outlive_the_run_unless_said_otherwise() -> None:
@@ -320,6 +363,11 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"node_labels": "aks"}, {"node_labels": "has no label for a100-80gb; give"}),
     ({"accelerator": "a10g:1", "node_labels": "gke"}, {"node_labels": "has no label for a10g; give"}),
     ({"accelerator": None, "node_labels": "gke"}, {"node_labels": "goes with 'accelerator'"}),
+    ({"fatal_exit_codes": [1]}, {"fatal_exit_codes": "goes with restart_policy 'Never'"}),
+    ({"fatal_exit_codes": []}, {"fatal_exit_codes": "is empty; give an exit code or more"}),
+    ({"fatal_exit_codes": [3, 256], "restart_policy": "Never"}, {"fatal_exit_codes[1]": "is 256; give 1 to 255"}),
+    ({"fatal_exit_codes": [3, 3], "restart_policy": "Never"}, {"fatal_exit_codes[1]": "is 3, which is there already"}),
+    ({"queue": "Team A"}, {"queue": "is 'Team A'; give lower case letters"}),
     ({"nodes": 0}, {"nodes": "is 0; give 1 or more"}),
     ({"nodes": 1001}, {"nodes": "give at most 1000"}),
     ({"resources": {"limits": {"cpu": "lots"}}}, {"resources.limits.cpu": "give a quantity"}),

@@ -61,8 +61,10 @@ def test_a_turn_on_a_gpu_needs_gpus_that_are_shared() -> None:
     assert unprovided(several(sharing, lambda: prerequisites(existing=True))) == []
 
 
-def test_gke_provides_its_own() -> None:
-    assert unprovided(several(lambda: training(node_labels="gke"))) == []
+@pytest.mark.parametrize(("labels", "built_in"), [("gke", True), ("eks-auto", True), ("karpenter", False), ("aks", False)])
+def test_some_clouds_provide_their_own(labels: str, built_in: bool) -> None:
+    args = {"accelerator": "t4:1", "node_labels": labels}
+    assert (unprovided(several(lambda: training(**args))) == []) is built_in
 
 
 def test_who_asks_for_none_is_not_told_anything() -> None:
