@@ -54,6 +54,10 @@ class Limits:
         """None: nobody shares."""
         self.routers = 1
         """How many share, as far as is known."""
+        self._told: dict[str, tuple[int, int]] = {}
+        """Requests and tokens that Redis last said are left."""
+        self._alone: dict[str, tuple[float, int, int]] = {}
+        """Since when this router is alone, and its part of requests and tokens in the first minute of that."""
         self._left: dict[tuple[str, str], int] = {}
         """What Redis last said is left of budgets, in units."""
 
@@ -103,6 +107,8 @@ class Limits:
             return
         tenant = charge.tenant
         code, requests, tokens, figure, reset, left = told
+        if tenant.rated:
+            self._told[tenant.name] = requests, tokens
         if tenant.budget is not None:
             self._left[tenant.name, charge.month] = int(left)
         if code:
@@ -185,11 +191,31 @@ class Limits:
         limits = (tenant.requests, tenant.tokens, tenant.budget)
         if any(limit is not None and limit.gone == "closed" for limit in limits):
             raise refusals.closed()
-        requests, tokens, budget = (self._share(limit) for limit in limits)
+        requests, tokens = self._part(tenant, self._share(tenant.requests), self._share(tenant.tokens))
+        budget = self._share(tenant.budget)
         if budget is not None:
             known = self._left.get((tenant.name, charge.month))
             budget = budget if known is None else replace(budget, most=max(0, known) // self.routers)
         self._admit_here(charge, requests, tokens, budget)
+
+    def _part(self, tenant: Tenant, requests: Limit | None, tokens: Limit | None) -> tuple[Limit | None, Limit | None]:
+        """In the first minute no more than what was this router's by then, and its part of what was left: so the others' and
+        its own are not more than the limit."""
+        told, link = self._told.get(tenant.name), self.link
+        assert link is not None
+        now = asyncio.get_running_loop().time()
+        if told is None or now > link.down_since + self._window:
+            return requests, tokens
+        known = self._alone.get(tenant.name)
+        if known is None or known[0] != link.down_since:
+            window = self._window_of(tenant.name)
+            mine = window.requests(now) + told[0] // self.routers, window.used(now) + told[1] // self.routers
+            known = self._alone[tenant.name] = link.down_since, *mine
+        _, first, second = known
+        return (
+            replace(requests, most=min(requests.most, first)) if requests is not None else None,
+            replace(tokens, most=min(tokens.most, second)) if tokens is not None else None,
+        )
 
     def _share(self, limit: Limit | None) -> Limit | None:
         if limit is None or limit.gone == "open":
