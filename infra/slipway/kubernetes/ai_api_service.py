@@ -19,6 +19,7 @@ from slipway.kubernetes.mesh_service import MeshService
 from slipway.kubernetes.observability.watched import WatchedService
 from slipway.kubernetes.restricted import labels, selector
 from slipway.kubernetes.router_identity import make_identity
+from slipway.kubernetes.router_redis import asks_for_keys
 from slipway.kubernetes.router_release import APP, deploy
 from slipway.kubernetes.router_watched import watched_router
 from slipway_router.steadiness import Retries
@@ -123,7 +124,7 @@ class AiApiService(pulumi.ComponentResource):
             stream = resolved.drain.stream_seconds
             shares = {r.name: 100 if r.share is None else r.share for r in releases}
             expose_by_route(name, route, shares, stream, meta(name), parent=self, base=base, ready=ready)
-        if (ingress or route) and not resolved.settings.get("keys"):
+        if (ingress or route) and not asks_for_keys(resolved.settings):
             pulumi.log.warn(f"{name} can be reached from outside and asks for no key; give 'settings.keys'", self)
 
         self.service_name = pulumi.Output.from_input(name)
@@ -163,7 +164,7 @@ class AiApiService(pulumi.ComponentResource):
             "component": self,
             "calls": [backend["resource"] for backend in given["backends"] if "resource" in backend],
             "router_retries": Retries.model_validate(self._resolved.settings.get("retries", {})).rounds,
-            "checks_keys": bool(self._resolved.settings.get("keys")),
+            "checks_keys": asks_for_keys(self._resolved.settings),
             "stream_seconds": self._resolved.drain.stream_seconds,
         }
         if gateways := self._gateways():

@@ -21,10 +21,12 @@ from slipway.kubernetes.mesh_pods import MeshKind, MeshSidecar, check_monitor, c
 from slipway.kubernetes.names import check_annotations, check_image, check_labels, check_name, check_namespace, check_object_name
 from slipway.kubernetes.network import PROMETHEUS, SAME_NAMESPACE, Peer, check_peer
 from slipway.kubernetes.quantity import ComputeResources, fill
+from slipway.kubernetes.redis_broker import RedisBroker
 from slipway.kubernetes.router_admin import KEY_ENV, RouterAdmin, admin_settings, check_admin
 from slipway.kubernetes.router_backends import check_no_loop, default_rollout, egress, longest_stream
 from slipway.kubernetes.router_identity import RouterIdentity, check_router_identity, check_somebody_asks, made_egress
 from slipway.kubernetes.router_pod import PORT, RESOURCES
+from slipway.kubernetes.router_redis import check_redis, redis_secrets, redis_settings, tenancy_egress
 from slipway.kubernetes.router_telemetry import (
     TOKEN_ENV,
     RouterTelemetry,
@@ -92,6 +94,10 @@ class AiApiServiceArgs(TypedDict):
     """CPU and memory of one replica. Default: requests of 500m and 1Gi, limits of 2 and 4Gi."""
     env_from_secrets: NotRequired[Mapping[str, SecretKeyRef]]
     """More environment variables, by name, each with the Secret's key that fills it. Default: those of the backends."""
+    redis: NotRequired[RedisBroker]
+    """Redis in which replicas share limits, budgets and keys: a RedisCache's `broker()`, or fields of your own.
+    `settings.redis` says the rest, such as `keys`. The Secret with its password is in this namespace. Default: none, and every
+    limit of `settings.keys` holds for each replica alone."""
     external_secrets: NotRequired[ExternalSecrets]
     """More environment variables, from a store of the External Secrets Operator instead of Secrets of your own. Default none."""
     identity: NotRequired[WorkloadIdentity]
@@ -199,13 +205,16 @@ class Resolved:
         told: object = given.get("telemetry")
         if isinstance(told, Mapping):
             own["telemetry"] = telemetry_settings(name, cast("Mapping[str, Any]", told))
+        redis = fit.get("redis")
+        check_redis(redis, own, faults)
         backends = _mappings(given.get("backends"))
         if backends is not None:
-            check_router(own, backends, faults, settings_path="settings", arguments=("backends", "admin", "telemetry"))
+            plain = redis_settings(redis, own, "placeholder")
+            check_router(plain, backends, faults, settings_path="settings", arguments=("backends", "admin", "telemetry"))
             known(given.get("namespace"), lambda namespace: check_no_loop(name, namespace, backends, faults))
 
         external = fit.get("external_secrets")
-        more = fit.get("env_from_secrets", {})
+        more = {**redis_secrets(redis), **fit.get("env_from_secrets", {})}
         if external is not None:
             check_external_secrets("external_secrets", external, more, backends or [], faults)
         more = {**references(given.get("external_secrets"), keys_secret(name), backends or []), **more}
@@ -222,7 +231,7 @@ class Resolved:
         listen = {"host": "0.0.0.0", "port": PORT}  # noqa: S104 -- in a pod, where the policy says who may connect
         resolved = cls(
             args=given,
-            settings={**own, "listen": listen, "drain_seconds": drain.stream_seconds},
+            settings={**redis_settings(redis, own), "listen": listen, "drain_seconds": drain.stream_seconds},
             replicas=Replicas.of(fit.get("replicas"), fit.get("scaling"), faults),
             resources=fill("resources", fit.get("resources", {}), RESOURCES, faults),
             secrets=dict(sorted({**collect(backends or [], more, own, faults), **_own_secrets(fit, faults)}.items())),
@@ -233,6 +242,7 @@ class Resolved:
                 *identity_egress(fit.get("identity")),
                 *made_egress(fit.get("make_identity")),
                 *telemetry_egress(telemetry),
+                *tenancy_egress(redis, own),
             ],
             service_type=fit.get("service_type", ServiceType.CLUSTER_IP),
             rollout_seconds=fit.get("rollout_seconds", default_rollout(backends or [])),

@@ -186,16 +186,16 @@ async def test_each_limit_says_what_holds_while_redis_is_gone_and_is_shared_agai
 @needs_redis
 async def test_routers_that_lose_redis_in_the_middle_of_a_minute_do_not_let_more_through_than_the_limit(redis: RealRedis) -> None:
     grant = {"requests_per_minute": 20}
-    async with upstream() as up, router(up, redis, {"replicas": 2}, **grant) as one:
-        async with router(up, redis, {"replicas": 2}, **grant) as two:
-            # 14 here, which is over half, and 4 there, which last heard of 3 that are left: its part of these is one.
-            passed = [(await ask(one)).status_code for _ in range(13)] + [(await ask(two)).status_code for _ in range(4)]
-            await ask(one)
-            assert set(passed) == {200}
-            redis.kill()
-            alone = [(await ask(served)).status_code for served in (one, two) for _ in range(5)]
-            assert alone[:5] == [429] * 5
-            assert alone[5:].count(200) == 1
+    both: dict[str, Any] = {"redis": redis, "more": {"replicas": 2}, **grant}
+    async with upstream() as up, router(up, **both) as one, router(up, **both) as two:
+        # 14 here, which is over half, and 4 there, which last heard of 3 that are left: its part of these is one.
+        passed = [(await ask(one)).status_code for _ in range(13)] + [(await ask(two)).status_code for _ in range(4)]
+        await ask(one)
+        assert set(passed) == {200}
+        redis.kill()
+        alone = [(await ask(served)).status_code for served in (one, two) for _ in range(5)]
+        assert alone[:5] == [429] * 5
+        assert alone[5:].count(200) == 1
 
 
 @needs_redis

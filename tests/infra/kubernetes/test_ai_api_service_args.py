@@ -107,6 +107,7 @@ def test_every_argument_has_a_wrong_value_here_or_in_a_test_of_its_own() -> None
         "make_identity",
         "admin",
         "telemetry",
+        "redis",
     }
     here = {key for wrong, _ in WRONG for key in wrong}
     assert here | elsewhere >= AiApiServiceArgs.__annotations__.keys()
@@ -232,6 +233,7 @@ FULL: dict[str, Any] = {
     },
     "recommend_resources": True,
     "mesh": {"kind": "linkerd"},
+    "redis": {"host": "redis.ai.svc", "port": 6379, "password": {"name": "redis-password", "key": "password"}},
     "create_namespace": True,
     "service_type": "ClusterIP",
     "annotations": {"a": "b"},
