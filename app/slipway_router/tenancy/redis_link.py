@@ -147,6 +147,9 @@ class Link:
         # Asks for the script too, where nothing is owed.
         await self._tell(always=True)
         self.up = True
+        # And what came while it was told.
+        since, self._told_at = self._told_at, asyncio.get_running_loop().time()
+        self._books += unshared(since)
         logger.info("Redis is there: limits are shared")
         self._go()
 

@@ -66,7 +66,7 @@ def tenancy_egress(redis: RedisBroker | None, settings: Mapping[str, Any]) -> li
     """Where routers must be able to connect to know who asks, and for how much: their Redis, and the issuer of tokens."""
     found: list[Egress] = [*ways_out(redis)] if redis is not None else []
     jwt: object = settings.get("jwt")
-    told = cast("Mapping[str, object]", jwt) if isinstance(jwt, Mapping) else {}
+    told: Mapping[str, object] = cast("Mapping[str, object]", jwt) if isinstance(jwt, Mapping) else {}
     issuer = told.get("jwks_url") or told.get("issuer")
     if isinstance(issuer, str):
         found += anywhere(urlsplit(issuer).port or 443)

@@ -199,6 +199,29 @@ async def test_routers_that_lose_redis_in_the_middle_of_a_minute_do_not_let_more
 
 
 @needs_redis
+async def test_what_is_spent_while_redis_is_told_what_was_spent_is_told_too(redis: RealRedis) -> None:
+    async with upstream() as up, router(up, redis, monthly_budget=1) as served:
+        link = served.router.limits.link
+        assert link is not None
+        real = link.script
+        answered: list[int] = []
+
+        async def slow(name: str, argument: object) -> Any:
+            told = await real(name, argument)
+            if name == "admit" and not answered:
+                assert not link.up
+                answered.append((await ask(served)).status_code)
+            return told
+
+        link.script = slow
+        link.fail("for the test")
+        assert (await ask(served)).status_code == 200
+        await until(lambda: link.up)
+        assert answered == [200]
+        assert await booked(served, redis) == 2 * 96 * UNITS_PER_DOLLAR // 2000
+
+
+@needs_redis
 async def test_a_redis_that_hangs_holds_no_request_longer_than_it_may(redis: RealRedis) -> None:
     async with upstream() as up, router(up, redis, {"timeout_ms": 20}, requests_per_minute=1000) as served:
         link = served.router.limits.link

@@ -85,7 +85,11 @@ def test_what_is_wrong_is_refused_at_plan_time_by_the_routers_own_schema(args: d
 
 def test_a_service_from_outside_that_asks_for_tokens_is_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     warned: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", lambda said, *_: warned.append(said))
+
+    def warn(said: str, *_: object) -> None:
+        warned.append(said)
+
+    monkeypatch.setattr(pulumi.log, "warn", warn)
     ingress = {"hosts": ["api.example.com"], "proxies": [{"namespace": "ingress-nginx"}], "tls_secret": "tls"}
     jwt = {"issuer": "https://login.example.com", "audience": "router"}
     planned(ingress=ingress, settings={"jwt": jwt})
