@@ -28,6 +28,8 @@ clients: tests/clients/.venv/.done tests/clients/node/node_modules/.done ## Inst
 
 policy: tests/policy/.venv/.done ## Install checkov, which tests/policy asks beside kube-score
 
+stores: tests/stores/.venv/.done ## Install Chroma, and Qdrant's client, on which tests/stores tries backups
+
 check: .venv/.dev ## Format, lint and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -51,7 +53,7 @@ lock: .venv/.dev ## Remake the lock files; versions stay unless tools/lock.sh --
 	tools/lock.sh
 
 clean: ## Remove what was built; .slipway, which holds running stacks, stays
-	rm -rf .venv tests/policy/.venv tests/clients/.venv tests/clients/node/node_modules build dist .pytest_cache .ruff_cache .coverage .coverage.*
+	rm -rf .venv tests/policy/.venv tests/stores/.venv tests/clients/.venv tests/clients/node/node_modules build dist .pytest_cache .ruff_cache .coverage .coverage.*
 
 # A marker per set of packages: the second time there is nothing to do.
 .venv/bin/python:
@@ -81,8 +83,14 @@ tests/policy/.venv/.done: tests/policy/requirements.txt | .venv/.dev
 	@$(BIN)/uv pip install --quiet --no-deps --require-hashes --python tests/policy/.venv/bin/python -r $<
 	@touch $@
 
+# Of Chroma its server alone, which needs nothing of what its wheel asks for.
+tests/stores/.venv/.done: tests/stores/requirements.txt tests/stores/chroma.txt | .venv/.dev
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python tests/stores/.venv
+	@$(BIN)/uv pip install --quiet --no-deps --require-hashes --python tests/stores/.venv/bin/python -r $< -r tests/stores/chroma.txt
+	@touch $@
+
 tests/clients/node/node_modules/.done: tests/clients/node/package-lock.json
 	@if command -v npm >/dev/null; then cd $(<D) && npm ci --silent --no-audit --no-fund --omit-lockfile-registry-resolved=true && touch node_modules/.done; \
 	else echo "npm is not installed: the clients for Node are not tried"; fi
 
-.PHONY: help up down plan test cluster clients policy check format bench peers lock clean
+.PHONY: help up down plan test cluster clients policy stores check format bench peers lock clean

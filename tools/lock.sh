@@ -5,6 +5,7 @@
 #   requirements.txt      what `make up` needs: no cloud's SDK, no developer's tool
 #   app/requirements.txt  what the router's image needs: no Pulumi
 #   tests/policy/         checkov, in an environment of its own
+#   tests/stores/         Qdrant's client and Chroma's server alone, in an environment of their own
 #   tests/clients/        the clients that are tried on the router: requirements.txt, and node/package-lock.json where npm is
 #   app/requirements-clouds.txt  the same, and what it needs to ask AWS and Google Cloud
 #
@@ -24,6 +25,8 @@ echo hatchling | lock --extra local --constraint constraints.txt pyproject.toml 
 lock --constraint constraints.txt app/requirements.in --output-file app/requirements.txt
 lock "$@" tests/clients/requirements.in --output-file tests/clients/requirements.txt
 lock "$@" tests/policy/requirements.in --output-file tests/policy/requirements.txt
+lock "$@" tests/stores/requirements.in --output-file tests/stores/requirements.txt
+lock "$@" --no-deps tests/stores/chroma.in --output-file tests/stores/chroma.txt
 if command -v npm >/dev/null; then
   npm install --prefix tests/clients/node --package-lock-only --omit-lockfile-registry-resolved=true --silent
 fi

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from slipway.kubernetes.redis_cache import RedisCache
     from slipway.kubernetes.service_mesh import ServiceMesh
     from slipway.kubernetes.training_job import TrainingJob
+    from slipway.kubernetes.vector_store import VectorStore
     from slipway.kubernetes.worker_pool import WorkerPool
     from slipway.local.model_server import LocalModelServer
     from slipway.local.process import LocalProcess
@@ -41,6 +42,7 @@ __all__ = [
     "SageMakerEndpoint",
     "ServiceMesh",
     "TrainingJob",
+    "VectorStore",
     "VertexEndpoint",
     "WorkerPool",
     "vendor",
@@ -60,6 +62,7 @@ _HOMES = {
     "SageMakerEndpoint": "slipway.aws.sagemaker_endpoint",
     "ServiceMesh": "slipway.kubernetes.service_mesh",
     "TrainingJob": "slipway.kubernetes.training_job",
+    "VectorStore": "slipway.kubernetes.vector_store",
     "VertexEndpoint": "slipway.gcp.vertex_endpoint",
     "WorkerPool": "slipway.kubernetes.worker_pool",
 }

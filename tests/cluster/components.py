@@ -15,6 +15,7 @@ from slipway import (
     RedisCache,
     ServiceMesh,
     TrainingJob,
+    VectorStore,
     WorkerPool,
     vendor,
 )
@@ -93,6 +94,14 @@ def caches(namespace: str, changed: bool) -> None:
         RedisCache(name, {"namespace": namespace, "max_memory_mib": 512 if changed else 256})
 
 
+def stores(namespace: str, changed: bool) -> None:
+    """A Qdrant and a Chroma, each with backups."""
+    for name, engine in zip(INSTANCES, ("qdrant", "chroma"), strict=True):
+        cpu = "1" if changed else "500m"
+        args: Any = {"namespace": namespace, "engine": engine, "backup": {}, "resources": {"requests": {"cpu": cpu}}}
+        VectorStore(name, args)
+
+
 def training(namespace: str, changed: bool) -> None:
     """Two training runs, each on two nodes."""
     given: Any = {
@@ -157,6 +166,7 @@ PROGRAMS: Mapping[str, Callable[[str, bool], None]] = {
     "RedisCache": caches,
     "ServiceMesh": meshes,
     "TrainingJob": training,
+    "VectorStore": stores,
     "WorkerPool": workers,
 }
 """By the component's name in the guide: what declares two, given a namespace, and whether an argument is changed."""

@@ -28,15 +28,22 @@ class ScheduleWindow(TypedDict):
 def check_window(path: str, window: ScheduleWindow, faults: Faults) -> None:
     """Refuse times that are none. The number is for the caller to check."""
     for key in ("start", "end"):
-        if not _is_cron(window[key]):
-            faults.add(
-                f"{path}.{key}",
-                f"is {window[key]!r}; give a cron line of five fields (minute hour day month weekday), such as '0 8 * * 1-5'",
-            )
+        check_cron(f"{path}.{key}", window[key], faults)
     if window["start"] == window["end"]:
         faults.add(f"{path}.end", f"is {window['end']!r}, when the window begins; give another time")
-    if not _is_timezone(window["timezone"]):
-        faults.add(f"{path}.timezone", f"is {window['timezone']!r}; give a name of the IANA database, such as 'Europe/Vienna'")
+    check_timezone(f"{path}.timezone", window["timezone"], faults)
+
+
+def check_cron(path: str, line: str, faults: Faults) -> None:
+    """Refuse what is no cron line of five fields."""
+    if not _is_cron(line):
+        faults.add(path, f"is {line!r}; give a cron line of five fields (minute hour day month weekday), such as '0 8 * * 1-5'")
+
+
+def check_timezone(path: str, name: str, faults: Faults) -> None:
+    """Refuse what the IANA database does not know."""
+    if not _is_timezone(name):
+        faults.add(path, f"is {name!r}; give a name of the IANA database, such as 'Europe/Vienna'")
 
 
 def trigger(window: ScheduleWindow) -> Mapping[str, Any]:

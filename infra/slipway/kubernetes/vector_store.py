@@ -1,0 +1,209 @@
+"""A vector store in a cluster: Qdrant or Chroma, with its key, its volume and its backups."""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from slipway.kubernetes import restricted, vector_backup
+from slipway.kubernetes.deletion import DeletionPolicy
+from slipway.kubernetes.names import version_label
+from slipway.kubernetes.network import isolate, opened
+from slipway.kubernetes.vector_store_args import BackupSettings, VectorSettings, VectorStoreArgs, key_fault, url_fault
+from slipway.kubernetes.vector_store_pod import GRACE_SECONDS, STARTUP_SECONDS, claim, pod
+
+COMPONENT = "vector-store"
+"""Value of the label `app.kubernetes.io/name` of its pods."""
+BACKUP_COMPONENT = "vector-store-backup"
+"""The same for those that back it up."""
+API_KEY = "api-key"
+"""Key of the Secret."""
+KEY_REVISION = "slipway/api-key-revision"
+"""Annotation of a pod whose key was given."""
+IMAGE_SECONDS = 300
+"""For what comes before the store starts: its image is pulled and its volume attached."""
+_NO_WAIT = {"pulumi.com/skipAwait": "true"}
+
+
+class VectorStore(pulumi.ComponentResource):
+    """One vector store for embeddings, or the address of one that exists.
+
+    There is one server: while its node is replaced it is away, and the volume comes back with it.
+    """
+
+    url: pulumi.Output[str]
+    """Base address, such as `http://docs.ai.svc:6333`."""
+    host: pulumi.Output[str]
+    """Name that clients connect to."""
+    api_key_secret: pulumi.Output[str | None]
+    """The Secret in the same namespace that has the API key under `api-key`: `NAME-api-key`. `None` where there is no key."""
+
+    def __init__(self, name: str, args: VectorStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """
+        Raises:
+            pulumi.InputPropertiesError: with every fault of the arguments, before anything is registered.
+        """
+        settings = VectorSettings.of(name, args)
+        inputs: dict[str, Any] = {**args}
+        if inputs.get("api_key") is not None:
+            # A component's own inputs are kept in state too.
+            inputs["api_key"] = pulumi.Output.secret(inputs["api_key"])
+        super().__init__("slipway:index:VectorStore", name, inputs, opts)
+        self._name, self._settings = name, settings
+        self._labels = {**restricted.labels(COMPONENT, name), **version_label(settings.image)}
+        secret = self._key()
+        if settings.external_url is not None:
+            self.url = pulumi.Output.from_input(settings.external_url).apply(_checked_url)
+            self.host = self.url.apply(lambda url: urlsplit(url).hostname or "")
+        else:
+            self.host = pulumi.Output.concat(name, ".", settings.namespace, ".svc")
+            self.url = pulumi.Output.concat("http://", self.host, f":{settings.facts.ports['http']}")
+            self._run(secret)
+        self.api_key_secret = pulumi.Output.from_input(f"{name}-api-key" if secret is not None else None)
+        self.register_outputs({"url": self.url, "host": self.host, "api_key_secret": self.api_key_secret})
+
+    def _run(self, secret: k8s.core.v1.Secret | None) -> None:
+        name, settings = self._name, self._settings
+        pods = restricted.selector(COMPONENT, name)
+        ports = settings.facts.ports
+        # The address is by the component's own name, so the Service has that and not its logical name.
+        service = k8s.core.v1.Service(
+            f"{name}-service",
+            metadata=self._meta(name, annotations=_NO_WAIT),
+            spec={
+                "selector": pods,
+                "ports": [{"name": n, "port": port, "target_port": n, "protocol": "TCP"} for n, port in ports.items()],
+            },
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        account = k8s.core.v1.ServiceAccount(
+            f"{name}-account",
+            metadata=self._meta(f"{name}-account"),
+            automount_service_account_token=False,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        backs_up = [{"pod_labels": restricted.selector(BACKUP_COMPONENT, name)}] if settings.backup else []
+        allowed = {port: [*settings.allow_from, *(backs_up if n == "http" else [])] for n, port in ports.items()}
+        closed = opened(pods, allowed, [])
+        # It connects to nobody, not even to DNS.
+        closed.pop("egress", None)
+        policy = k8s.networking.v1.NetworkPolicy(
+            f"{name}-network",
+            metadata=self._meta(f"{name}-network"),
+            spec=closed,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        about: k8s.meta.v1.ObjectMetaArgsDict = {"labels": self._labels}
+        if settings.api_key is not None:
+            # A changed key must restart the server, which reads it only then. 24 bits tell a change, and no key.
+            revision = pulumi.Output.from_input(settings.api_key).apply(lambda k: hashlib.sha256(k.encode()).hexdigest()[:6])
+            about["annotations"] = {KEY_REVISION: pulumi.Output.unsecret(revision)}
+        kept = "Retain" if settings.deletion_policy.keeps else "Delete"
+        patience = f"{GRACE_SECONDS + STARTUP_SECONDS + IMAGE_SECONDS}s"
+        k8s.apps.v1.StatefulSet(
+            f"{name}-store",
+            metadata=self._meta(f"{name}-store"),
+            spec={
+                "service_name": name,
+                "replicas": 1,
+                "selector": {"match_labels": pods},
+                "template": {"metadata": about, "spec": pod(settings, f"{name}-account", self._reference(secret))},
+                "persistent_volume_claim_retention_policy": {"when_deleted": kept, "when_scaled": "Retain"},
+                "volume_claim_templates": [claim(settings)],
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[service, account, policy, *([secret] if secret is not None else [])],
+                custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
+                protect=True if settings.deletion_policy is DeletionPolicy.PROTECT else None,
+            ),
+        )
+        if settings.backup is not None:
+            self._back_up(settings.backup, account, secret)
+
+    def _back_up(self, backup: BackupSettings, account: k8s.core.v1.ServiceAccount, secret: k8s.core.v1.Secret | None) -> None:
+        name, settings = self._name, self._settings
+        labels, pods = restricted.labels(BACKUP_COMPONENT, name), restricted.selector(BACKUP_COMPONENT, name)
+        port = settings.facts.ports["http"]
+        spec = isolate(pods, port, [], [{"port": port, "pod_labels": restricted.selector(COMPONENT, name)}])
+        policy = k8s.networking.v1.NetworkPolicy(
+            f"{name}-backup-network",
+            metadata=self._meta(f"{name}-backup-network", labels),
+            spec=spec,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        volume = k8s.core.v1.PersistentVolumeClaim(
+            f"{name}-backups",
+            # It is bound when the first backup is made.
+            metadata=self._meta(f"{name}-backups", labels, _NO_WAIT),
+            spec=vector_backup.volume(backup),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                retain_on_delete=settings.deletion_policy.keeps,
+                protect=True if settings.deletion_policy is DeletionPolicy.PROTECT else None,
+            ),
+        )
+        for what in ("backup", "restore"):
+            k8s.batch.v1.CronJob(
+                f"{name}-{what}",
+                metadata=self._meta(f"{name}-{what}", labels),
+                spec=vector_backup.job(
+                    settings,
+                    backup,
+                    what,
+                    url=f"http://{name}:{port}",
+                    labels=labels,
+                    account=f"{name}-account",
+                    claim=f"{name}-backups",
+                    key=self._reference(secret),
+                ),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[policy, volume, account]),
+            )
+
+    def _key(self) -> k8s.core.v1.Secret | None:
+        """The Secret with the API key, where there is one."""
+        settings, once = self._settings, False
+        if settings.api_key is not None:
+            key = pulumi.Output.secret(settings.api_key).apply(_checked_key)
+        elif settings.external_url is not None or not settings.facts.keyed:
+            return None
+        else:
+            # Made anew on each run and, but for the first, ignored: what was made first is in the Secret.
+            key, once = pulumi.Output.secret(secrets.token_urlsafe(32)), True
+        return k8s.core.v1.Secret(
+            f"{self._name}-api-key",
+            metadata=self._meta(f"{self._name}-api-key"),
+            # Not `string_data`, which is no part of what the cluster keeps.
+            data={API_KEY: key.apply(lambda text: base64.b64encode(text.encode()).decode())},
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["data"] if once else None),
+        )
+
+    def _reference(self, secret: k8s.core.v1.Secret | None) -> tuple[str, str] | None:
+        return (f"{self._name}-api-key", API_KEY) if secret is not None else None
+
+    def _meta(
+        self, object_name: str, labels: Mapping[str, str] | None = None, annotations: Mapping[str, str] | None = None
+    ) -> k8s.meta.v1.ObjectMetaArgsDict:
+        made: k8s.meta.v1.ObjectMetaArgsDict = {
+            "name": object_name,
+            "namespace": self._settings.namespace,
+            "labels": labels or self._labels,
+        }
+        return {**made, "annotations": annotations} if annotations else made
+
+
+def _checked_key(key: str) -> str:
+    if fault := key_fault(key):
+        raise pulumi.RunError(f"VectorStore: args.api_key {fault}")
+    return key
+
+
+def _checked_url(url: str) -> str:
+    if fault := url_fault(url):
+        raise pulumi.RunError(f"VectorStore: args.external_url {fault}")
+    return url.rstrip("/")
