@@ -7,11 +7,12 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from email.message import Message
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
@@ -48,9 +49,9 @@ class Qdrant:
         if method == "POST" and name == "upload":
             assert query == {"wait": "true", "priority": "snapshot"}
             whole = BytesParser().parsebytes(f"content-type: {kind}\r\n\r\n".encode() + body)
-            (part,) = whole.get_payload()
+            (part,) = cast("list[Message]", whole.get_payload())
             assert part.get_param("name", header="content-disposition") == "snapshot"
-            self.collections[collection] = part.get_payload(decode=True)
+            self.collections[collection] = cast("bytes", part.get_payload(decode=True))
             return 200, True
         if collection not in self.collections:
             return 404, None
@@ -60,12 +61,13 @@ class Qdrant:
             told = {"name": name, "creation_time": "2026-11-26T03:00:00", "size": len(content)}
             return 200, {**told, "checksum": hashlib.sha256(content).hexdigest()}
         if method == "DELETE":
-            return 200, self.snapshots.pop((collection, name)) is not None
+            del self.snapshots[collection, name]
+            return 200, True
         return 200, self.snapshots[collection, name] + (b"!" if self.spoil else b"")
 
 
 @contextmanager
-def serving(store: Qdrant) -> Iterator[str]:
+def serving(store: Qdrant) -> Generator[str]:
     """Its address."""
 
     class Handler(BaseHTTPRequestHandler):

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -31,7 +31,7 @@ def call(url: str, method: str, path: str, body: object = None) -> Any:
 
 
 @contextmanager
-def chroma(data: Path) -> Iterator[str]:
+def chroma(data: Path) -> Generator[str]:
     """A Chroma on a free port, by the command that the pod has; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

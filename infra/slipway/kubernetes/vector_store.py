@@ -13,7 +13,7 @@ import pulumi_kubernetes as k8s
 from slipway.kubernetes import restricted, vector_backup
 from slipway.kubernetes.deletion import DeletionPolicy
 from slipway.kubernetes.names import version_label
-from slipway.kubernetes.network import isolate, opened
+from slipway.kubernetes.network import Peer, isolate, opened
 from slipway.kubernetes.vector_store_args import BackupSettings, VectorSettings, VectorStoreArgs, key_fault, url_fault
 from slipway.kubernetes.vector_store_pod import GRACE_SECONDS, STARTUP_SECONDS, claim, pod
 
@@ -87,7 +87,7 @@ class VectorStore(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        backs_up = [{"pod_labels": restricted.selector(BACKUP_COMPONENT, name)}] if settings.backup else []
+        backs_up: list[Peer] = [{"pod_labels": restricted.selector(BACKUP_COMPONENT, name)}] if settings.backup else []
         allowed = {port: [*settings.allow_from, *(backs_up if n == "http" else [])] for n, port in ports.items()}
         closed = opened(pods, allowed, [])
         # It connects to nobody, not even to DNS.
