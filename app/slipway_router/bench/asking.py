@@ -41,6 +41,8 @@ class Outcome:
     """What kind of failure it was, such as 'timeout' or 'status 429'; None for none."""
     detail: str = ""
     """What a failure said."""
+    prompt_tokens: int = 0
+    """As the answer's `usage` tells; 0 where it does not."""
 
     @property
     def per_token(self) -> float | None:
@@ -133,6 +135,7 @@ class _Reading:
         self._last: float | None = None
         self._events = 0
         self._usage = 0
+        self._prompt = 0
         self._done = False
         self.error: tuple[str, str] | None = None
         """Cause and detail, where the stream was no whole answer."""
@@ -171,6 +174,8 @@ class _Reading:
         if isinstance(usage, dict):
             tokens = cast("dict[str, object]", usage).get("completion_tokens")
             self._usage = tokens if isinstance(tokens, int) else self._usage
+            prompted = cast("dict[str, object]", usage).get("prompt_tokens")
+            self._prompt = prompted if isinstance(prompted, int) else self._prompt
         if any(_has_text(c) for c in fields.get("choices") or ()):
             self._events += 1
             self._last = now
@@ -180,7 +185,7 @@ class _Reading:
     def outcome(self, cause: str | None = None, detail: str = "") -> Outcome:
         """How it ended, now."""
         total = perf_counter() - self._due
-        return Outcome(total, self._first, self._last, self._usage or self._events, cause, detail)
+        return Outcome(total, self._first, self._last, self._usage or self._events, cause, detail, self._prompt)
 
 
 def prompt(tokens: int, name: str = "") -> str:

@@ -1,5 +1,6 @@
 """What a load generator measured: counts, rates, percentiles and causes of failures."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -41,15 +42,16 @@ def summary(measured: Measured, **factors: Any) -> dict[str, Any]:
     examples = {o.cause: o.detail for o in reversed(bad)}
     causes = Counter(o.cause for o in bad).most_common()
     tokens = sum(o.tokens for o in good)
+    seconds = measured.seconds or math.inf  # of a run that was stopped before it began
     return {
         **factors,
         "seconds": round(measured.seconds, 3),
         "requests": len(measured.outcomes),
         "failures": len(bad),
         "given_up": measured.given_up,
-        "requests_per_second": round(len(good) / measured.seconds, 3),
+        "requests_per_second": round(len(good) / seconds, 3),
         "output_tokens": tokens,
-        "output_tokens_per_second": round(tokens / measured.seconds, 3),
+        "output_tokens_per_second": round(tokens / seconds, 3),
         **{n: {f"p{s * 100:g}": round(percentile(v, s), 3) for s in SHARES} if v else None for n, v in times(measured).items()},
         "causes": [{"cause": cause, "count": count, "example": examples[cause]} for cause, count in causes],
         "generator_cpu_share": round(measured.generator_share, 3),

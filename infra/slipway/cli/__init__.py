@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from slipway.cli import stacks
+from slipway.cli.bench_endpoint import bench_endpoint
 from slipway.cli.check_upgrade import check_upgrade
 from slipway.cli.gpus import gpus
 from slipway.cli.plan import plan
@@ -29,6 +30,7 @@ app.command()(plan)
 app.command()(render)
 app.command("check-upgrade")(check_upgrade)
 app.command()(gpus)
+app.command("bench-endpoint")(bench_endpoint)
 
 
 @app.callback(invoke_without_command=True)
