@@ -94,6 +94,7 @@ class ProviderStatus:
     _measured: bool = field(default=False, repr=False)
     _ejected_until: float = field(default=0.0, repr=False)
     _limited_until: float = field(default=0.0, repr=False)
+    _heard_until: float = field(default=0.0, repr=False)
     _aside_until: float = field(default=0.0, repr=False)
 
     def update(self, latency_ms: float | None, success: bool) -> None:
@@ -124,12 +125,17 @@ class ProviderStatus:
         """Prefer other backends for a while: this one answered that its rate limit is used up."""
         self.rate_limit_remaining = 0
         self._limited_until = max(self._limited_until, monotonic() + seconds)
-        self._aside_until = max(self._limited_until, self._ejected_until)
+        self._aside_until = max(self._limited_until, self._ejected_until, self._heard_until)
 
     def eject(self, seconds: float) -> None:
         """Prefer other backends for so long from now: this one does worse than others of its model. 0: no longer."""
         self._ejected_until = monotonic() + seconds if seconds else 0.0
-        self._aside_until = max(self._limited_until, self._ejected_until)
+        self._aside_until = max(self._limited_until, self._ejected_until, self._heard_until)
+
+    def hear_failing(self, seconds: float) -> None:
+        """Prefer other backends for so long from now: another router has found this one to fail."""
+        self._heard_until = max(self._heard_until, monotonic() + seconds)
+        self._aside_until = max(self._limited_until, self._ejected_until, self._heard_until)
 
     def usable(self, ctx: RoutingContext) -> bool:
         """Available, not left alone, and with a context that holds the request, as far as that is known."""

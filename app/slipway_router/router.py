@@ -23,6 +23,7 @@ from slipway_router.schema import Ability
 from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import Target
 from slipway_router.telemetry.recorder import Recorder
+from slipway_router.tenancy import health
 from slipway_router.tenancy.charge import Charge
 from slipway_router.tenancy.settings import Key
 from slipway_router.tenancy.sharing import Sharing
@@ -69,7 +70,12 @@ class Router:
         self._shared: Sequence[Key] = ()
         self._revoked: Collection[str] = ()
         self._keys_known = config.redis is None or not config.redis.keys
-        self.sharing = Sharing(config.redis, environ, self.use_shared_keys)
+        self.sharing = Sharing(
+            config.redis,
+            environ,
+            self.use_shared_keys,
+            (lambda: health.told(self.targets), lambda said: health.heard(self.targets, said)),
+        )
         """What is shared with other routers, beside the requests."""
         self.tokens = Tokens(config.jwt, self._rekey) if config.jwt is not None else None
         """Of an issuer; None where there is none."""

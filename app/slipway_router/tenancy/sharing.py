@@ -21,6 +21,7 @@ DEAD_SECONDS = 30
 logger = logging.getLogger("slipway_router")
 
 KeysTold = Callable[[Sequence[Key], Collection[str]], None]
+Health = tuple[Callable[[], str], Callable[[Sequence[str]], None]]
 
 
 class Sharing:
@@ -31,6 +32,7 @@ class Sharing:
         settings: RedisSettings | None,
         environ: Mapping[str, str],
         keys_told: KeysTold,
+        health: Health | None = None,
         window: float = WINDOW_SECONDS,
     ) -> None:
         """
@@ -38,6 +40,7 @@ class Sharing:
             settings: Of the Redis. None: there is none, and every limit is this router's own.
             environ: Where its password is.
             keys_told: Gets the keys of Redis, and the names of configured ones that are revoked, whenever they change.
+            health: Tells how this router's backends are, and gets what others tell of theirs. None: nobody is told.
             window: Seconds of limits by the minute.
 
         Raises:
@@ -50,6 +53,7 @@ class Sharing:
         self._settings = settings
         self._me = me
         self._keys_told = keys_told
+        self._health = health if settings is not None and settings.health else None
         self._version = -1
         if settings is None:
             return
@@ -88,9 +92,13 @@ class Sharing:
 
     async def _beat(self, link: Link, settings: RedisSettings) -> None:
         beat: dict[str, Any] = {"me": self._me, "lively": LIVELY_SECONDS, "dead": DEAD_SECONDS, "health": ""}
-        routers, version, _ = await link.script("beat", beat)
+        if self._health is not None:
+            beat["health"] = self._health[0]()
+        routers, version, others = await link.script("beat", beat)
         if settings.replicas is None:
             self.limits.routers = max(1, routers)
+        if self._health is not None and others:
+            self._health[1](others)
         if self.store is not None and version != self._version:
             async with asyncio.timeout(1):
                 keys, revoked = await self.store.list(), await self.store.revoked()
