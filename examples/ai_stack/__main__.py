@@ -1,8 +1,17 @@
-"""A whole AI product: an API in front of a model and two vendors, with a Redis and Celery workers behind it."""
+"""A whole AI product: an API in front of a model and two vendors, with Redis, Celery workers and Prometheus."""
 
 import pulumi
 
-from slipway import AiApiService, AiNamespace, GpuModelServer, GpuPrerequisites, RedisCache, WorkerPool, vendor
+from slipway import (
+    AiApiService,
+    AiNamespace,
+    GpuModelServer,
+    GpuPrerequisites,
+    ObservabilityStack,
+    RedisCache,
+    WorkerPool,
+    vendor,
+)
 from slipway.kubernetes.deletion import DeletionPolicy
 from slipway.kubernetes.redis_cache_args import EvictionPolicy
 
@@ -63,5 +72,10 @@ worker = WorkerPool(
     },
 )
 
+# Services let the Prometheus of this namespace read their metrics unless they are told of another.
+monitoring = AiNamespace("monitoring", {})
+watch = ObservabilityStack("watch", {"namespace": monitoring.namespace, "watch": [api.watched(), llama.watched()]})
+
 pulumi.export("url", api.url)
+pulumi.export("prometheus", watch.prometheus_url)
 pulumi.export("workers", worker.deployment_name)
