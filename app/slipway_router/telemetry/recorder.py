@@ -16,7 +16,7 @@ from slipway_router.telemetry.record import Record, Seen, Tried, tried
 from slipway_router.telemetry.trace import Sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from slipway_router.counting import Count
     from slipway_router.exchange import Exchange
@@ -28,10 +28,14 @@ MOST_WAITING = 20_000
 BATCH = 64
 """How many are told before the thread lets the others go on."""
 CLOSE_SECONDS = 5.0
+"""How long the log, and then a collector, has at the end: together less than a pod's margin between drain and kill."""
 AGAIN_SECONDS = 60.0
 """How often the log says that the same thing goes wrong."""
 
 logger = logging.getLogger("slipway_router")
+
+
+_new: "Callable[[type[Record], tuple[object, ...]], Record]" = tuple.__new__  # pyright: ignore[reportAssignmentType, reportUnknownMemberType, reportUnknownVariableType] -- a Record is one
 
 
 class Sink(Protocol):
@@ -108,14 +112,18 @@ class Recorder:
         model, rule, target = exchange.told
         known = (at, now, seen, status, error, task, asked.stream, model, rule, target, attempts.made)
         # Half of what its constructor takes: what that would check is right.
-        waiting.append(tuple.__new__(Record, (*known, trail, exchange.first_at, exchange.tokens, fields)))
+        waiting.append(_new(Record, (*known, trail, exchange.first_at, exchange.tokens, fields)))
 
     def close(self) -> None:
-        """Tell what is still waiting, and end."""
+        """Tell what is still waiting, and end. Whoever takes too long for that is left behind."""
         self._ending.set()
         self._thread.join(CLOSE_SECONDS)
-        for sink in self._sinks:
-            sink.close()
+        closing = [threading.Thread(target=sink.close, daemon=True) for sink in self._sinks]
+        until = time.monotonic() + CLOSE_SECONDS
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self) -> None:
         while not self._ending.wait(STEP_SECONDS):

@@ -1,8 +1,10 @@
 """Spans and metrics as a collector gets them, by OpenTelemetry's own messages and constants."""
 
-# pyright: reportDeprecated=false -- the constants have moved to a package that is not released yet
+# The constants have moved to a package that is not released yet.
+# pyright: reportDeprecated=false
 import asyncio
 import json
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -259,6 +261,17 @@ async def test_a_collector_that_is_not_there_costs_no_request() -> None:
     ):
         codes = [(await served.chat()).status_code for _ in range(20)]
     assert codes == [200] * 20
+
+
+async def test_a_collector_that_never_answers_holds_neither_requests_nor_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slipway_router.telemetry.recorder.CLOSE_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        to = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with upstream() as up, serving(backend(up), telemetry={"otel": {"endpoint": to, "sample": 1}}) as served:
+            codes = [(await served.chat()).status_code for _ in range(5)]
+            began = time.monotonic()
+        assert time.monotonic() - began < 4
+    assert codes == [200] * 5
 
 
 def test_without_the_sdk_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
