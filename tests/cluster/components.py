@@ -91,7 +91,7 @@ def namespaces(namespace: str, changed: bool) -> None:
 def caches(namespace: str, changed: bool) -> None:
     """Two Redis."""
     for name in INSTANCES:
-        RedisCache(name, {"namespace": namespace, "max_memory_mib": 512 if changed else 256})
+        RedisCache(name, {"namespace": namespace, "max_memory_mib": 512 if changed else 256, "backup": {}})
 
 
 def stores(namespace: str, changed: bool) -> None:

@@ -6,10 +6,11 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from slipway.kubernetes import restricted
+from slipway.kubernetes.bucket import RCLONE_IMAGE
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
 from slipway.kubernetes.loaders import script
 from slipway.kubernetes.model_engine import CACHE, EngineContainer
-from slipway.kubernetes.weights_source import BUCKET_IMAGE, MOUNT, WeightsSource
+from slipway.kubernetes.weights_source import MOUNT, WeightsSource
 
 CACHE_VOLUME = "model-cache"
 WEIGHTS_VOLUME = "weights"
@@ -105,7 +106,7 @@ def _fetch(
     hub = source.scheme == "hf"
     container = _load(
         name,
-        settings.image if hub else BUCKET_IMAGE,
+        settings.image if hub else RCLONE_IMAGE,
         ["python3", "-c", script("hub.py")] if hub else ["/bin/sh", "-c", script("bucket.sh")],
         environment(env, token if hub else None),
     )

@@ -12,9 +12,11 @@ import pulumi_kubernetes as k8s
 
 from slipway.args import Faults, check_shape, known
 from slipway.kubernetes import quantity
+from slipway.kubernetes.backup_args import BackupSettings, StoreBackup
+from slipway.kubernetes.data_store_args import StoreSettings, check_store
 from slipway.kubernetes.deletion import DeletionPolicy
-from slipway.kubernetes.names import check_image, check_name, check_namespace
-from slipway.kubernetes.network import OURS, Peer, check_peer
+from slipway.kubernetes.external_endpoint import ExternalEndpoint, check_external
+from slipway.kubernetes.network import OURS, Peer
 from slipway.kubernetes.quantity import ComputeResources
 
 IMAGE = "redis:7.2.11"
@@ -22,8 +24,8 @@ IMAGE = "redis:7.2.11"
 LEAST_MEMORY_MIB = 16
 OVERHEAD_MIB = 32
 """For what Redis takes beside its keys: code, client buffers, the backlog of the append-only file."""
-NAME_LENGTH = 46
-"""Kubernetes makes a label, 63 characters at most, of a StatefulSet's name, here with '-redis', and 11 more characters."""
+SUFFIX = "rdb"
+"""What the names of backups end with."""
 PASSWORD = re.compile(r"[A-Za-z0-9._~-]{16,128}")
 """Characters that need no quotes in Redis' configuration and no escapes in an address (RFC 3986, unreserved)."""
 PASSWORD_RULE = "give 16 to 128 letters, digits, '-', '.', '_' and '~', since it stands in an address"  # noqa: S105 -- a rule
@@ -53,6 +55,9 @@ class RedisCacheArgs(TypedDict):
     external_url: NotRequired[pulumi.Input[str]]
     """Address of a Redis that exists, as `redis://` or with TLS `rediss://`, in place of one made here. Kept as a secret.
     Excludes everything else but `namespace`."""
+    external: NotRequired[ExternalEndpoint]
+    """A Redis that exists, whose address is in a Secret already: then nothing is made here. Excludes everything else but
+    `namespace`. Its usual port is 6379."""
     image: NotRequired[pulumi.Input[str]]
     """Redis image with a version as tag, or a digest. Default: release 7.2."""
     password: NotRequired[pulumi.Input[str]]
@@ -71,6 +76,8 @@ class RedisCacheArgs(TypedDict):
     deletion_policy: NotRequired[DeletionPolicy]
     """What becomes of the volume when the cache is deleted: 'delete', 'retain' or 'protect'. Default 'delete': it is a cache.
     Goes with a volume."""
+    backup: NotRequired[StoreBackup]
+    """Backups by the clock, and a Job that restores one; `{}` for its defaults. Default: none. Goes with a volume."""
     resources: NotRequired[ComputeResources]
     """CPU and memory. Default: requests of 100m and `max_memory_mib` + 32 Mi; a memory limit of twice `max_memory_mib` + 32 Mi,
     since each page can be there twice while Redis rewrites its file."""
@@ -84,19 +91,13 @@ class RedisCacheArgs(TypedDict):
 class RedisSettings:
     """A RedisCache's arguments, checked, with every default filled in."""
 
-    namespace: pulumi.Input[str]
+    store: StoreSettings
     external_url: pulumi.Input[str] | None
-    image: pulumi.Input[str]
+    external: ExternalEndpoint | None
     password: pulumi.Input[str] | None
     """As given; `None`: to be made."""
     max_memory_mib: int
     eviction_policy: EvictionPolicy
-    storage_gib: int
-    storage_class: pulumi.Input[str] | None
-    deletion_policy: DeletionPolicy
-    resources: k8s.core.v1.ResourceRequirementsArgsDict
-    allow_from: Sequence[Peer]
-    node_selector: Mapping[str, str]
 
     @classmethod
     def of(cls, name: str, args: RedisCacheArgs) -> "RedisSettings":
@@ -107,35 +108,35 @@ class RedisSettings:
         """
         faults = Faults("RedisCache")
         given = check_shape(args, RedisCacheArgs, faults)
-        _check_texts(name, given, faults)
-        _check_external(given, faults)
+        check_store(name, "redis", given, faults)
+        check_external(given, address_fault, faults)
+        if not faults.at("password"):
+            known(given.get("password"), lambda plain: _refuse_password(plain, faults))
         memory, storage = given.get("max_memory_mib", 256), given.get("storage_gib", 8)
         if isinstance(memory, int) and memory < LEAST_MEMORY_MIB:
             faults.add("max_memory_mib", f"is {memory}; give {LEAST_MEMORY_MIB} or more")
-        if isinstance(storage, int) and storage < 0:
-            faults.add("storage_gib", f"is {storage}; give 1 or more, or 0 for no volume")
-        if storage == 0:
-            for key in ("storage_class", "deletion_policy"):
-                if key in given:
-                    faults.add(key, "goes with a volume, and storage_gib is 0; leave it out")
-        for i, peer in enumerate(_listed(given, "allow_from")):
-            if isinstance(peer, Mapping) and not faults.at(f"allow_from[{i}]"):
-                check_peer(f"allow_from[{i}]", cast("Peer", peer), faults)
         resources = _resources(memory, given, faults)
+        backup = None
+        if "backup" in given and not faults.at("storage_gib"):
+            backup = BackupSettings.of(given["backup"], storage, name, SUFFIX, faults)
         faults.refuse(name)
         return cls(
-            namespace=given["namespace"],
+            store=StoreSettings(
+                namespace=given["namespace"],
+                image=given.get("image", IMAGE),
+                storage_gib=storage,
+                storage_class=given.get("storage_class"),
+                deletion_policy=given.get("deletion_policy", DeletionPolicy.DELETE),
+                resources=resources,
+                allow_from=given.get("allow_from", [OURS]),
+                node_selector=given.get("node_selector", {}),
+                backup=backup,
+            ),
             external_url=given.get("external_url"),
-            image=given.get("image", IMAGE),
+            external=given.get("external"),
             password=given.get("password"),
             max_memory_mib=memory,
             eviction_policy=given.get("eviction_policy", EvictionPolicy.ALLKEYS_LRU),
-            storage_gib=storage,
-            storage_class=given.get("storage_class"),
-            deletion_policy=given.get("deletion_policy", DeletionPolicy.DELETE),
-            resources=resources,
-            allow_from=given.get("allow_from", [OURS]),
-            node_selector=given.get("node_selector", {}),
         )
 
 
@@ -160,31 +161,9 @@ def address_fault(url: str) -> str | None:
     return None
 
 
-def _check_texts(name: str, given: dict[str, Any], faults: Faults) -> None:
-    if len(name) > NAME_LENGTH:
-        faults.add(
-            "name", f"is {name!r} ({len(name)} characters); give at most {NAME_LENGTH}, since Kubernetes labels pods with more"
-        )
-    else:
-        check_name(name, faults)
-    for key, check in (("namespace", check_namespace), ("image", check_image)):
-        if not faults.at(key):
-            known(given.get(key), lambda plain, key=key, check=check: check(key, plain, faults))
-    for key, fault in (("password", password_fault), ("external_url", address_fault)):
-
-        def refuse(plain: str, key: str = key, fault: Any = fault) -> None:
-            if reason := fault(plain):
-                faults.add(key, reason)
-
-        if not faults.at(key):
-            known(given.get(key), refuse)
-
-
-def _check_external(given: dict[str, Any], faults: Faults) -> None:
-    if "external_url" in given:
-        for key in given:
-            if key not in ("external_url", "namespace"):
-                faults.add(key, "does nothing with 'external_url', where nothing runs here; leave one of them out")
+def _refuse_password(plain: str, faults: Faults) -> None:
+    if reason := password_fault(plain):
+        faults.add("password", reason)
 
 
 def _resources(memory: object, given: dict[str, Any], faults: Faults) -> k8s.core.v1.ResourceRequirementsArgsDict:
@@ -212,8 +191,3 @@ def _resources(memory: object, given: dict[str, Any], faults: Faults) -> k8s.cor
             f"evicts; give at least '{least}', or a lower max_memory_mib",
         )
     return filled
-
-
-def _listed(given: Mapping[str, Any], key: str) -> Sequence[object]:
-    value: object = given.get(key)
-    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()

@@ -1,9 +1,11 @@
-"""The pod of a RedisCache and its volume."""
+"""The pod of a RedisCache, and how its backups are made."""
 
+import pulumi
 import pulumi_kubernetes as k8s
 
-from slipway.kubernetes import restricted
-from slipway.kubernetes.redis_cache_args import RedisSettings
+from slipway.kubernetes.backup_jobs import BackupTool, shell_tool
+from slipway.kubernetes.data_store import store_pod
+from slipway.kubernetes.redis_cache_args import SUFFIX, RedisSettings
 
 PORT = 6379
 USER = 999
@@ -24,7 +26,7 @@ port {PORT}
 dir {DATA}
 maxmemory {settings.max_memory_mib}mb
 maxmemory-policy {settings.eviction_policy.value}
-appendonly {"yes" if settings.storage_gib else "no"}
+appendonly {"yes" if settings.store.storage_gib else "no"}
 appendfsync everysec
 save ""
 requirepass $REDISCLI_AUTH
@@ -45,41 +47,34 @@ def pod(settings: RedisSettings, account: str, secret: str, key: str) -> k8s.cor
     # redis-cli takes the password from the environment too. It exits with 0 whatever the answer is, so that is compared.
     ping = ["sh", "-c", f'[ "$(redis-cli -p {PORT} ping)" = PONG ]']
     probe: k8s.core.v1.ProbeArgsDict = {"exec_": {"command": ping}, "timeout_seconds": 5}
-    spec: k8s.core.v1.PodSpecArgsDict = {
-        "service_account_name": account,
-        "automount_service_account_token": False,
-        "enable_service_links": False,
-        "termination_grace_period_seconds": GRACE_SECONDS,
-        "security_context": restricted.pod_security(USER),
-        "containers": [
-            {
-                "name": "redis",
-                "image": settings.image,
-                "command": command(settings),
-                "env": [{"name": "REDISCLI_AUTH", "value_from": {"secret_key_ref": {"name": secret, "key": key}}}],
-                "ports": [{"name": "redis", "container_port": PORT, "protocol": "TCP"}],
-                "resources": settings.resources,
-                "startup_probe": {**probe, "period_seconds": 5, "failure_threshold": STARTUP_SECONDS // 5},
-                "readiness_probe": {**probe, "period_seconds": 5, "failure_threshold": 3},
-                "liveness_probe": {**probe, "period_seconds": 10, "failure_threshold": 6},
-                "security_context": restricted.container_security(),
-                "volume_mounts": [{"name": "data", "mount_path": DATA}],
-            }
-        ],
+    container: k8s.core.v1.ContainerArgsDict = {
+        "name": "redis",
+        "image": settings.store.image,
+        "command": command(settings),
+        "env": [password_env(secret, key)],
+        "ports": [{"name": "redis", "container_port": PORT, "protocol": "TCP"}],
+        "startup_probe": {**probe, "period_seconds": 5, "failure_threshold": STARTUP_SECONDS // 5},
+        "readiness_probe": {**probe, "period_seconds": 5, "failure_threshold": 3},
+        "liveness_probe": {**probe, "period_seconds": 10, "failure_threshold": 6},
+        "volume_mounts": [{"name": "data", "mount_path": DATA}],
     }
-    if settings.node_selector:
-        spec["node_selector"] = settings.node_selector
-    if not settings.storage_gib:
+    spec = store_pod(settings.store, account, USER, GRACE_SECONDS, container)
+    if not settings.store.storage_gib:
         spec["volumes"] = [{"name": "data", "empty_dir": {}}]
     return spec
 
 
-def claim(settings: RedisSettings) -> k8s.core.v1.PersistentVolumeClaimArgsDict:
-    """The volume for the append-only file."""
-    spec: k8s.core.v1.PersistentVolumeClaimSpecArgsDict = {
-        "access_modes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": f"{settings.storage_gib}Gi"}},
-    }
-    if settings.storage_class is not None:
-        spec["storage_class_name"] = settings.storage_class
-    return {"metadata": {"name": "data"}, "spec": spec}
+def backup_tool(settings: RedisSettings, host: pulumi.Input[str], secret: str, key: str) -> BackupTool:
+    """How backups are made: as a replica is given its data. A restore holds all keys once more."""
+    env: list[k8s.core.v1.EnvVarArgsDict] = [
+        {"name": "HOST", "value": host},
+        {"name": "PORT", "value": str(PORT)},
+        password_env(secret, key),
+    ]
+    memory = f"{settings.max_memory_mib + 64}Mi"
+    return shell_tool(settings.store.image, USER, "redis.sh", SUFFIX, env, memory)
+
+
+def password_env(secret: str, key: str) -> k8s.core.v1.EnvVarArgsDict:
+    """The password as Redis' own tools look for it."""
+    return {"name": "REDISCLI_AUTH", "value_from": {"secret_key_ref": {"name": secret, "key": key}}}

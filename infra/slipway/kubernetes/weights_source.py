@@ -1,22 +1,28 @@
 """Where a model's weights come from, and where a server finds them: one address, pinned to its content."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict, cast
-from urllib.parse import urlsplit
 
 from slipway.args import Faults
 from slipway.backend import Egress
-from slipway.kubernetes.identity import WorkloadIdentity, identity_egress
+from slipway.kubernetes.bucket import (
+    BUCKET_SCHEMES,
+    BUCKET_SHAPES,
+    CREDENTIALS_SHAPE,
+    ENDPOINT_SHAPE,
+    REGION_SHAPE,
+    bucket_egress,
+    rclone_env,
+)
+from slipway.kubernetes.identity import WorkloadIdentity
 from slipway.kubernetes.model_engine import CACHE
 from slipway.kubernetes.names import split_image
 from slipway.kubernetes.network import anywhere
 
 MOUNT = "/weights"
 """Where weights that are on no volume of the server's own are mounted."""
-BUCKET_IMAGE = "rclone/rclone:1.76.0"
-"""rclone's official image: one client for every kind of bucket, with credentials from the pod's identity."""
 HUB_LOADER_ENV: Mapping[str, str] = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -26,21 +32,14 @@ HUB_LOADER_ENV: Mapping[str, str] = {
 
 _SHAPES = {
     "hf": (r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*@[0-9a-f]{40}", "hf://OWNER/NAME@COMMIT, with the whole commit of 40 digits"),
-    "s3": (r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s@#?]*[^\s@#?/]", "s3://BUCKET/FOLDER"),
-    "gs": (r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]/[^\s@#?]*[^\s@#?/]", "gs://BUCKET/FOLDER"),
+    **BUCKET_SHAPES,
     "oci": (r"[A-Za-z0-9.-]+(:[0-9]{1,5})?/[a-z0-9./_-]+@sha256:[0-9a-f]{64}", "oci://REGISTRY/REPOSITORY@sha256:DIGEST"),
     "pvc": (r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/[^\s@#?]*[^\s@#?/])?", "pvc://CLAIM/FOLDER"),
 }
-_BUCKETS = ("s3", "gs")
 _SUMS = (
     "Make it in the folder with: find . -type f ! -path ./SHA256SUMS -exec sha256sum {} + > SHA256SUMS; sha256sum SHA256SUMS; "
     "and upload it beside the files"
 )
-# Others may have given the ServiceAccount its identity: then the ways to all kinds of it are open.
-_ANY_IDENTITY: Mapping[str, Sequence[WorkloadIdentity]] = {
-    "s3": ({"aws_role_arn": ""}, {"aws_role_arn": "", "eks_cluster": ""}),
-    "gs": ({"gcp_service_account": ""},),
-}
 
 
 class SharedVolume(TypedDict):
@@ -117,7 +116,7 @@ class WeightsSource:
         place, version, folder = rest, "", ""
         if scheme == "hf":
             place, _, version = rest.partition("@")
-        elif scheme in _BUCKETS:
+        elif scheme in BUCKET_SCHEMES:
             version = given["sha256"]
         elif scheme == "oci":
             version, folder = cast("str", split_image(rest)[2]), given.get("path", "")
@@ -137,7 +136,7 @@ class WeightsSource:
     @property
     def loads(self) -> bool:
         """Whether an init container brings them."""
-        return self.scheme in ("hf", *_BUCKETS)
+        return self.scheme in ("hf", *BUCKET_SCHEMES)
 
     @property
     def target(self) -> str:
@@ -150,13 +149,9 @@ class WeightsSource:
         """Where the pod must be able to connect: the source, and where its identity comes from. Empty: nowhere."""
         if self.scheme == "hf":
             return anywhere(hub_port)
-        if self.scheme not in _BUCKETS:
+        if self.scheme not in BUCKET_SCHEMES:
             return []
-        address = urlsplit(self.endpoint or "https:")
-        port = address.port or (80 if address.scheme == "http" else 443)
-        if identity or self.credentials_secret:
-            return [*anywhere(port), *identity_egress(identity)]
-        return [*anywhere(port), *(way for ways in _ANY_IDENTITY[self.scheme] for way in identity_egress(ways))]
+        return bucket_egress(self.scheme, self.endpoint, identity, has_credentials=bool(self.credentials_secret))
 
     def loader_env(self, hub_endpoint: str, target: str) -> dict[str, str]:
         """What the loader is told, beside its credentials and whether to make room first."""
@@ -164,38 +159,31 @@ class WeightsSource:
         if self.scheme == "hf":
             told = {"SOURCE": self.place, "COMMIT": self.version, "HF_ENDPOINT": hub_endpoint}
             return {**env, **told, **HUB_LOADER_ENV}
-        env |= {"SOURCE": self.place, "SHA256": self.version, "RCLONE_CONFIG_SOURCE_ENV_AUTH": "true"}
-        if self.scheme == "gs":
-            return {**env, "RCLONE_CONFIG_SOURCE_TYPE": "google cloud storage"}
-        env |= {"RCLONE_CONFIG_SOURCE_TYPE": "s3", "RCLONE_CONFIG_SOURCE_PROVIDER": "Other" if self.endpoint else "AWS"}
-        if self.region:
-            env["RCLONE_CONFIG_SOURCE_REGION"] = self.region
-        if self.endpoint:
-            env["RCLONE_CONFIG_SOURCE_ENDPOINT"] = self.endpoint
-        return env
+        bucket = rclone_env("source", self.scheme, self.region, self.endpoint)
+        return {**env, "SOURCE": self.place, "SHA256": self.version, **bucket}
 
 
 def _check_fields(scheme: str, given: Mapping[str, Any], faults: Faults, at: str) -> None:
     """Refuse what does not go with this kind of address, and what is no such thing."""
     goes_with = {
-        "sha256": _BUCKETS,
+        "sha256": BUCKET_SCHEMES,
         "path": ("oci",),
         "region": ("s3",),
         "endpoint": ("s3",),
-        "credentials_secret": _BUCKETS,
-        "shared_volume": ("hf", *_BUCKETS),
+        "credentials_secret": BUCKET_SCHEMES,
+        "shared_volume": ("hf", *BUCKET_SCHEMES),
     }
     for key, schemes in goes_with.items():
         if key in given and scheme not in schemes:
             faults.add(f"{at}.{key}", f"goes with {' and '.join(f'{s}://' for s in schemes)} only; leave it out")
-    if scheme in _BUCKETS and "sha256" not in given:
+    if scheme in BUCKET_SCHEMES and "sha256" not in given:
         faults.add(f"{at}.sha256", f"is required for a bucket: it is the SHA-256 of the folder's SHA256SUMS. {_SUMS}")
     shapes = {
         "sha256": ("[0-9a-f]{64}", "64 hexadecimal digits in lower case"),
         "path": (r"[^\s/][^\s]*[^\s/]|[^\s/]", "a folder within the image, not beginning with '/'"),
-        "region": ("[a-z0-9-]+", "a region such as 'eu-west-1'"),
-        "endpoint": (r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", "an address such as 'https://minio.example:9000', without a path"),
-        "credentials_secret": (r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", "a Secret's name"),
+        "region": REGION_SHAPE,
+        "endpoint": ENDPOINT_SHAPE,
+        "credentials_secret": CREDENTIALS_SHAPE,
     }
     for key, (shape, wanted) in shapes.items():
         value = given.get(key)

@@ -20,6 +20,7 @@ import pulumi
 import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
 from tests.infra.kubernetes.model_server import revealed
+from tests.infra.kubernetes.stores import run_job
 
 from slipway import RedisCache
 from slipway.kubernetes.quantity import parse
@@ -30,6 +31,8 @@ from slipway.plan.render import render
 ARGS: RedisCacheArgs = {"namespace": "ai"}
 PASSWORD = "Given-by-hand.8f2a~7_Q"
 EXTERNAL: Mapping[str, Any] = {"external_url": f"rediss://app:{PASSWORD}@redis.example.com:6380/2"}
+REFERENCE = {"name": "redis", "key": "address"}
+HELD: Mapping[str, Any] = {"host": "redis.example.com", "port": 6380, "secret": REFERENCE}
 EVERYTHING: Mapping[str, Any] = {
     "image": "registry.example/redis@sha256:" + "0" * 64,
     "password": PASSWORD,
@@ -74,7 +77,17 @@ def held(plan: Plan, secret: str, key: str) -> str:
     return base64.b64decode(revealed(data)[key]).decode()
 
 
-@pytest.mark.parametrize(("more", "count"), [({}, 6), (EVERYTHING, 6), ({"storage_gib": 0, "allow_from": []}, 6), (EXTERNAL, 1)])
+@pytest.mark.parametrize(
+    ("more", "count"),
+    [
+        ({}, 6),
+        (EVERYTHING, 6),
+        ({"storage_gib": 0, "allow_from": []}, 6),
+        ({"backup": {}}, 11),
+        (EXTERNAL, 1),
+        ({"external": HELD}, 0),
+    ],
+)
 def test_every_object_passes_the_published_schema_strictly(more: Mapping[str, Any], count: int) -> None:
     made = [revealed(r.inputs) for r in planned(**more) if r.custom]
     assert [kubernetes_validate.validate(m, "1.36", strict=True) for m in made] == ["1.36"] * count
@@ -212,6 +225,30 @@ def test_an_external_redis_takes_the_place_of_everything_but_the_address() -> No
     assert found["host"] == ("redis.example.com", False)
 
 
+def test_a_secret_of_somebody_elses_is_referred_to_and_nothing_made() -> None:
+    plan = planned(external=HELD)
+    assert [r for r in plan if r.custom] == []
+    found = outputs(lambda: RedisCache("cache", cast("RedisCacheArgs", {**ARGS, "external": HELD})))
+    assert found["host"] == ("redis.example.com", False)
+    assert found["url_secret"] == ("redis", False)
+
+
+def test_who_asks_it_does_not_care_where_it_is() -> None:
+    seen: list[Any] = []
+
+    def program() -> None:
+        for i, more in enumerate(({}, EXTERNAL, {"external": HELD})):
+            cache = RedisCache(f"cache-{i}", cast("RedisCacheArgs", {**ARGS, **more}))
+            seen.append((cache.env(), [way["port"] for way in cache.egress()]))
+
+    plan_program(program)
+    assert seen == [
+        ({"REDIS_URL": {"name": "cache-0-url", "key": "url"}}, [6379]),
+        ({"REDIS_URL": {"name": "cache-1-url", "key": "url"}}, [6380, 6380]),
+        ({"REDIS_URL": REFERENCE}, [6380, 6380]),
+    ]
+
+
 def test_two_do_not_meet() -> None:
     def program() -> None:
         for name in ("one", "two"):
@@ -264,6 +301,18 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"external_url": "redis://host/first"}, {"external_url": "no number of a database; give"}),
     ({"external_url": "redis://host", "image": "redis:7"}, {"image": "does nothing with 'external_url'"}),
     ({"memory": 256}, {"memory": "is not an argument"}),
+    ({"external": {"host": "redis:6379", "secret": REFERENCE}}, {"external.host": "give a name or an address alone"}),
+    ({"external": {"host": "redis", "port": 0, "secret": REFERENCE}}, {"external.port": "is 0; give 1 to 65535"}),
+    (
+        {"external": {"host": "redis", "secret": {"name": "R", "key": ""}}},
+        {"external.secret.name": "give", "external.secret.key": "give"},
+    ),
+    ({"external": {"host": "redis"}}, {"external.secret": "is required"}),
+    ({"external": HELD, "image": "redis:7"}, {"image": "does nothing with 'external'"}),
+    ({"external": HELD, "external_url": "redis://host"}, {"external_url": "excludes 'external'"}),
+    ({"storage_gib": 0, "backup": {}}, {"backup": "goes with a volume"}),
+    ({"backup": {"restore_file": "cache.rdb"}}, {"backup.restore_file": "such as 'cache-20260131T030000Z.rdb'"}),
+    ({"storage_class": "Fast Disk"}, {"storage_class": "is 'Fast Disk'; give lower case letters"}),
 ]
 
 
@@ -307,7 +356,7 @@ def test_other_languages_can_use_it() -> None:
     component = Analyzer("slipway").analyze([RedisCache])["component_definitions"]["RedisCache"]
     assert set(component.inputs_mapping.values()) == RedisCacheArgs.__annotations__.keys()
     assert all(definition.description for definition in component.inputs.values())
-    assert set(component.outputs_mapping.values()) == planned().of_type("slipway:index:RedisCache")[0].outputs.keys()
+    assert set(component.outputs_mapping.values()) == planned(backup={}).of_type("slipway:index:RedisCache")[0].outputs.keys()
     # They give whole numbers as floats.
     assert stateful_set(planned(storage_gib=2.0, max_memory_mib=64.0)) == stateful_set(planned(storage_gib=2, max_memory_mib=64))
 
@@ -421,3 +470,63 @@ def test_redis_knows_every_eviction_policy(policy: EvictionPolicy, tmp_path: Pat
     redis = container(planned(password=PASSWORD, eviction_policy=policy, storage_gib=0, max_memory_mib=16))
     with running(redis, tmp_path) as server:
         assert server.ask("config", "get", "maxmemory-policy").split()[1] == policy.value
+
+
+def fill(server: Server) -> None:
+    assert server.ask("mset", "a key", "value", "other", "2") == "OK"
+    assert server.ask("-n", "3", "rpush", "list", "one", "two") == "2"
+    assert server.ask("expire", "other", "1000") == "1"
+
+
+def job(plan: Plan, role: str, server: Server, backups: Path, scratch: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the container that a backup's or a restore's Job has, against this server."""
+    told = {"HOST": "127.0.0.1", "PORT": str(server.port), "REDISCLI_AUTH": PASSWORD}
+    return run_job(plan, f"cache-{role}", backups, scratch, told)
+
+
+@needs_redis
+def test_what_the_cronjob_backs_up_the_job_restores_into_an_empty_one(tmp_path: Path) -> None:
+    plan = planned(password=PASSWORD, backup={"keep": 2})
+    redis = container(plan)
+    backups, scratch = tmp_path / "backups", tmp_path / "scratch"
+    for folder in (backups, scratch, tmp_path / "first", tmp_path / "second"):
+        folder.mkdir()
+    (backups / "cache-20200101T000000Z.rdb").write_bytes(b"old")
+    (backups / "cache-20200102T000000Z.rdb").write_bytes(b"old")
+    (backups / "another-20200101T000000Z.rdb").write_bytes(b"not ours")
+    with running(redis, tmp_path / "first") as server:
+        fill(server)
+        done = job(plan, "backup", server, backups, scratch)
+        assert done.returncode == 0, done.stderr
+        kept = sorted(file.name for file in backups.glob("cache-*"))
+        assert len(kept) == 2
+        assert kept[0] == "cache-20200102T000000Z.rdb"
+        # What holds something is not written over.
+        refusal = job(plan, "restore", server, backups, scratch)
+        assert refusal.returncode == 1
+        assert "into an empty one" in refusal.stderr
+        assert PASSWORD not in done.stdout + done.stderr + refusal.stdout + refusal.stderr
+    with running(redis, tmp_path / "second") as server:
+        done = job(plan, "restore", server, backups, scratch)
+        assert done.returncode == 0, done.stderr
+        assert server.ask("get", "a key") == "value"
+        assert server.ask("-n", "3", "lrange", "list", "0", "-1").split() == ["one", "two"]
+        assert 900 < int(server.ask("ttl", "other")) <= 1000
+    with running(redis, tmp_path / "second") as server:
+        assert server.ask("get", "a key") == "value", "what was restored is in its own file too"
+
+
+@needs_redis
+def test_a_backup_that_cannot_be_made_or_read_fails_and_leaves_the_others(tmp_path: Path) -> None:
+    plan = planned(password=PASSWORD, backup={"keep": 1, "restore_file": "cache-20200101T000000Z.rdb"})
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    old = backups / "cache-20200101T000000Z.rdb"
+    old.write_bytes(b"not a backup")
+    with running(container(plan), tmp_path) as server:
+        wrong = job(plan, "restore", server, backups, tmp_path)
+        assert wrong.returncode == 1
+        assert "cannot be read" in wrong.stderr
+    gone = job(plan, "backup", server, backups, tmp_path)
+    assert gone.returncode != 0
+    assert [file.name for file in backups.iterdir()] == [old.name]

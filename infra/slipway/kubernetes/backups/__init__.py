@@ -1,8 +1,8 @@
-"""What backup and restore jobs run: files that are read as text, and run elsewhere."""
+"""What backup and restore Jobs run: files that are read as text, and run elsewhere."""
 
 from importlib.resources import files
 
 
-def script(name: str) -> str:
-    """The text of one of them, by its file name."""
-    return (files(__name__) / name).read_text(encoding="utf-8")
+def script(*names: str) -> str:
+    """The text of some of them, one after the other: first what is a store's own, then what runs it."""
+    return "\n".join((files(__name__) / name).read_text(encoding="utf-8") for name in names)
