@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from slipway.kubernetes.gpu_model_server import GpuModelServer
     from slipway.kubernetes.gpu_prerequisites import GpuPrerequisites
     from slipway.kubernetes.observability_stack import ObservabilityStack
+    from slipway.kubernetes.postgres_database import PostgresDatabase
     from slipway.kubernetes.redis_cache import RedisCache
     from slipway.kubernetes.service_mesh import ServiceMesh
     from slipway.kubernetes.training_job import TrainingJob
@@ -38,6 +39,7 @@ __all__ = [
     "LocalProcess",
     "LocalRouter",
     "ObservabilityStack",
+    "PostgresDatabase",
     "RedisCache",
     "SageMakerEndpoint",
     "ServiceMesh",
@@ -58,6 +60,7 @@ _HOMES = {
     "LocalProcess": "slipway.local.process",
     "LocalRouter": "slipway.local.router",
     "ObservabilityStack": "slipway.kubernetes.observability_stack",
+    "PostgresDatabase": "slipway.kubernetes.postgres_database",
     "RedisCache": "slipway.kubernetes.redis_cache",
     "SageMakerEndpoint": "slipway.aws.sagemaker_endpoint",
     "ServiceMesh": "slipway.kubernetes.service_mesh",

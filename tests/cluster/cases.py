@@ -27,6 +27,7 @@ EXAMPLES = sorted(
             "AiApiService",
             "GpuModelServer",
             "ObservabilityStack",
+            "PostgresDatabase",
             "RedisCache",
             "TrainingJob",
             "WorkerPool",

@@ -12,6 +12,7 @@ from slipway import (
     AiNamespace,
     GpuModelServer,
     ObservabilityStack,
+    PostgresDatabase,
     RedisCache,
     ServiceMesh,
     TrainingJob,
@@ -102,6 +103,12 @@ def stores(namespace: str, changed: bool) -> None:
         VectorStore(name, args)
 
 
+def databases(namespace: str, changed: bool) -> None:
+    """Two PostgreSQL, each with backups to a volume."""
+    for name in INSTANCES:
+        PostgresDatabase(name, {"namespace": namespace, "max_connections": 50 if changed else 100, "backup": {}})
+
+
 def training(namespace: str, changed: bool) -> None:
     """Two training runs, each on two nodes."""
     given: Any = {
@@ -163,6 +170,7 @@ PROGRAMS: Mapping[str, Callable[[str, bool], None]] = {
     "GpuModelServer, Triton": triton,
     "GpuModelServer, llama.cpp": llama_cpp,
     "ObservabilityStack": stacks,
+    "PostgresDatabase": databases,
     "RedisCache": caches,
     "ServiceMesh": meshes,
     "TrainingJob": training,

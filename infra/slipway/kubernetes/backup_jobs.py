@@ -113,6 +113,17 @@ def declare_backups(
             )
         )
     for role, suspended in (("backup", False), ("restore", True)):
+        work: k8s.batch.v1.JobSpecArgsDict = {
+            "active_deadline_seconds": LONGEST_SECONDS,
+            # What was restored in part is refused the second time: somebody must look.
+            "backoff_limit": 0 if suspended else 3,
+            "template": {
+                "metadata": {"labels": {**store.labels, **_selector(store)}},
+                "spec": _pod(store, backup, tool, restores=suspended),
+            },
+        }
+        if suspended:
+            work["ttl_seconds_after_finished"] = KEPT_SECONDS
         k8s.batch.v1.CronJob(
             f"{name}-{role}",
             metadata=store.meta(f"{name}-{role}"),
@@ -125,18 +136,7 @@ def declare_backups(
                 "starting_deadline_seconds": LATE_SECONDS,
                 "successful_jobs_history_limit": 1,
                 "failed_jobs_history_limit": 3,
-                "job_template": {
-                    "spec": {
-                        "active_deadline_seconds": LONGEST_SECONDS,
-                        # What was restored in part is refused the second time: somebody must look.
-                        "backoff_limit": 0 if suspended else 3,
-                        **({"ttl_seconds_after_finished": KEPT_SECONDS} if suspended else {}),
-                        "template": {
-                            "metadata": {"labels": {**store.labels, **_selector(store)}},
-                            "spec": _pod(store, backup, tool, restores=suspended),
-                        },
-                    }
-                },
+                "job_template": {"spec": work},
             },
             opts=pulumi.ResourceOptions(parent=parent, depends_on=[*before, server]),
         )

@@ -19,6 +19,8 @@ from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
 from slipway.kubernetes.gpu_prerequisites_args import GpuPrerequisitesArgs, PrerequisiteSettings
 from slipway.kubernetes.observability_stack_args import ObservabilityStackArgs, StackSettings
+from slipway.kubernetes.postgres_database_args import PostgresDatabaseArgs, PostgresSettings
+from slipway.kubernetes.redis_cache_args import RedisCacheArgs, RedisSettings
 from slipway.kubernetes.worker_pool_args import WorkerPoolArgs, WorkerSettings
 
 API: Mapping[str, Any] = {
@@ -34,6 +36,8 @@ WATCHED: Mapping[str, Any] = {
 COMPONENTS: Mapping[str, tuple[type, Callable[[str, Any], object], Mapping[str, Any]]] = {
     "GpuModelServer": (GpuModelServerArgs, GpuModelServerSettings.of, LLAMA),
     "AiApiService": (AiApiServiceArgs, ApiSettings.of, API),
+    "PostgresDatabase": (PostgresDatabaseArgs, PostgresSettings.of, {"namespace": "ai"}),
+    "RedisCache": (RedisCacheArgs, RedisSettings.of, {"namespace": "ai"}),
     "AiNamespace": (AiNamespaceArgs, NamespaceSettings.of, {}),
     "GpuPrerequisites": (GpuPrerequisitesArgs, PrerequisiteSettings.of, {"repository": "https://charts.example.com"}),
     "WorkerPool": (WorkerPoolArgs, WorkerSettings.of, WORKER),

@@ -7,7 +7,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -20,12 +19,12 @@ import pulumi
 import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
 from tests.infra.kubernetes.model_server import revealed
-from tests.infra.kubernetes.stores import run_job
+from tests.infra.kubernetes.stores import free_port, held, replaced, run_job
 
 from slipway import RedisCache
 from slipway.kubernetes.quantity import parse
 from slipway.kubernetes.redis_cache_args import EvictionPolicy, RedisCacheArgs, RedisSettings
-from slipway.plan import Plan, Secret, plan_program
+from slipway.plan import Plan, plan_program
 from slipway.plan.render import render
 
 ARGS: RedisCacheArgs = {"namespace": "ai"}
@@ -69,12 +68,6 @@ def stateful_set(plan: Plan) -> dict[str, Any]:
 
 def container(plan: Plan) -> dict[str, Any]:
     return cast("dict[str, Any]", stateful_set(plan)["template"]["spec"]["containers"][0])
-
-
-def held(plan: Plan, secret: str, key: str) -> str:
-    data = plan[secret].inputs["data"]
-    assert isinstance(data, Secret)
-    return base64.b64decode(revealed(data)[key]).decode()
 
 
 @pytest.mark.parametrize(
@@ -390,17 +383,6 @@ class Server:
         text = replaced(command[2], "-p 6379", f"-p {self.port}")
         env = {**os.environ, "REDISCLI_AUTH": PASSWORD}
         return subprocess.run([*command[:2], text], env=env, capture_output=True, timeout=10, check=False).returncode
-
-
-def replaced(text: str, old: str, new: str) -> str:
-    assert text.count(old) == 1
-    return text.replace(old, new)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @contextmanager

@@ -3,6 +3,7 @@ set -eu
 umask 077
 rm -f "$BACKUPS/$NAME-"*".part"
 file="$NAME-$(date -u +%Y%m%dT%H%M%SZ).$SUFFIX"
+trap 'rm -f "$BACKUPS/$file.part"' EXIT
 dump "$BACKUPS/$file.part"
 [ -s "$BACKUPS/$file.part" ] || { echo "the backup is empty" >&2; exit 1; }
 sync
