@@ -13,13 +13,27 @@ from slipway_router.request import Asked
 from slipway_router.router import Router
 from slipway_router.sender import Sender
 from slipway_router.telemetry.record import Seen
+from slipway_router.tenancy.cache import Keeping, Kept, named, wanted
 from slipway_router.tenancy.charge import Charge
 
 
 class Arrival:
     """What is known of it by then."""
 
-    __slots__ = ("asked", "caller", "charge", "context", "decision", "identity", "router", "seen", "sender", "started", "task")
+    __slots__ = (
+        "asked",
+        "caller",
+        "charge",
+        "context",
+        "decision",
+        "identity",
+        "keeping",
+        "router",
+        "seen",
+        "sender",
+        "started",
+        "task",
+    )
 
     def __init__(
         self,
@@ -58,6 +72,28 @@ class Arrival:
         self.decision: Decision = router.decide(asked, self.context, sender.headers)
         self.charge: Charge | None = None
         """What it takes of its caller's limits."""
+        self.keeping: Keeping | None = None
+        """What keeps its answer for the next such request."""
+
+    def kept(self) -> Kept | None:
+        """An answer that is there already. Only where its caller wants answers kept; else this one's will be.
+
+        Raises:
+            ApiError: they may not ask for this model any more.
+        """
+        tenant, asked = self.caller.tenant, self.asked
+        assert tenant is not None
+        seconds = tenant.cache_seconds
+        # A request in another API's shape (`Asked` of a kind of its own) is answered in that, and its body is not `raw`.
+        if seconds is None or asked.stream or type(asked) is not Asked:
+            return None
+        tenant.check_model(asked.model)
+        takes, keeps = wanted(self.sender.headers)
+        name = named(tenant.name, self.task, self.sender.headers, self.context, asked.raw)
+        found = self.router.cache.find(name) if takes else None
+        if found is None and keeps:
+            self.keeping = Keeping(self.router.cache, name, seconds)
+        return found
 
     def enter(self, then: Callable[["Arrival"], None]) -> bool:
         """Ask for room in its caller's limits.
@@ -108,12 +144,16 @@ class Arrival:
             self.asked = self.charge.asked
 
     def tap(self, cycle: LeanCycle) -> None:
-        """Have a stream's answer counted, where that is wanted."""
+        """Have a stream's answer counted, and a whole one kept, where that is wanted."""
+        if self.keeping is not None:
+            self.keeping.tap(cycle)
         if self.charge is not None and self.charge.meter is not None:
             self.charge.meter.tap(cycle)
 
     def metered(self, send: Send) -> Send:
         """The same, of what a task sends."""
+        if self.keeping is not None:
+            send = self.keeping.sending(send)
         return send if self.charge is None or self.charge.meter is None else self.charge.meter.sending(send)
 
     def withdraw(self) -> None:

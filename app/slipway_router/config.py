@@ -47,7 +47,7 @@ from slipway_router.steadiness import (
 )
 from slipway_router.telemetry.settings import TelemetrySettings
 from slipway_router.tenancy.jwt_settings import JwtSettings
-from slipway_router.tenancy.settings import Key, RedisSettings, key_faults, model_faults
+from slipway_router.tenancy.settings import CacheSettings, Key, RedisSettings, key_faults, model_faults
 
 AUTO = "auto"
 """The model name by which a client leaves the choice of the backend to the policy."""
@@ -279,6 +279,8 @@ class Config(Strict):
     """Where requests can go. At least one; names are unique."""
     keys: tuple[Key, ...] = ()
     """Who may ask. Empty: everybody who reaches the port, unless keys are kept in Redis."""
+    cache: CacheSettings = CacheSettings()
+    """How much memory answers may take that are kept for keys with `cache_seconds`."""
     jwt: JwtSettings | None = None
     """An OpenID Connect issuer whose tokens are taken in place of keys. Absent: none. With it every request needs a key or a
     token."""

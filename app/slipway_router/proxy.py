@@ -145,6 +145,12 @@ class Proxy:
                 return
             arrival = Arrival(router, task, sender, caller, identity, started, seen, understand(task, raw))
             if caller.tenant is not None:
+                kept = arrival.kept()
+                if kept is not None:
+                    self._refused(task, 200, None, seen)
+                    await send({"type": "http.response.start", "status": 200, "headers": router.cache.told(kept, identity)})
+                    await send({"type": "http.response.body", "body": kept.body})
+                    return
                 await arrival.wait()
             exchange, copying = self._exchange(arrival, arrival.metered(send))
             try:
@@ -172,8 +178,16 @@ class Proxy:
             if len(raw) > router.max_body:
                 raise too_large(router.max_body)
             arrival = Arrival(router, task, sender, caller, identity, started, seen, parse(task, raw))
-            if caller.tenant is None or arrival.enter(partial(self._admitted_later, cycle)):
-                self._send_on(cycle, arrival)
+            if caller.tenant is not None:
+                kept = arrival.kept()
+                if kept is not None:
+                    self._refused(task, 200, None, seen)
+                    cycle.start(200, router.cache.told(kept, identity), len(kept.body))
+                    cycle.write(kept.body, more=False)
+                    return
+                if not arrival.enter(partial(self._admitted_later, cycle)):
+                    return
+            self._send_on(cycle, arrival)
         except Exception as error:  # noqa: BLE001 -- see `__call__`
             self._failed(cycle, task, identity, seen, error)
 

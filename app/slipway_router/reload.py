@@ -75,6 +75,7 @@ def _fixed(before: Config, after: Config) -> list[tuple[str, object, object]]:
     return [
         ("listen", before.listen, after.listen),
         ("admin", before.admin, after.admin),
+        ("cache", before.cache, after.cache),
         ("jwt", before.jwt, after.jwt),
         ("redis", before.redis, after.redis),
         ("telemetry.logs", before.telemetry.logs, after.telemetry.logs),

@@ -34,6 +34,7 @@ _STEERING = frozenset(
         b"x-quality",
         b"x-request-id",
         b"content-length",
+        b"cache-control",
         b"x-user-id",
     }
 )

@@ -24,6 +24,7 @@ from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import Target
 from slipway_router.telemetry.recorder import Recorder
 from slipway_router.tenancy import health
+from slipway_router.tenancy.cache import Cache
 from slipway_router.tenancy.charge import Charge
 from slipway_router.tenancy.settings import Key
 from slipway_router.tenancy.sharing import Sharing
@@ -79,6 +80,8 @@ class Router:
         """What is shared with other routers, beside the requests."""
         self.tokens = Tokens(config.jwt, self._rekey) if config.jwt is not None else None
         """Of an issuer; None where there is none."""
+        self.cache = Cache(config.cache)
+        """Answers, for keys that want them kept."""
         self.limits = self.sharing.limits
         """Every key's."""
         self._use(config, environ, source)

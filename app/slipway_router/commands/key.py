@@ -45,6 +45,7 @@ def _create(asked: argparse.Namespace, config: Config) -> int:
         "requests_per_minute": asked.requests_per_minute,
         "tokens_per_minute": asked.tokens_per_minute,
         "monthly_budget": asked.monthly_budget,
+        "cache_seconds": asked.cache_seconds,
     }
     faults = model_faults("", grant, config.models)
     if faults:
@@ -181,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, unit in (("requests", "requests"), ("tokens", "tokens of prompts and answers")):
         create.add_argument(f"--{name}-per-minute", type=_count, metavar="N", help=f"most {unit} in any 60 seconds")
     create.add_argument("--monthly-budget", type=_dollars, metavar="DOLLARS", help="most money in a calendar month, in UTC")
+    create.add_argument("--cache-seconds", type=_count, metavar="N", help="for how long the same request gets the same answer")
     listing = commands.add_parser(
         "list", help="tell every key's name and limits", description="Tell every key's name and limits."
     )

@@ -60,12 +60,25 @@ class Grant(Strict):
     monthly_budget: Annotated[Budget | None, _spelled("dollars")] = None
     """Most money in a calendar month, in US dollars, likewise. Absent: no limit."""
 
+    cache_seconds: int | None = Field(default=None, ge=1, le=2_592_000)
+    """For how long the same request gets the same answer again, without a backend and without taking anything of the limits.
+    Whole answers only, no streams. Absent: nothing is kept."""
+
     @field_validator("models")
     @classmethod
     def _models(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if value is not None and not value:
             raise ValueError("lists no model, so nothing could be asked for; list some, or leave it out to allow every one")
         return value
+
+
+class CacheSettings(Strict):
+    """How much is kept of answers, for keys with `cache_seconds`."""
+
+    max_mib: int = Field(default=64, ge=1, le=65_536)
+    """Most memory for all of them, in MiB; the least recently used goes first."""
+    max_entry_kib: int = Field(default=256, ge=1, le=65_536)
+    """Largest answer that is kept, in KiB."""
 
 
 class Key(Grant):

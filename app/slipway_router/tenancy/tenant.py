@@ -28,6 +28,8 @@ class Tenant:
     tokens: Limit | None = None
     budget: Limit | None = None
 
+    cache_seconds: int | None = None
+    """For how long their answers are kept. None: not at all."""
     rated: bool = False
     """Whether there are limits by the minute."""
 
@@ -62,9 +64,10 @@ def tenant_of(name: str, grant: Grant) -> Tenant | None:
         _limit("requests", requests) if requests is not None else None,
         _limit("tokens", tokens) if tokens is not None else None,
         Limit(to_units(budget.dollars), budget.when_redis_is_gone) if budget is not None else None,
+        cache_seconds=grant.cache_seconds,
         rated=requests is not None or tokens is not None,
     )
-    return tenant if tenant.counted or tenant.models is not None else None
+    return tenant if tenant.counted or tenant.models is not None or tenant.cache_seconds is not None else None
 
 
 def _limit(of: str, limit: RateLimit) -> Limit:
