@@ -74,7 +74,8 @@ async def test_what_is_not_the_same_is_asked(other: dict[str, Any]) -> None:
 
 async def test_what_is_not_kept_is_asked_again() -> None:
     async with upstream() as one, router(one, cache={"max_entry_kib": 1}) as served:
-        for fields in ({"headers": {"cache-control": "no-store"}}, {"key": "not"}):
+        unkept: list[dict[str, Any]] = [{"headers": {"cache-control": "no-store"}}, {"key": "not"}]
+        for fields in unkept:
             assert [await ask(served, **fields) for _ in range(2)] == [(200, False)] * 2
         one.behaviour = failing("400 Bad Request")
         assert [await ask(served) for _ in range(2)] == [(400, False)] * 2
