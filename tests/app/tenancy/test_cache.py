@@ -48,7 +48,7 @@ async def test_the_same_request_of_the_same_key_gets_the_same_answer_and_takes_n
         assert await ask(served) == (200, True)
         assert served.router.limits.spent("keeps") == spent
         # A body that comes in parts goes the other way, and finds the same.
-        body = {"model": "auto", "messages": [{"role": "user", "content": "x" * 200_000}]}
+        body: dict[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": "x" * 200_000}]}
         for hit in (False, True):
             assert await ask(served, **body) == (200, hit)
 
