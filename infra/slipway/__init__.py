@@ -11,6 +11,8 @@ from slipway.vendors import vendor
 
 if TYPE_CHECKING:
     from slipway.aws.sagemaker_endpoint import SageMakerEndpoint
+    from slipway.gcp.artifact_repository import ArtifactRepository
+    from slipway.gcp.gke_cluster import GkeCluster
     from slipway.gcp.vertex_endpoint import VertexEndpoint
     from slipway.images.container_image import ContainerImage
     from slipway.kubernetes.ai_api_service import AiApiService
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AiApiService",
     "AiNamespace",
+    "ArtifactRepository",
     "Backend",
     "ContainerImage",
+    "GkeCluster",
     "GpuModelServer",
     "GpuPrerequisites",
     "LocalModelServer",
@@ -53,7 +57,9 @@ __all__ = [
 _HOMES = {
     "AiApiService": "slipway.kubernetes.ai_api_service",
     "AiNamespace": "slipway.kubernetes.ai_namespace",
+    "ArtifactRepository": "slipway.gcp.artifact_repository",
     "ContainerImage": "slipway.images.container_image",
+    "GkeCluster": "slipway.gcp.gke_cluster",
     "GpuModelServer": "slipway.kubernetes.gpu_model_server",
     "GpuPrerequisites": "slipway.kubernetes.gpu_prerequisites",
     "LocalModelServer": "slipway.local.model_server",
