@@ -158,7 +158,7 @@ def test_every_fault_at_once() -> None:
 
 def test_the_guide_shows_what_the_command_prints() -> None:
     page = (ROOT / "docs" / "costs.md").read_text()
-    shown = re.findall(r"^```sh\nslipway gpus (.*)\n```\n\n```text\n(.*?)```", page, re.MULTILINE | re.DOTALL)
+    shown = re.findall(r"^```sh\nslipway gpus ([^\n]*)\n```\n\n```text\n(.*?)```", page, re.MULTILINE | re.DOTALL)
     assert shown
     for command, output in shown:
         printed = run(*shlex.split(command)).stdout
