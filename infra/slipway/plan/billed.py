@@ -66,11 +66,12 @@ def _scaled(
         return fixed, fixed
     name = str(variant.get("variantName", ""))
     if len(variants) > 1:
-        # `chat-canary-target` scales `canary`; what no other variant's name is in scales the first.
+        # `chat-canary-target` of `chat` scales `canary`; what no other variant's name is in scales the first.
         others = [str(v.get("variantName", "")) for v in variants if v is not variant]
-        mine = [t for t in targets if name and name in t.name]
+        roles = [(t, t.name.removeprefix(str(t.parent).rsplit("::", 1)[-1])) for t in targets]
+        mine = [t for t, role in roles if name and name in role]
         if not mine and variant is variants[0]:
-            mine = [t for t in targets if not any(o and o in t.name for o in others)]
+            mine = [t for t, role in roles if not any(o and o in role for o in others)]
         targets = mine
     if len(targets) != 1:
         return (fixed, fixed) if not targets else (None, None)

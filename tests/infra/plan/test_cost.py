@@ -85,6 +85,10 @@ def test_two_variants_each_with_what_scales_it() -> None:
     told = cost(endpoint(*both, chat_target=(1, 4), chat_canary_target=(1, 2)), Rates())
     assert told.total.least == pytest.approx((1.408 + 1.515) * HOURS)
     assert told.total.most == pytest.approx((4 * 1.408 + 2 * 1.515) * HOURS)
+    # That the component's own name has a variant's in it says nothing.
+    both[1]["variantName"] = "chat"
+    told = cost(endpoint(*both, chat_scaling_target=(1, 4), chat_chat_scaling_target=(1, 2)), Rates())
+    assert told.total.most == pytest.approx((4 * 1.408 + 2 * 1.515) * HOURS)
     # One of them alone is scaled.
     told = cost(endpoint(*both, chat_target=(1, 4)), Rates())
     assert told.total.most == pytest.approx((4 * 1.408 + 1 * 1.515) * HOURS)
