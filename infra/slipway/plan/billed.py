@@ -66,16 +66,26 @@ def _scaled(
         return fixed, fixed
     name = str(variant.get("variantName", ""))
     if len(variants) > 1:
-        # `chat-canary-target` of `chat` scales `canary`; what no other variant's name is in scales the first.
-        others = [str(v.get("variantName", "")) for v in variants if v is not variant]
-        roles = [(t, t.name.removeprefix(str(t.parent).rsplit("::", 1)[-1])) for t in targets]
-        mine = [t for t, role in roles if name and name in role]
+        # `chat-canary-scaling-target` scales `canary-g5-xlarge`; what no other variant begins with scales the first.
+        roles = [(t, _role(t)) for t in targets]
+        mine = [t for t, role in roles if _is_of(name, role)]
         if not mine and variant is variants[0]:
-            mine = [t for t, role in roles if not any(o and o in role for o in others)]
+            others = [str(v.get("variantName", "")) for v in variants if v is not variant]
+            mine = [t for t, role in roles if not any(_is_of(other, role) for other in others)]
         targets = mine
     if len(targets) != 1:
         return (fixed, fixed) if not targets else (None, None)
     return whole(targets[0].inputs.get("minCapacity")), whole(targets[0].inputs.get("maxCapacity"))
+
+
+def _role(target: Resource) -> str:
+    """What of a target's name is neither the component's nor what every target's name ends in."""
+    own = target.name.removeprefix(str(target.parent).rsplit("::", 1)[-1])
+    return own.removesuffix("-target").removesuffix("-scaling").strip("-")
+
+
+def _is_of(variant: str, role: str) -> bool:
+    return bool(role) and (variant == role or variant.startswith(f"{role}-"))
 
 
 def _region_of_images(plan: Plan, resource: Resource) -> str | None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.infra.kubernetes.model_server import planned
 
-from slipway.plan import UNKNOWN, Plan, Resource
+from slipway import SageMakerEndpoint
+from slipway.plan import UNKNOWN, Plan, Resource, plan_program
 from slipway.plan.cost import Cost, Range, changed, cost, difference, to_json, words
 from slipway.prices import OwnRates, Rates
 
@@ -92,6 +93,24 @@ def test_two_variants_each_with_what_scales_it() -> None:
     # One of them alone is scaled.
     told = cost(endpoint(*both, chat_target=(1, 4)), Rates())
     assert told.total.most == pytest.approx((4 * 1.408 + 1 * 1.515) * HOURS)
+
+
+def test_the_variants_of_a_component_as_it_is() -> None:
+    scaling = {"max": 4, "min": 1, "invocations_per_instance": 60}
+    args: Any = {
+        "image": "763104351884.dkr.ecr.us-east-1.amazonaws.com/djl-inference:0.33.0-lmi15.0.0-cu128",
+        "instance_type": "ml.g5.xlarge",
+        "scaling": scaling,
+        "variants": {"canary": {"instance_type": "ml.g5.2xlarge", "weight": 0.1, "scaling": {**scaling, "max": 2}}},
+    }
+
+    def program() -> None:
+        SageMakerEndpoint("canary", args)
+
+    told = cost(plan_program(program), Rates())
+    assert told.total.unknown == ()
+    assert told.total.least == pytest.approx((1.408 + 1.515) * HOURS)
+    assert told.total.most == pytest.approx((4 * 1.408 + 2 * 1.515) * HOURS)
 
 
 @pytest.mark.parametrize(
