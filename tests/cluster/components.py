@@ -151,13 +151,17 @@ def meshes(namespace: str, changed: bool) -> None:
 def stacks(namespace: str, changed: bool) -> None:
     """Two stacks that watch the same services."""
     everybody: Any = {"pod_labels": {}}
+    receiver = {"name": "hook", "kind": "webhook", "secret": {"name": "hook", "key": "url"}}
     facts: Any = {"namespace": namespace, "port": 8000, "readers": [everybody]}
     for name in INSTANCES:
         watch: Any = [
             {**facts, "kind": "router", "name": "api", "pods": "api-router-.+", "pod_labels": {"app": "api"}},
             {**facts, "kind": "model", "name": "llama", "pods": "llama-server-.+", "pod_labels": {"app": "llama"}},
         ]
-        args: Any = {"namespace": namespace, "watch": watch, "objectives": {"patience_seconds": 300 if changed else 600}}
+        args: Any = {"namespace": namespace, "watch": watch, "alertmanager": {"receivers": [receiver]}}
+        if changed:
+            args["objectives"] = {"first_token_seconds": 1}
+            args["alertmanager"]["repeat_hours"] = 24
         ObservabilityStack(name, args)
 
 

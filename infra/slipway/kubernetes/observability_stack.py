@@ -1,7 +1,11 @@
 """What watches routers and model servers in a cluster, made from the arguments that they themselves are made of."""
 
+from typing import Any
+
 import pulumi
 
+from slipway.kubernetes.observability import alertmanager, grafana
+from slipway.kubernetes.observability.dashboards import dashboards
 from slipway.kubernetes.observability.part import Place, address
 from slipway.kubernetes.observability.prometheus import PORT, ROLE, configuration, make_prometheus
 from slipway.kubernetes.observability.watched import Watched
@@ -9,7 +13,7 @@ from slipway.kubernetes.observability_stack_args import ObservabilityStackArgs, 
 
 
 class ObservabilityStack(pulumi.ComponentResource):
-    """Prometheus with the readings, rules and alerts of the services that it watches.
+    """Prometheus with the readings, rules and alerts of the services that it watches, Alertmanager, and Grafana with dashboards.
 
     What it asks and aims at comes from the services' own arguments: a service that scales at 4 waiting requests is alerted about
     by the same query and the same 4.
@@ -20,6 +24,11 @@ class ObservabilityStack(pulumi.ComponentResource):
     prometheus_secret: pulumi.Output[str]
     """The Secret in the same namespace that has the password under the key `password`: `NAME-prometheus-auth`."""
 
+    grafana_url: pulumi.Output[str]
+    """Address of Grafana inside the cluster; empty where only dashboards are made."""
+    grafana_secret: pulumi.Output[str]
+    """The Secret with the password of the user `admin` under the key `password`: `NAME-grafana-admin`. Empty as `grafana_url`."""
+
     def __init__(self, name: str, args: ObservabilityStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """
         Raises:
@@ -29,16 +38,44 @@ class ObservabilityStack(pulumi.ComponentResource):
         super().__init__("slipway:index:ObservabilityStack", name, {**args}, opts)
         place = Place(name, settings.namespace, settings.deletion_policy, settings.node_selector, self)
         # Namespaces may come from other resources, and with them whatever names one.
-        known = pulumi.Output.from_input([dict(service) for service in settings.watch])
-        files = known.apply(
-            lambda services: configuration(
-                [Watched.of(service) for service in services],  # pyright: ignore[reportArgumentType] -- checked above
+        facts: pulumi.Output[list[Any]] = pulumi.Output.from_input([dict(service) for service in settings.watch])
+        watched = facts.apply(lambda services: [Watched.of(service) for service in services])
+        told = pulumi.Output.concat(f"{name}-{alertmanager.ROLE}.", settings.namespace, f".svc:{alertmanager.PORT}")
+        both: pulumi.Output[list[Any]] = pulumi.Output.all(watched, told)
+        files = both.apply(
+            lambda known: configuration(
+                known[0],
                 settings.promise,
                 settings.prometheus.interval_seconds,
                 settings.runbooks,
+                alertmanager.told_by_prometheus(known[1]),
             )
         )
-        texts = {file: files[file] for file in ("prometheus.yml", "rules.yml", "client.yml")}
-        self.prometheus_secret = make_prometheus(place, settings.prometheus, texts, settings.watch, [], [])
+        alert_secret = alertmanager.make_alertmanager(place, settings.alertmanager)
+        own = not settings.grafana.dashboards_only
+        self.prometheus_secret = make_prometheus(
+            place,
+            settings.prometheus,
+            files,
+            settings.watch,
+            tells=[alertmanager.way_to(place)],
+            askers=[grafana.asker(place)] if own else [],
+            passwords={alertmanager.PROMETHEUS_SIDE: alert_secret},
+        )
         self.prometheus_url = address(ROLE, place, PORT)
-        self.register_outputs({"prometheus_url": self.prometheus_url, "prometheus_secret": self.prometheus_secret})
+        shown = watched.apply(lambda services: dashboards(services, settings.promise))
+        if own:
+            url, secret = self.prometheus_url, self.prometheus_secret
+            self.grafana_secret = grafana.make_grafana(place, settings.grafana, shown, url, secret)
+            self.grafana_url = address(grafana.ROLE, place, grafana.PORT)
+        else:
+            grafana.make_dashboards(place, [service["name"] for service in settings.watch], shown)
+            self.grafana_secret = self.grafana_url = pulumi.Output.from_input("")
+        self.register_outputs(
+            {
+                "prometheus_url": self.prometheus_url,
+                "prometheus_secret": self.prometheus_secret,
+                "grafana_url": self.grafana_url,
+                "grafana_secret": self.grafana_secret,
+            }
+        )

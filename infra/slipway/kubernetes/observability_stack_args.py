@@ -11,6 +11,8 @@ from slipway.args import Faults, check_shape, known
 from slipway.kubernetes.deletion import DeletionPolicy
 from slipway.kubernetes.names import check_labels, check_name, check_namespace
 from slipway.kubernetes.network import Peer
+from slipway.kubernetes.observability.alertmanager_args import AlertmanagerArgs, AlertmanagerSettings
+from slipway.kubernetes.observability.grafana_args import GrafanaArgs, GrafanaSettings
 from slipway.kubernetes.observability.objectives import Objectives, Promise
 from slipway.kubernetes.observability.prometheus_args import PrometheusArgs, PrometheusSettings
 from slipway.kubernetes.observability.watched import WatchedService, check_watched, lets_in
@@ -36,6 +38,10 @@ class ObservabilityStackArgs(TypedDict):
     """What is promised of the routers. Default: 99.9 % of requests, and 95 % of first tokens within 2.5 s, over 30 days."""
     prometheus: NotRequired[PrometheusArgs]
     """The Prometheus. Default: one with 50 GiB, reading every 15 s."""
+    alertmanager: NotRequired[AlertmanagerArgs]
+    """The Alertmanager. Default: one that tells nobody."""
+    grafana: NotRequired[GrafanaArgs]
+    """The Grafana. Default: one that nobody reaches but by `kubectl port-forward`."""
     runbooks: NotRequired[str]
     """Address of the folder with a page for each alert, which the annotation `runbook_url` leads to. Default `docs/runbooks`,
     where they are in Slipway's repository; give where you publish them, so that a click leads there."""
@@ -53,6 +59,8 @@ class StackSettings:
     watch: Sequence[WatchedService]
     promise: Promise
     prometheus: PrometheusSettings
+    alertmanager: AlertmanagerSettings
+    grafana: GrafanaSettings
     runbooks: str
     deletion_policy: DeletionPolicy
     node_selector: Mapping[str, str]
@@ -76,12 +84,16 @@ class StackSettings:
         readable = interval if isinstance(interval, float | int) and not isinstance(interval, bool) else 15.0
         promise = Promise.of(_mapping(given, "objectives"), readable, faults)
         prometheus = PrometheusSettings.of(asked, promise.period_days, faults)
+        alertmanager = AlertmanagerSettings.of(_mapping(given, "alertmanager"), faults)
+        grafana = GrafanaSettings.of(_mapping(given, "grafana"), faults)
         faults.refuse(name)
         return cls(
             namespace=given["namespace"],
             watch=cast("Sequence[WatchedService]", watch),
             promise=promise,
             prometheus=prometheus,
+            alertmanager=alertmanager,
+            grafana=grafana,
             runbooks=given.get("runbooks", RUNBOOKS).rstrip("/"),
             deletion_policy=given.get("deletion_policy", DeletionPolicy.RETAIN),
             node_selector=given.get("node_selector", {}),

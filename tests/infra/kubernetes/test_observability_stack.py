@@ -38,6 +38,23 @@ EVERYTHING: Mapping[str, Any] = {
         "allow_from": [{"namespace": "keda", "pod_labels": {"app": "keda-operator"}}],
         "api_cidr": "10.0.0.1/32",
     },
+    "alertmanager": {
+        "receivers": [{"name": "hook", "kind": "webhook", "secret": {"name": "hook", "key": "url"}, "severities": ["page"]}],
+        "repeat_hours": 4,
+        "egress": [{"cidr": "10.2.0.0/16", "port": 8443}],
+        "image": "registry.example/alertmanager:v1",
+        "storage_gib": 3,
+        "storage_class": "fast-ssd",
+        "resources": {"requests": {"memory": "128Mi"}},
+    },
+    "grafana": {
+        "image": "registry.example/grafana:v1",
+        "storage_gib": 4,
+        "storage_class": "fast-ssd",
+        "resources": {"requests": {"memory": "300Mi"}},
+        "allow_from": [{"namespace": "ingress"}],
+        "root_url": "https://grafana.example.com/",
+    },
     "runbooks": "https://wiki.example.com/runbooks/",
     "deletion_policy": "protect",
     "node_selector": {"pool": "data"},
@@ -164,6 +181,66 @@ def test_everything_that_can_be_asked_arrives() -> None:
     assert burn["annotations"]["runbook_url"] == "https://wiki.example.com/runbooks/error-budget-burn.md"
     assert alerts(plan)["api", "SpendingAboveBudget"]["expr"].endswith("> 50")
     assert alerts(plan)["api", "BreakerOpen"]["for"] == "5m"
+
+
+def test_everything_of_alertmanager_and_grafana_arrives_too() -> None:
+    plan = planned(**EVERYTHING)
+    for role, gib in (("alertmanager", 3), ("grafana", 4)):
+        claim = spec(plan, f"watch-{role}")["volumeClaimTemplates"][0]["spec"]
+        assert (claim["storageClassName"], claim["resources"]["requests"]["storage"]) == ("fast-ssd", f"{gib}Gi")
+        assert pod(plan, role)["containers"][0]["image"] == f"registry.example/{role}:v1"
+    told = yaml.safe_load(files(plan, "alertmanager")["alertmanager.yml"])
+    assert told["route"]["repeat_interval"] == "4h"
+    assert told["route"]["routes"][0]["matchers"] == ['severity=~"page"']
+    (volume,) = (v["secret"] for v in pod(plan, "alertmanager")["volumes"] if v.get("secret", {}).get("secretName") == "hook")
+    assert volume["items"] == [{"key": "url", "path": "url"}]
+    out = spec(plan, "watch-alertmanager-network")["egress"]
+    assert {"to": [{"ipBlock": {"cidr": "10.2.0.0/16"}}], "ports": [{"protocol": "TCP", "port": 8443}]} in out
+    variables = {e["name"]: e for e in pod(plan, "grafana")["containers"][0]["env"]}
+    assert variables["GF_SERVER_ROOT_URL"]["value"] == "https://grafana.example.com/"
+    assert variables["GF_SECURITY_ADMIN_PASSWORD"]["valueFrom"]["secretKeyRef"] == {
+        "name": "watch-grafana-admin",
+        "key": "password",
+    }
+    (way_in,) = spec(plan, "watch-grafana-network")["ingress"]
+    assert way_in["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "ingress"}
+
+
+def test_grafana_knows_prometheus_and_every_dashboard_from_the_start() -> None:
+    plan = planned()
+    (volume,) = (v["configMap"] for v in pod(plan, "grafana")["volumes"] if "configMap" in v)
+    paths = {item["path"]: files(plan, "grafana")[item["key"]] for item in volume["items"]}
+    (source,) = yaml.safe_load(paths["provisioning/datasources/slipway.yml"])["datasources"]
+    assert source["url"] == "http://watch-prometheus.monitoring.svc:9090"
+    assert source["secureJsonData"] == {"basicAuthPassword": "$PROMETHEUS_PASSWORD"}
+    shown = {json.loads(text)["uid"] for path, text in paths.items() if path.startswith("shown/")}
+    assert shown == {"slipway-ai-api", "slipway-ai-llama"}
+    assert "ingress" not in spec(plan, "watch-grafana-network")
+
+
+def test_dashboards_alone_are_for_a_grafana_that_exists() -> None:
+    plan = planned(grafana={"dashboards_only": True})
+    assert "watch-grafana" not in plan
+    for i, service in enumerate(("api", "llama")):
+        made = plan[f"watch-dashboard-{i}-{service}"].inputs
+        assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
+        (text,) = made["data"].values()
+        assert json.loads(text)["uid"] == f"slipway-ai-{service}"
+
+
+def test_prometheus_tells_alertmanager_which_takes_it_from_nobody_else() -> None:
+    plan = planned()
+    (told,) = yaml.safe_load(files(plan)["prometheus.yml"])["alerting"]["alertmanagers"]
+    assert told["static_configs"] == [{"targets": ["watch-alertmanager.monitoring.svc:9093"]}]
+    (mount,) = (
+        m["mountPath"]
+        for m in pod(plan, "prometheus")["containers"][0]["volumeMounts"]
+        if told["basic_auth"]["password_file"].startswith(m["mountPath"] + "/")
+    )
+    assert mount == "/etc/prometheus/alertmanager"
+    (way_in,) = spec(plan, "watch-alertmanager-network")["ingress"]
+    (peer,) = way_in["from"]
+    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "prometheus"
 
 
 @pytest.mark.parametrize(("policy", "kept"), [("delete", "Delete"), ("retain", "Retain")])

@@ -35,6 +35,13 @@ def watching(**more: Any) -> dict[str, Any]:
     return {"watch": [{**SERVICE, **more}]}
 
 
+RECEIVER: Mapping[str, Any] = {"name": "hook", "kind": "webhook", "secret": {"name": "hook", "key": "url"}}
+
+
+def telling(**more: Any) -> dict[str, Any]:
+    return {"alertmanager": {"receivers": [{**RECEIVER, **more}]}}
+
+
 LOAD = {"name": "queue", "query": "sum(x)", "target": 4}
 WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"namespace": "A_B"}, {"namespace": "is 'A_B'; give lower case"}),
@@ -73,6 +80,27 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"prometheus": {"resources": {"limits": {"memory": "1Gi"}}}}, {"prometheus.resources.limits.memory": "below the request"}),
     ({"prometheus": {"allow_from": [{}]}}, {"prometheus.allow_from[0]": "names nobody"}),
     ({"prometheus": {"api_cidr": "10.0.0.0/99"}}, {"prometheus.api_cidr": "give an address range such as '10.0.0.1/32'"}),
+    ({"grafana": {"image": "grafana/grafana:latest"}}, {"grafana.image": "'latest' moves"}),
+    ({"grafana": {"storage_gib": 0}}, {"grafana.storage_gib": "is 0; give 1 GiB or more"}),
+    ({"grafana": {"storage_class": "A"}}, {"grafana.storage_class": "is 'A'; give lower case"}),
+    ({"grafana": {"resources": {"limits": {"cpu": "x"}}}}, {"grafana.resources.limits.cpu": "is 'x'; give a quantity"}),
+    ({"grafana": {"allow_from": [{}]}}, {"grafana.allow_from[0]": "names nobody"}),
+    ({"grafana": {"root_url": "grafana"}}, {"grafana.root_url": "is 'grafana'; give an address such as"}),
+    ({"grafana": {"dashboards_only": True, "storage_gib": 5}}, {"grafana.storage_gib": "does nothing with 'dashboards_only'"}),
+    (telling(name="A"), {"alertmanager.receivers[0].name": "is 'A'; give lower case"}),
+    (telling(kind="email"), {"alertmanager.receivers[0].kind": "give one of 'slack', 'pagerduty', 'webhook'"}),
+    (telling(secret={"name": "A b", "key": "k"}), {"alertmanager.receivers[0].secret.name": "is 'A b'; give lower case"}),
+    (telling(kind="slack"), {"alertmanager.receivers[0].channel": "is required by 'slack'; give a channel"}),
+    (telling(channel="#a"), {"alertmanager.receivers[0].channel": "goes with 'slack', and this is 'webhook'"}),
+    (telling(severities=["warning"]), {"alertmanager.receivers[0].severities[0]": "is 'warning'; give 'page' or 'ticket'"}),
+    (telling(severities=[]), {"alertmanager.receivers[0].severities": "is empty, so nobody would be told"}),
+    ({"alertmanager": {"receivers": [RECEIVER, RECEIVER]}}, {"alertmanager.receivers[1].name": "is that of another"}),
+    ({"alertmanager": {"repeat_hours": 0}}, {"alertmanager.repeat_hours": "is 0; give 1 to 168 hours"}),
+    ({"alertmanager": {"egress": [{"port": 443}]}}, {"alertmanager.egress[0]": "has no address"}),
+    ({"alertmanager": {"image": "prom/alertmanager"}}, {"alertmanager.image": "which means ':latest'"}),
+    ({"alertmanager": {"storage_gib": 0}}, {"alertmanager.storage_gib": "is 0; give 1 GiB or more"}),
+    ({"alertmanager": {"storage_class": "A"}}, {"alertmanager.storage_class": "is 'A'; give lower case"}),
+    ({"alertmanager": {"resources": {"limits": {"cpu": "x"}}}}, {"alertmanager.resources.limits.cpu": "give a quantity"}),
     ({"runbooks": "a b"}, {"runbooks": "is 'a b'; give the address of a folder"}),
     ({"deletion_policy": "keep"}, {"deletion_policy": "give one of 'delete', 'retain', 'protect'"}),
     ({"node_selector": {"pool": "a b"}}, {"node_selector.pool": "is 'a b'; give letters"}),

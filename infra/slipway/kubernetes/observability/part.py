@@ -66,10 +66,10 @@ class Part:
     alive: k8s.core.v1.ProbeArgsDict
     start_seconds: int
     """How long it may take to read its data back."""
-    config: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
-    """Its configuration: texts by file."""
+    config: pulumi.Input[Mapping[str, str]] = field(default_factory=dict[str, str])
+    """Its configuration: texts by path below `config_path`."""
     config_path: str = ""
-    """Folder for these."""
+    """Folder for these. Empty: it has none."""
     secrets: Mapping[str, tuple[pulumi.Input[str], Sequence[str]]] = field(
         default_factory=dict[str, tuple[pulumi.Input[str], Sequence[str]]]
     )
@@ -126,10 +126,9 @@ def deploy(part: Part, place: Place, before: Sequence[pulumi.Resource] = ()) -> 
         opts=options(),
     )
     needed: list[pulumi.Resource] = [*before, service, account, policy]
-    config: pulumi.Input[str] | None = None
-    if part.config:
-        made = _config(part, place, labels)
-        config = made.metadata.name
+    config: k8s.core.v1.ConfigMapVolumeSourceArgsDict | None = None
+    if part.config_path:
+        made, config = _config(part, place, labels)
         needed.append(made)
     spec: k8s.apps.v1.StatefulSetSpecArgsDict = {
         "service_name": f"{name}-{role}",
@@ -161,11 +160,15 @@ def address(part_role: str, place: Place, port: int) -> pulumi.Output[str]:
     return pulumi.Output.concat(f"http://{place.name}-{part_role}.", place.namespace, f".svc:{port}")
 
 
-def _config(part: Part, place: Place, labels: Mapping[str, str]) -> k8s.core.v1.ConfigMap:
-    """An immutable ConfigMap named by its content, so that a change starts the server anew, and one that fails can be undone."""
-    text = pulumi.Output.json_dumps({**part.config}, sort_keys=True)
+def _config(
+    part: Part, place: Place, labels: Mapping[str, str]
+) -> tuple[k8s.core.v1.ConfigMap, k8s.core.v1.ConfigMapVolumeSourceArgsDict]:
+    """An immutable ConfigMap named by its content, so that a change starts the server anew, and one that fails can be undone; and
+    the volume of it. Its keys cannot have a '/', so there they have '_'."""
+    files = pulumi.Output.from_input(part.config)
+    text = files.apply(lambda told: json.dumps({_key(path): content for path, content in told.items()}, sort_keys=True))
     ours = text.apply(lambda told: f"{place.name}-{part.role}-{hashlib.sha256(told.encode()).hexdigest()[:10]}")
-    return k8s.core.v1.ConfigMap(
+    made = k8s.core.v1.ConfigMap(
         f"{place.name}-{part.role}-config",
         metadata={"name": ours, "namespace": place.namespace, "labels": labels},
         immutable=True,
@@ -173,13 +176,25 @@ def _config(part: Part, place: Place, labels: Mapping[str, str]) -> k8s.core.v1.
         # As with AiApiService: an earlier one stays for `kubectl rollout undo`.
         opts=pulumi.ResourceOptions(parent=place.parent, retain_on_delete=True),
     )
+    items = files.apply(_items)
+    return made, {"name": made.metadata.name, "items": items}
 
 
-def _pod(part: Part, place: Place, config: pulumi.Input[str] | None, ports: Mapping[str, int]) -> k8s.core.v1.PodSpecArgsDict:
+def _items(files: Mapping[str, str]) -> list[pulumi.Input[k8s.core.v1.KeyToPathArgsDict]]:
+    return [{"key": _key(path), "path": path} for path in sorted(files)]
+
+
+def _key(path: str) -> str:
+    return path.replace("/", "_")
+
+
+def _pod(
+    part: Part, place: Place, config: k8s.core.v1.ConfigMapVolumeSourceArgsDict | None, ports: Mapping[str, int]
+) -> k8s.core.v1.PodSpecArgsDict:
     volumes: list[k8s.core.v1.VolumeArgsDict] = []
     mounts: list[k8s.core.v1.VolumeMountArgsDict] = [{"name": "data", "mount_path": part.volume.path}]
     if config is not None:
-        volumes.append({"name": "config", "config_map": {"name": config}})
+        volumes.append({"name": "config", "config_map": config})
         mounts.append({"name": "config", "mount_path": part.config_path, "read_only": True})
     for i, (path, (secret, keys)) in enumerate(part.secrets.items()):
         items: list[k8s.core.v1.KeyToPathArgsDict] = [{"key": key, "path": key} for key in keys]
@@ -196,7 +211,6 @@ def _pod(part: Part, place: Place, config: pulumi.Input[str] | None, ports: Mapp
     container: k8s.core.v1.ContainerArgsDict = {
         "name": part.role,
         "image": part.image,
-        "args": part.args,
         "ports": [{"name": p, "container_port": port, "protocol": "TCP"} for p, port in ports.items()],
         "resources": part.resources,
         "startup_probe": {**part.ready, "period_seconds": 5, "failure_threshold": max(1, part.start_seconds // 5)},
@@ -205,6 +219,8 @@ def _pod(part: Part, place: Place, config: pulumi.Input[str] | None, ports: Mapp
         "security_context": restricted.container_security(),
         "volume_mounts": mounts,
     }
+    if part.args:
+        container["args"] = part.args
     if env:
         container["env"] = env
     spec: k8s.core.v1.PodSpecArgsDict = {

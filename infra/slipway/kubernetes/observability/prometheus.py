@@ -91,10 +91,11 @@ def credentials() -> dict[str, str]:
 def make_prometheus(
     place: Place,
     settings: PrometheusSettings,
-    files: Mapping[str, pulumi.Input[str]],
+    files: pulumi.Input[Mapping[str, str]],
     watch: Sequence[WatchedService],
     tells: Sequence[Egress],
     askers: Sequence[Peer],
+    passwords: Mapping[str, pulumi.Input[str]],
 ) -> pulumi.Output[str]:
     """Make the server, and let it read what it watches.
 
@@ -105,6 +106,7 @@ def make_prometheus(
         watch: What it reads.
         tells: Where it sends alerts.
         askers: This stack's own parts that ask it.
+        passwords: Folders, each with the Secret whose password is there.
 
     Returns:
         Name of the Secret with the password.
@@ -136,7 +138,10 @@ def make_prometheus(
         start_seconds=START_SECONDS,
         config=files,
         config_path=CONFIG,
-        secrets={AUTH: (secret.metadata.name, [PASSWORD_KEY, WEB_KEY])},
+        secrets={
+            AUTH: (secret.metadata.name, [PASSWORD_KEY, WEB_KEY]),
+            **{folder: (held, [PASSWORD_KEY]) for folder, held in passwords.items()},
+        },
         asks_kubernetes=True,
         allow_from={PORT: [*askers, *settings.allow_from]},
         egress=[*api, *pods, *tells],

@@ -1,0 +1,136 @@
+"""The Grafana of a stack: it knows its Prometheus and its dashboards from the start."""
+
+import secrets
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+import yaml
+
+from slipway.kubernetes import restricted
+from slipway.kubernetes.network import Peer
+from slipway.kubernetes.observability.dashboards import DATA_SOURCE
+from slipway.kubernetes.observability.generated import generated_secret
+from slipway.kubernetes.observability.grafana_args import GrafanaSettings
+from slipway.kubernetes.observability.part import Part, Place, Volume, deploy
+from slipway.kubernetes.observability.prometheus import PASSWORD_KEY, USERNAME
+from slipway.kubernetes.observability.prometheus import PORT as PROMETHEUS_PORT
+
+ROLE = APP = "grafana"
+PORT = 3000
+USER = 472
+"""User of the official image."""
+CONFIG, DATA = "/etc/slipway", "/var/lib/grafana"
+START_SECONDS = 300
+
+
+def provisioning(prometheus_url: str) -> dict[str, str]:
+    """The files by which Grafana knows its data source and its dashboards, by path."""
+    source: dict[str, Any] = {
+        "name": "Prometheus",
+        "uid": DATA_SOURCE,
+        "type": "prometheus",
+        "access": "proxy",
+        "url": prometheus_url,
+        "isDefault": True,
+        "editable": False,
+        "basicAuth": True,
+        "basicAuthUser": USERNAME,
+        # Grafana takes it from its environment.
+        "secureJsonData": {"basicAuthPassword": "$PROMETHEUS_PASSWORD"},
+    }
+    provider: dict[str, Any] = {"name": "slipway", "folder": "Slipway", "options": {"path": f"{CONFIG}/shown"}}
+    files: dict[str, object] = {
+        "provisioning/datasources/slipway.yml": {"apiVersion": 1, "datasources": [source]},
+        "provisioning/dashboards/slipway.yml": {"apiVersion": 1, "providers": [provider]},
+    }
+    return {path: yaml.safe_dump(content, sort_keys=False) for path, content in files.items()}
+
+
+def make_grafana(
+    place: Place,
+    settings: GrafanaSettings,
+    shown: pulumi.Output[dict[str, str]],
+    prometheus_url: pulumi.Output[str],
+    prometheus_secret: pulumi.Input[str],
+) -> pulumi.Output[str]:
+    """Make the server.
+
+    Args:
+        place: Where.
+        settings: What was asked for.
+        shown: The dashboards, by name of their file.
+        prometheus_url: Where Prometheus is.
+        prometheus_secret: The Secret with its password.
+
+    Returns:
+        Name of the Secret with the password of the user `admin`.
+    """
+    labels = restricted.labels(APP, place.name)
+    password = secrets.token_urlsafe(32)
+    secret = generated_secret(f"{ROLE}-admin", place, labels, {PASSWORD_KEY: password})
+    both: pulumi.Output[list[Any]] = pulumi.Output.all(shown, prometheus_url)
+    files = both.apply(lambda told: {**provisioning(told[1]), **{f"shown/{name}": text for name, text in told[0].items()}})
+    admin = (secret.metadata.name, PASSWORD_KEY)
+    part = Part(
+        role=ROLE,
+        app=APP,
+        image=settings.image,
+        user=USER,
+        args=(),
+        port=PORT,
+        resources=settings.resources,
+        volume=Volume(DATA, settings.storage_gib, settings.storage_class),
+        ready={"http_get": {"path": "/api/health", "port": "http"}, "timeout_seconds": 5},
+        alive={"tcp_socket": {"port": "http"}, "timeout_seconds": 5},
+        start_seconds=START_SECONDS,
+        config=files,
+        config_path=CONFIG,
+        env={
+            "GF_PATHS_PROVISIONING": f"{CONFIG}/provisioning",
+            "GF_SECURITY_ADMIN_USER": "admin",
+            "GF_AUTH_ANONYMOUS_ENABLED": "false",
+            "GF_USERS_ALLOW_SIGN_UP": "false",
+            "GF_ANALYTICS_REPORTING_ENABLED": "false",
+            "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+            "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+            **({"GF_SERVER_ROOT_URL": settings.root_url} if settings.root_url else {}),
+        },
+        env_secrets={"GF_SECURITY_ADMIN_PASSWORD": admin, "PROMETHEUS_PASSWORD": (prometheus_secret, PASSWORD_KEY)},
+        scratch={"/tmp": "256Mi"},  # noqa: S108 -- a mount
+        allow_from={PORT: settings.allow_from},
+        egress=[
+            {
+                "pod_labels": restricted.selector("prometheus", place.name),
+                "namespace": place.namespace,
+                "port": PROMETHEUS_PORT,
+            }
+        ],
+    )
+    deploy(part, place, [secret])
+    return pulumi.Output.from_input(f"{place.name}-{ROLE}-admin")
+
+
+def asker(place: Place) -> Peer:
+    """Grafana, as Prometheus' policy needs to know it."""
+    return {"pod_labels": restricted.selector(APP, place.name)}
+
+
+def make_dashboards(place: Place, names: list[str], shown: pulumi.Output[dict[str, str]]) -> None:
+    """A ConfigMap for each dashboard, as a Grafana that exists takes them up.
+
+    Args:
+        place: Where.
+        names: Names of the services, in the order of their dashboards.
+        shown: The dashboards.
+    """
+    labels = {**restricted.labels(APP, place.name), "grafana_dashboard": "1"}
+    for i, name in enumerate(names):
+        data = shown.apply(lambda told, i=i: dict([list(told.items())[i]]))
+        role = f"dashboard-{i}-{name}"
+        k8s.core.v1.ConfigMap(
+            f"{place.name}-{role}",
+            metadata=place.meta(role, labels),
+            data=data,
+            opts=pulumi.ResourceOptions(parent=place.parent),
+        )
