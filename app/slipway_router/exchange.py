@@ -144,10 +144,9 @@ class Exchange:
 
     @property
     def told(self) -> tuple[str, str, Target | None]:
-        """The model as the client named it, where the configuration has that name, else 'other'; what decided where the request
-        goes; who answered."""
-        model = self.asked.model
-        return model if model in self._router.known_models else "other", self._rule.decode(), self.target
+        """The model as the client named it: a name of the configuration, or it would have been decided on by nobody. What decided
+        where the request goes. Who answered."""
+        return self.asked.model, self._rule.decode(), self.target
 
     def request_to(self, attempt: Attempt) -> tuple[bytes, bytes]:
         """Head and body for a backend. See `Provider.request`."""

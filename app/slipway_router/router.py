@@ -207,8 +207,6 @@ class Router:
         self._room = config.admission.room(config.admission.max_in_flight)
         self._candidates = candidates
         self.statuses = {b.name: statuses[b.name] for b in config.answering}
-        self.known_models = frozenset(self.models())
-        """Every name that is not a client's own invention."""
         self._lacked: frozenset[Ability] = NOTHING.union(*(s.lacks for s in statuses.values()))
 
     def _peers(self, config: Config, targets: Mapping[str, Target]) -> dict[str, Peers]:
