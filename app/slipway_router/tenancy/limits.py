@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from math import ceil
 from time import time
 
@@ -173,8 +174,15 @@ class Limits:
         now = asyncio.get_running_loop().time()
         books: list[Book] = []
         for name, window in self._windows.items():
-            times = [int((now - t) * 1e6) for t in window.times if t >= since and window.requests(now)]
-            tokens = [(int((now - s) * 1e6), n) for s, n in window.tokens if s >= since - 1 and window.used(now) and n > 0]
+            # What is over does not count there either.
+            window.requests(now)
+            window.used(now)
+            # From the newest back: what Redis knows already may be thousands of times as much.
+            times = [int((now - t) * 1e6) for t in takewhile(lambda t: t >= since, reversed(window.times))]
+            later = takewhile(lambda entry: entry[0] >= since - 1, reversed(window.tokens))
+            tokens = [(int((now - second) * 1e6), n) for second, n in later if n > 0]
+            times.reverse()
+            tokens.reverse()
             if times:
                 books.append(("times", name, times, tokens))
         for (name, month), purse in self._purses.items():
