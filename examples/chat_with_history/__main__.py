@@ -1,5 +1,7 @@
 """A chat application that keeps its history in PostgreSQL, beside the model that answers."""
 
+import hashlib
+
 import pulumi
 import pulumi_kubernetes as k8s
 
@@ -42,12 +44,11 @@ history = PostgresDatabase(
     },
 )
 
-# What is no secret stands in a ConfigMap. Without a name of its own it gets a new one with each change, so that pods roll over.
-settings = k8s.core.v1.ConfigMap(
-    "chat-settings",
-    metadata={"namespace": namespace, "labels": labels},
-    data={"MODEL_URL": model.url, "MODEL": "Qwen/Qwen2.5-0.5B-Instruct-GGUF", "LOG_LEVEL": "info"},
-)
+# What is no secret stands in a ConfigMap that is named by its content, so that pods roll over when it changes.
+settings = {"MODEL_URL": model.url, "MODEL": "Qwen/Qwen2.5-0.5B-Instruct-GGUF", "LOG_LEVEL": "info"}
+digest = pulumi.Output.json_dumps(settings).apply(lambda text: hashlib.sha256(text.encode()).hexdigest()[:10])
+settings_name = pulumi.Output.concat("chat-settings-", digest)
+k8s.core.v1.ConfigMap("chat-settings", metadata={"name": settings_name, "namespace": namespace, "labels": labels}, data=settings)
 k8s.core.v1.Service(
     "chat-service",
     metadata=meta,
@@ -111,7 +112,7 @@ deployment = k8s.apps.v1.Deployment(
                         "name": "chat",
                         "image": config.get("image") or "registry.example.com/chat:1.0.0",
                         "ports": [{"name": "http", "container_port": PORT, "protocol": "TCP"}],
-                        "env_from": [{"config_map_ref": {"name": settings.metadata["name"]}}],
+                        "env_from": [{"config_map_ref": {"name": settings_name}}],
                         "env": [
                             {
                                 "name": "DATABASE_URL",
