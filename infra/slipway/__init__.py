@@ -10,6 +10,7 @@ from slipway.backend import Backend
 from slipway.vendors import vendor
 
 if TYPE_CHECKING:
+    from slipway.aws.eks_cluster import EksCluster
     from slipway.aws.sagemaker_endpoint import SageMakerEndpoint
     from slipway.gcp.artifact_repository import ArtifactRepository
     from slipway.gcp.gke_cluster import GkeCluster
@@ -36,6 +37,7 @@ __all__ = [
     "ArtifactRepository",
     "Backend",
     "ContainerImage",
+    "EksCluster",
     "GkeCluster",
     "GpuModelServer",
     "GpuPrerequisites",
@@ -59,6 +61,7 @@ _HOMES = {
     "AiNamespace": "slipway.kubernetes.ai_namespace",
     "ArtifactRepository": "slipway.gcp.artifact_repository",
     "ContainerImage": "slipway.images.container_image",
+    "EksCluster": "slipway.aws.eks_cluster",
     "GkeCluster": "slipway.gcp.gke_cluster",
     "GpuModelServer": "slipway.kubernetes.gpu_model_server",
     "GpuPrerequisites": "slipway.kubernetes.gpu_prerequisites",

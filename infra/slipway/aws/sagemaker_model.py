@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
 
+from slipway.accelerators import Place
 from slipway.args import Faults, known
 from slipway.aws import sagemaker_rules as rules
 from slipway.aws.ecr_image import EcrImage
 from slipway.aws.sagemaker_rules import under
+from slipway.machines import find, lacking_region
 
 if TYPE_CHECKING:
     import pulumi_aws as aws
@@ -59,7 +61,12 @@ def check_engine(given: Mapping[str, Any], path: str, faults: Faults) -> None:
         return
 
     def engine(reference: object) -> None:
-        fault = rules.engine_fault(EcrImage.parse(reference) if isinstance(reference, str) else None, chosen)
+        image = EcrImage.parse(reference) if isinstance(reference, str) else None
+        fault = rules.engine_fault(image, chosen)
+        if image and fault is None:
+            # SageMaker pulls only from its own region.
+            machine = next(iter(find(Place.SAGEMAKER, chosen)), None)
+            fault = lacking_region(machine, image.region) if machine else None
         if fault:
             faults.add(here, fault)
 

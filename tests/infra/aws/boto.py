@@ -16,7 +16,7 @@ from slipway.plan.monitor import Monitor
 from slipway.plan.run import run_program
 from slipway.plan.values import Secret, of_struct
 
-REGION = "eu-west-1"
+REGION = "eu-central-1"
 _OLD_ENOUGH = "ml.g4dn.xlarge"
 """moto's list of instance types ends before g5; the type itself is checked by botocore's list."""
 _RENAMED = {"kmsKeyArn": "KmsKeyId", "configName": "EndpointConfigName", "timezone": "Timezone", "metricQueries": "Metrics"}

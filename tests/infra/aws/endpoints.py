@@ -6,11 +6,11 @@ from slipway import SageMakerEndpoint
 from slipway.aws.sagemaker_args import SageMakerEndpointArgs, SageMakerStrategy
 from slipway.plan import Plan, plan_program
 
-IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/djl-inference:0.33.0-lmi15.0.0-cu128"
-CPU_IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/llama-cpp:1"
-KEY = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
-TOPIC = "arn:aws:sns:eu-west-1:123456789012:pages"
-PACKAGE = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/llama/3"
+IMAGE = "763104351884.dkr.ecr.eu-central-1.amazonaws.com/djl-inference:0.33.0-lmi15.0.0-cu128"
+CPU_IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/llama-cpp:1"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:pages"
+PACKAGE = "arn:aws:sagemaker:eu-central-1:123456789012:model-package/llama/3"
 SMALL: SageMakerEndpointArgs = {"image": IMAGE, "instance_type": "ml.g6.2xlarge"}
 AB: SageMakerEndpointArgs = {
     **SMALL,

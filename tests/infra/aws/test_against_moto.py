@@ -192,7 +192,7 @@ def test_components_are_what_cloudformation_s_schema_and_botocore_s_model_know()
     # Neither has types.
     cfnlint: Any = importlib.import_module("cfnlint.schema")
     jsonschema: Any = importlib.import_module("jsonschema.validators")
-    schema: Any = cfnlint.PROVIDER_SCHEMA_MANAGER.get_resource_schema("eu-west-1", "AWS::SageMaker::InferenceComponent").schema
+    schema: Any = cfnlint.PROVIDER_SCHEMA_MANAGER.get_resource_schema("eu-central-1", "AWS::SageMaker::InferenceComponent").schema
     shape = input_shape("CreateInferenceComponent")
     # Patterns are Java's; botocore's, below, are looked at.
     check: Any = jsonschema.extend(jsonschema.Draft7Validator, {"pattern": None})(schema)

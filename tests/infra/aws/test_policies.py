@@ -13,7 +13,7 @@ import pytest
 from slipway.aws import policies
 from slipway.aws.ecr_image import EcrImage
 
-IMAGE = EcrImage("123456789012", "eu-west-1", "team/llama", ":1", "aws")
+IMAGE = EcrImage("123456789012", "eu-central-1", "team/llama", ":1", "aws")
 LOGS = "/aws/sagemaker/Endpoints/chat-endpoint-*"
 
 
@@ -40,7 +40,7 @@ def actions(document: str) -> set[str]:
 
 
 def execution(**more: Any) -> str:
-    return policies.Execution("aws", "eu-west-1", LOGS, images=[IMAGE], **more).document()
+    return policies.Execution("aws", "eu-central-1", LOGS, images=[IMAGE], **more).document()
 
 
 EXECUTION = execution(reads=["s3://models/llama/8b/"])
@@ -49,13 +49,16 @@ EXECUTION = execution(reads=["s3://models/llama/8b/"])
 @pytest.mark.parametrize(
     ("action", "resource"),
     [
-        ("ecr:BatchGetImage", "arn:aws:ecr:eu-west-1:123456789012:repository/team/llama"),
+        ("ecr:BatchGetImage", "arn:aws:ecr:eu-central-1:123456789012:repository/team/llama"),
         ("ecr:GetAuthorizationToken", "*"),
         ("s3:GetObject", "arn:aws:s3:::models/llama/8b/config.json"),
-        ("logs:CreateLogGroup", "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/sagemaker/Endpoints/chat-endpoint-0a1b2c3"),
+        (
+            "logs:CreateLogGroup",
+            "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/sagemaker/Endpoints/chat-endpoint-0a1b2c3",
+        ),
         (
             "logs:PutLogEvents",
-            "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/sagemaker/Endpoints/chat-endpoint-0a1b2c3:log-stream:x",
+            "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/sagemaker/Endpoints/chat-endpoint-0a1b2c3:log-stream:x",
         ),
     ],
 )
@@ -66,15 +69,15 @@ def test_the_execution_role_may_do_what_serving_needs(action: str, resource: str
 @pytest.mark.parametrize(
     ("action", "resource"),
     [
-        ("ecr:BatchGetImage", "arn:aws:ecr:eu-west-1:123456789012:repository/team/other"),
-        ("ecr:PutImage", "arn:aws:ecr:eu-west-1:123456789012:repository/team/llama"),
+        ("ecr:BatchGetImage", "arn:aws:ecr:eu-central-1:123456789012:repository/team/other"),
+        ("ecr:PutImage", "arn:aws:ecr:eu-central-1:123456789012:repository/team/llama"),
         ("s3:GetObject", "arn:aws:s3:::models/llama/70b/config.json"),
         ("s3:GetObject", "arn:aws:s3:::others/llama/8b/config.json"),
         ("s3:PutObject", "arn:aws:s3:::models/llama/8b/config.json"),
-        ("logs:PutLogEvents", "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/sagemaker/Endpoints/other:log-stream:x"),
-        ("kms:Decrypt", "arn:aws:kms:eu-west-1:123456789012:key/1"),
+        ("logs:PutLogEvents", "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/sagemaker/Endpoints/other:log-stream:x"),
+        ("kms:Decrypt", "arn:aws:kms:eu-central-1:123456789012:key/1"),
         ("ec2:CreateNetworkInterface", "*"),
-        ("sagemaker:InvokeEndpoint", "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/chat-endpoint-0a1b2c3"),
+        ("sagemaker:InvokeEndpoint", "arn:aws:sagemaker:eu-central-1:123456789012:endpoint/chat-endpoint-0a1b2c3"),
     ],
 )
 def test_the_execution_role_may_do_nothing_else(action: str, resource: str) -> None:
@@ -100,7 +103,7 @@ def test_a_whole_bucket_can_be_the_prefix() -> None:
 
 
 def test_keys_and_network_interfaces_only_where_asked() -> None:
-    weights, volume = "arn:aws:kms:eu-west-1:123456789012:key/1", "arn:aws:kms:eu-west-1:123456789012:key/2"
+    weights, volume = "arn:aws:kms:eu-central-1:123456789012:key/1", "arn:aws:kms:eu-central-1:123456789012:key/2"
     document = execution(decrypts=[weights], volume_kms_key_arn=volume, in_vpc=True)
     assert allows(document, "kms:Decrypt", weights)
     assert not allows(document, "kms:Decrypt", volume)
@@ -110,7 +113,7 @@ def test_keys_and_network_interfaces_only_where_asked() -> None:
 
 
 def test_a_caller_may_invoke_this_endpoint_and_nothing_else() -> None:
-    arn = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/chat"
+    arn = "arn:aws:sagemaker:eu-central-1:123456789012:endpoint/chat"
     document = policies.invoke(arn)
     assert actions(document) == {"sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"}
     assert allows(document, "sagemaker:InvokeEndpointWithResponseStream", arn)

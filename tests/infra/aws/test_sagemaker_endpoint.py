@@ -18,8 +18,8 @@ from slipway.backend import router_config
 from slipway.plan import UNKNOWN, Plan, Secret, plan_program
 from slipway_router.config import Config
 
-IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/djl-inference:0.33.0-lmi15.0.0-cu128"
-KEY = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+IMAGE = "763104351884.dkr.ecr.eu-central-1.amazonaws.com/djl-inference:0.33.0-lmi15.0.0-cu128"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 SMALL: SageMakerEndpointArgs = {"image": IMAGE, "instance_type": "ml.g6.2xlarge"}
 FULL: SageMakerEndpointArgs = {
     "image": IMAGE,
@@ -176,14 +176,14 @@ def test_a_router_takes_it_as_a_backend() -> None:
     [told] = plan_program(program).outputs["config"]["backends"]
     assert told == {
         "name": "chat",
-        "url": "https://runtime.sagemaker.eu-west-1.amazonaws.com/endpoints/chat",
+        "url": "https://runtime.sagemaker.eu-central-1.amazonaws.com/endpoints/chat",
         "protocol": "sagemaker",
-        "region": "eu-west-1",
+        "region": "eu-central-1",
         "model": "llama-8b",
         "self_hosted": True,
         "timeouts": {"total": 480.0},
         "resource": "chat",
-        "domain": "aws/eu-west-1",
+        "domain": "aws/eu-central-1",
         "min_replicas": 1,
         "max_replicas": 4,
         "context_tokens": 8192,

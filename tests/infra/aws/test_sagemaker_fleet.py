@@ -12,11 +12,12 @@ from slipway.aws.sagemaker_fleet import Fleet
 from slipway.aws.sagemaker_scaling import Scaling, Target
 from slipway.aws.sagemaker_variants import Variant
 
-CPU_IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/llama-cpp:1"
-GPU_IMAGE = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/djl-inference:0.33.0-lmi15.0.0-cu128"
-KEY = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
-TOPIC = "arn:aws:sns:eu-west-1:123456789012:pages"
-PACKAGE = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/llama/3"
+CPU_IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/llama-cpp:1"
+GPU_IMAGE = "763104351884.dkr.ecr.eu-central-1.amazonaws.com/djl-inference:0.33.0-lmi15.0.0-cu128"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:pages"
+PACKAGE = "arn:aws:sagemaker:eu-central-1:123456789012:model-package/llama/3"
+NOT_THERE = "which eu-west-1 does not have"
 TRACKED: dict[str, Any] = {"min": 1, "max": 4, "concurrent_requests_per_instance": 8}
 QUEUED: dict[str, Any] = {"output_s3_uri": "s3://jobs/out/"}
 ARGS: SageMakerEndpointArgs = {"image": GPU_IMAGE, "instance_type": "ml.g6.2xlarge"}
@@ -77,7 +78,7 @@ def test_with_scaling_a_fleet_begins_at_its_least() -> None:
 
 
 def test_another_instance_type_is_another_variant() -> None:
-    assert fleet(instance_type="ml.p5.48xlarge").own.name == "p5-48xlarge" != fleet().own.name
+    assert fleet(instance_type="ml.p4d.24xlarge").own.name == "p4d-24xlarge" != fleet().own.name
 
 
 @pytest.mark.parametrize(
@@ -122,6 +123,7 @@ def test_another_instance_type_is_another_variant() -> None:
         ({"vpc": {"subnet_ids": ["s"], "security_group_ids": []}}, "vpc.security_group_ids", "one to five"),
         ({"endpoint_name": "a" * 64}, "endpoint_name", "at most 63"),
         ({"endpoint_name": "my_model"}, "endpoint_name", "letters, digits and '-'"),
+        ({"image": GPU_IMAGE.replace("eu-central-1", "eu-west-1")}, "instance_type", NOT_THERE),
         ({"endpoint_name": "a-"}, "endpoint_name", "first and last"),
         ({"environment": {f"A{i}": "x" for i in range(101)}}, "environment", "at most 100"),
         ({"scaling": {"min": 1, "max": 2, "backlog_per_instance": 1}}, "scaling.backlog_per_instance", "'async_inference' only"),

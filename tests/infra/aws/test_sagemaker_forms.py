@@ -212,10 +212,10 @@ def test_a_package_says_what_runs_and_the_image_what_may_be_pulled() -> None:
     plan = planned(FROM_PACKAGE)
     assert plan["chat-model"].inputs["primaryContainer"] == {"modelPackageName": PACKAGE}
     policy = plan["chat-permissions"].inputs["policy"]
-    assert allows(policy, "ecr:BatchGetImage", "arn:aws:ecr:eu-west-1:763104351884:repository/djl-inference")
+    assert allows(policy, "ecr:BatchGetImage", "arn:aws:ecr:eu-central-1:763104351884:repository/djl-inference")
     alone = inputs({"model_package_arn": PACKAGE, "instance_type": "ml.g6.2xlarge"}, "chat-permissions")["policy"]
     assert not [s for s in json.loads(alone)["Statement"] if "ecr:BatchGetImage" in s["Action"]]
-    assert "arn:aws:logs:eu-west-1:" in alone
+    assert "arn:aws:logs:eu-central-1:" in alone
 
 
 def test_captured_data_is_written_to_its_prefix() -> None:
@@ -278,7 +278,7 @@ def test_a_serverless_backend_has_a_minute() -> None:
 
 def test_a_backend_s_region_is_that_of_its_package() -> None:
     found = backend_of({"model_package_arn": PACKAGE, "instance_type": "ml.g6.2xlarge"}, model="m")
-    assert found["region"] == "eu-west-1"
+    assert found["region"] == "eu-central-1"
 
 
 def test_the_image_of_a_variant_that_becomes_known_late_is_refused_then() -> None:
