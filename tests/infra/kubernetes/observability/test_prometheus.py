@@ -82,14 +82,14 @@ async def test_the_burn_alert_fires_while_a_backend_fails_and_clears_after(tmp_p
             loading = asyncio.ensure_future(load())
             try:
                 # Prometheus looks for pods every 5 s, and until then knows of none.
-                await until(prometheus, lambda alerts: "RouterDown" in alerts, 8)
-                await until(prometheus, lambda alerts: not alerts, 8)
+                await until(prometheus, lambda alerts: "RouterDown" in alerts, 20)
+                await until(prometheus, lambda alerts: not alerts, 20)
                 await asyncio.sleep(2)
                 assert await asyncio.to_thread(firing, prometheus) == set()
                 upstream.behaviour = failing()
-                await until(prometheus, lambda alerts: "ErrorBudgetBurn" in alerts, 12)
+                await until(prometheus, lambda alerts: "ErrorBudgetBurn" in alerts, 20)
                 upstream.behaviour = whole()
-                await until(prometheus, lambda alerts: "ErrorBudgetBurn" not in alerts, 15)
+                await until(prometheus, lambda alerts: "ErrorBudgetBurn" not in alerts, 30)
             finally:
                 loading.cancel()
             every = json.dumps(rule_groups([API], PROMISE, ""))
