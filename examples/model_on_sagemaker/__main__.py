@@ -1,4 +1,4 @@
-"""A language model from S3 behind a SageMaker endpoint, scaled by its load, and a role that may call it."""
+"""A language model from S3 behind a SageMaker endpoint, one in ten requests on trial weights, and a role that may call it."""
 
 import json
 
@@ -18,6 +18,8 @@ chat = SageMakerEndpoint(
         "weights_gib": 16,
         "environment": {"HF_MODEL_ID": "/opt/ml/model", "OPTION_ROLLING_BATCH": "vllm"},
         "scaling": {"min": 1, "max": 4, "invocations_per_instance": 60},
+        "weight": 9,
+        "variants": {"trial": {"weight": 1, "weights_s3_uri": config.require("trialWeightsS3Uri")}},
     },
 )
 
