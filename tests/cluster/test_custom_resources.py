@@ -9,7 +9,7 @@ from tests.cluster.cases import Manifests, define, program
 from tests.cluster.cluster import Cluster, ClusterError
 from tests.support.crds import SOURCES, given_definitions
 
-from slipway import AiApiService, ServiceMesh, vendor
+from slipway import AiApiService, ObservabilityStack, ServiceMesh, vendor
 from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs
 
 NAMESPACE = "custom"
@@ -66,6 +66,20 @@ def test_every_custom_resource_is_admitted(crds: Cluster, more: dict[str, Any]) 
         there = crds.get(one["kind"].lower(), one["metadata"]["name"], "--namespace", NAMESPACE)
         assert there["spec"].keys() >= one["spec"].keys()
     # What the API server filled in is not taken for a change.
+    assert crds.run("diff", "--server-side", "--field-manager=slipway", "--filename=-", stdin=made.text).returncode == 0
+
+
+def test_rules_and_readings_of_the_prometheus_operator_are_admitted(crds: Cluster) -> None:
+    def declare() -> None:
+        args: Any = {"namespace": NAMESPACE, "image": "r:1", "backends": EVERYTHING["backends"], "scaling": {"max": 9}}
+        args["prometheus"] = {"pod_labels": {"app.kubernetes.io/name": "prometheus"}}
+        operator: Any = {"operator": {"url": "http://prometheus.monitoring.svc:9090", "labels": {"release": "prometheus"}}}
+        watch = [AiApiService("watched", args).watched()]
+        ObservabilityStack("watch", {"namespace": NAMESPACE, "watch": watch, "prometheus": operator})
+
+    made = program(declare)
+    assert {o["kind"] for o in made.objects} & SOURCES.keys() == {"PodMonitor", "PrometheusRule"}
+    crds.apply(made.text)
     assert crds.run("diff", "--server-side", "--field-manager=slipway", "--filename=-", stdin=made.text).returncode == 0
 
 

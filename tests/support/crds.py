@@ -28,6 +28,8 @@ _CERTIFICATES = ("github.com/cert-manager/cert-manager@v1.21.2", "deploy/crds")
 _SECRETS = ("github.com/external-secrets/external-secrets@v0.18.2", "config/crds/bases")
 _GROUPS = ("sigs.k8s.io/lws@v0.8.0", "config/crd/bases")
 SOURCES = {
+    "PodMonitor": (*_PROMETHEUS, "monitoring.coreos.com_podmonitors.yaml"),
+    "PrometheusRule": (*_PROMETHEUS, "monitoring.coreos.com_prometheusrules.yaml"),
     "ServiceMonitor": (*_PROMETHEUS, "monitoring.coreos.com_servicemonitors.yaml"),
     "ScaledObject": (*_KEDA, "keda.sh_scaledobjects.yaml"),
     "TriggerAuthentication": (*_KEDA, "keda.sh_triggerauthentications.yaml"),

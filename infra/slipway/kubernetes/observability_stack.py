@@ -6,6 +6,8 @@ import pulumi
 
 from slipway.kubernetes.observability import alertmanager, grafana
 from slipway.kubernetes.observability.dashboards import dashboards
+from slipway.kubernetes.observability.operator import make_custom_resources
+from slipway.kubernetes.observability.operator_args import OperatorSettings
 from slipway.kubernetes.observability.part import Place, address
 from slipway.kubernetes.observability.prometheus import PORT, ROLE, configuration, make_prometheus
 from slipway.kubernetes.observability.watched import Watched
@@ -13,16 +15,19 @@ from slipway.kubernetes.observability_stack_args import ObservabilityStackArgs, 
 
 
 class ObservabilityStack(pulumi.ComponentResource):
-    """Prometheus with the readings, rules and alerts of the services that it watches, Alertmanager, and Grafana with dashboards.
+    """Prometheus with the readings, rules and alerts of the services that it watches, Alertmanager, and Grafana with dashboards;
+    or the same as custom resources of the Prometheus Operator, for servers that exist.
 
     What it asks and aims at comes from the services' own arguments: a service that scales at 4 waiting requests is alerted about
     by the same query and the same 4.
     """
 
     prometheus_url: pulumi.Output[str]
-    """Address of Prometheus inside the cluster. It asks for the user `slipway` and the password."""
+    """Address of Prometheus inside the cluster. It asks for the user `slipway` and the password. With `prometheus.operator`, the
+    address given there."""
     prometheus_secret: pulumi.Output[str]
-    """The Secret in the same namespace that has the password under the key `password`: `NAME-prometheus-auth`."""
+    """The Secret in the same namespace that has the password under the key `password`: `NAME-prometheus-auth`.
+    Empty with `prometheus.operator`."""
 
     grafana_url: pulumi.Output[str]
     """Address of Grafana inside the cluster; empty where only dashboards are made."""
@@ -40,7 +45,41 @@ class ObservabilityStack(pulumi.ComponentResource):
         # Namespaces may come from other resources, and with them whatever names one.
         facts: pulumi.Output[list[Any]] = pulumi.Output.from_input([dict(service) for service in settings.watch])
         watched = facts.apply(lambda services: [Watched.of(service) for service in services])
-        told = pulumi.Output.concat(f"{name}-{alertmanager.ROLE}.", settings.namespace, f".svc:{alertmanager.PORT}")
+        shown = watched.apply(lambda services: dashboards(services, settings.promise))
+        if settings.prometheus.operator is None:
+            self._serve(place, settings, watched, shown)
+        else:
+            self._hand_over(place, settings, settings.prometheus.operator, watched)
+        if settings.dashboards_only:
+            grafana.make_dashboards(place, [service["name"] for service in settings.watch], shown)
+        self.register_outputs(
+            {
+                "prometheus_url": self.prometheus_url,
+                "prometheus_secret": self.prometheus_secret,
+                "grafana_url": self.grafana_url,
+                "grafana_secret": self.grafana_secret,
+            }
+        )
+
+    def _hand_over(
+        self, place: Place, settings: StackSettings, operator: OperatorSettings, watched: pulumi.Output[list[Watched]]
+    ) -> None:
+        """Leave reading, judging and telling to servers that exist."""
+        names = [service["name"] for service in settings.watch]
+        interval = settings.prometheus.interval_seconds
+        make_custom_resources(place, operator, names, watched, settings.promise, interval, settings.runbooks)
+        self.prometheus_url = pulumi.Output.from_input(operator.url)
+        self.prometheus_secret = self.grafana_secret = self.grafana_url = pulumi.Output.from_input("")
+
+    def _serve(
+        self,
+        place: Place,
+        settings: StackSettings,
+        watched: pulumi.Output[list[Watched]],
+        shown: pulumi.Output[dict[str, str]],
+    ) -> None:
+        """Make the servers."""
+        told = pulumi.Output.concat(f"{place.name}-{alertmanager.ROLE}.", settings.namespace, f".svc:{alertmanager.PORT}")
         both: pulumi.Output[list[Any]] = pulumi.Output.all(watched, told)
         files = both.apply(
             lambda known: configuration(
@@ -52,7 +91,7 @@ class ObservabilityStack(pulumi.ComponentResource):
             )
         )
         alert_secret = alertmanager.make_alertmanager(place, settings.alertmanager)
-        own = not settings.grafana.dashboards_only
+        own = not settings.dashboards_only
         self.prometheus_secret = make_prometheus(
             place,
             settings.prometheus,
@@ -63,19 +102,9 @@ class ObservabilityStack(pulumi.ComponentResource):
             passwords={alertmanager.PROMETHEUS_SIDE: alert_secret},
         )
         self.prometheus_url = address(ROLE, place, PORT)
-        shown = watched.apply(lambda services: dashboards(services, settings.promise))
         if own:
             url, secret = self.prometheus_url, self.prometheus_secret
             self.grafana_secret = grafana.make_grafana(place, settings.grafana, shown, url, secret)
             self.grafana_url = address(grafana.ROLE, place, grafana.PORT)
         else:
-            grafana.make_dashboards(place, [service["name"] for service in settings.watch], shown)
             self.grafana_secret = self.grafana_url = pulumi.Output.from_input("")
-        self.register_outputs(
-            {
-                "prometheus_url": self.prometheus_url,
-                "prometheus_secret": self.prometheus_secret,
-                "grafana_url": self.grafana_url,
-                "grafana_secret": self.grafana_secret,
-            }
-        )

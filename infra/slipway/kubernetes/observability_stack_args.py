@@ -14,6 +14,7 @@ from slipway.kubernetes.network import Peer
 from slipway.kubernetes.observability.alertmanager_args import AlertmanagerArgs, AlertmanagerSettings
 from slipway.kubernetes.observability.grafana_args import GrafanaArgs, GrafanaSettings
 from slipway.kubernetes.observability.objectives import Objectives, Promise
+from slipway.kubernetes.observability.operator_args import READER_LABELS
 from slipway.kubernetes.observability.prometheus_args import PrometheusArgs, PrometheusSettings
 from slipway.kubernetes.observability.watched import WatchedService, check_watched, lets_in
 from slipway.kubernetes.restricted import labels
@@ -37,11 +38,13 @@ class ObservabilityStackArgs(TypedDict):
     objectives: NotRequired[Objectives]
     """What is promised of the routers. Default: 99.9 % of requests, and 95 % of first tokens within 2.5 s, over 30 days."""
     prometheus: NotRequired[PrometheusArgs]
-    """The Prometheus. Default: one with 50 GiB, reading every 15 s."""
+    """The Prometheus, or with `operator` the one that exists. Default: one with 50 GiB, reading every 15 s."""
     alertmanager: NotRequired[AlertmanagerArgs]
-    """The Alertmanager. Default: one that tells nobody."""
+    """The Alertmanager. Default: one that tells nobody. Refused with `prometheus.operator`, as are `deletion_policy` and
+    `node_selector`."""
     grafana: NotRequired[GrafanaArgs]
-    """The Grafana. Default: one that nobody reaches but by `kubectl port-forward`."""
+    """The Grafana. Default: one that nobody reaches but by `kubectl port-forward`; with
+    `prometheus.operator` the dashboards alone."""
     runbooks: NotRequired[str]
     """Address of the folder with a page for each alert, which the annotation `runbook_url` leads to. Default `docs/runbooks`,
     where they are in Slipway's repository; give where you publish them, so that a click leads there."""
@@ -65,6 +68,11 @@ class StackSettings:
     deletion_policy: DeletionPolicy
     node_selector: Mapping[str, str]
 
+    @property
+    def dashboards_only(self) -> bool:
+        """Whether no Grafana is made."""
+        return self.grafana.dashboards_only or self.prometheus.operator is not None
+
     @classmethod
     def of(cls, name: str, args: ObservabilityStackArgs) -> "StackSettings":
         """Check and decide.
@@ -78,12 +86,14 @@ class StackSettings:
         watch = _listed(given, "watch")
         if not faults.at("watch"):
             check_watched("watch", watch, faults)
-            _check_readers(name, given.get("namespace"), watch, faults)
+            _check_readers(name, given, watch, faults)
         asked = _mapping(given, "prometheus")
         interval = asked.get("interval_seconds")
         readable = interval if isinstance(interval, float | int) and not isinstance(interval, bool) else 15.0
         promise = Promise.of(_mapping(given, "objectives"), readable, faults)
-        prometheus = PrometheusSettings.of(asked, promise.period_days, faults)
+        prometheus = PrometheusSettings.of(asked, promise.period_days, given.get("namespace"), faults)
+        if prometheus.operator is not None:
+            _check_left_to_others(given, faults)
         alertmanager = AlertmanagerSettings.of(_mapping(given, "alertmanager"), faults)
         grafana = GrafanaSettings.of(_mapping(given, "grafana"), faults)
         faults.refuse(name)
@@ -115,18 +125,35 @@ def _check_texts(name: str, given: Mapping[str, Any], faults: Faults) -> None:
     check_labels("node_selector", given.get("node_selector"), faults)
 
 
-def _check_readers(name: str, namespace: object, watch: Sequence[object], faults: Faults) -> None:
+def _check_left_to_others(given: Mapping[str, Any], faults: Faults) -> None:
+    """Refuse what belongs to servers that are not made where the Prometheus Operator has its own."""
+    for key in ("alertmanager", "deletion_policy", "node_selector"):
+        if key in given:
+            faults.add(key, "does nothing with 'prometheus.operator', where no server runs here; leave one out")
+    if _mapping(given, "grafana").keys() - {"dashboards_only"} or not _mapping(given, "grafana").get("dashboards_only", True):
+        faults.add(
+            "grafana",
+            "makes a Grafana, which has no password for the Prometheus of 'prometheus.operator'; leave it out, and the dashboards"
+            " are made for a Grafana that exists",
+        )
+
+
+def _check_readers(name: str, given: Mapping[str, Any], watch: Sequence[object], faults: Faults) -> None:
     """Refuse services whose own policies would keep this Prometheus out."""
-    for i, given in enumerate(watch):
-        if not isinstance(given, Mapping) or faults.at(f"watch[{i}]") or "readers" not in given:
+    operator = _mapping(_mapping(given, "prometheus"), "operator")
+    namespace: object = operator.get("namespace", given.get("namespace"))
+    other = "say where that one is by 'prometheus.operator.namespace'" if operator else "run this stack in 'monitoring'"
+    reading = READER_LABELS if operator else labels(PROMETHEUS_APP, name)
+    for i, one in enumerate(watch):
+        if not isinstance(one, Mapping) or faults.at(f"watch[{i}]") or "readers" not in one:
             continue
-        service = cast("WatchedService", given)
-        if not lets_in(service.get("readers", ()), service["namespace"], namespace, labels(PROMETHEUS_APP, name)):
+        service = cast("WatchedService", one)
+        if not lets_in(service.get("readers", ()), service["namespace"], namespace, reading):
             peer: Peer = {"namespace": str(namespace), "pod_labels": {"app.kubernetes.io/name": PROMETHEUS_APP}}
             faults.add(
                 f"watch[{i}]",
                 f"lets no Prometheus of namespace {namespace!r} in, so nothing could be read; give {service['name']!r} the"
-                f" argument 'prometheus': {peer}, or run this stack in 'monitoring'",
+                f" argument 'prometheus': {peer}, or {other}",
             )
 
 

@@ -42,6 +42,13 @@ def telling(**more: Any) -> dict[str, Any]:
     return {"alertmanager": {"receivers": [{**RECEIVER, **more}]}}
 
 
+OPERATOR: Mapping[str, Any] = {"url": "http://prometheus.monitoring.svc:9090"}
+
+
+def operated(**more: Any) -> dict[str, Any]:
+    return {"prometheus": {"operator": {**OPERATOR, **more}}}
+
+
 LOAD = {"name": "queue", "query": "sum(x)", "target": 4}
 WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"namespace": "A_B"}, {"namespace": "is 'A_B'; give lower case"}),
@@ -80,6 +87,22 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"prometheus": {"resources": {"limits": {"memory": "1Gi"}}}}, {"prometheus.resources.limits.memory": "below the request"}),
     ({"prometheus": {"allow_from": [{}]}}, {"prometheus.allow_from[0]": "names nobody"}),
     ({"prometheus": {"api_cidr": "10.0.0.0/99"}}, {"prometheus.api_cidr": "give an address range such as '10.0.0.1/32'"}),
+    ({"prometheus": {"operator": {}}}, {"prometheus.operator.url": "is required"}),
+    ({"prometheus": {"operator": True}}, {"prometheus.operator": "give a mapping with the keys 'url', 'labels', 'namespace'"}),
+    (operated(url="prometheus:9090"), {"prometheus.operator.url": "is 'prometheus:9090'; give an address such as"}),
+    (operated(labels={"release": "a b"}), {"prometheus.operator.labels.release": "is 'a b'; give letters"}),
+    (operated(namespace="A"), {"prometheus.operator.namespace": "is 'A'; give lower case"}),
+    (operated(selector={}), {"prometheus.operator.selector": "is not an argument"}),
+    ({"prometheus": {"operator": OPERATOR, "storage_gib": 9}}, {"prometheus.storage_gib": "does nothing with 'operator'"}),
+    ({**operated(), "alertmanager": {}}, {"alertmanager": "does nothing with 'prometheus.operator'"}),
+    ({**operated(), "deletion_policy": "retain"}, {"deletion_policy": "does nothing with 'prometheus.operator'"}),
+    ({**operated(), "node_selector": {}}, {"node_selector": "does nothing with 'prometheus.operator'"}),
+    ({**operated(), "grafana": {"storage_gib": 3}}, {"grafana": "leave it out, and the dashboards are made"}),
+    ({**operated(), "grafana": {"dashboards_only": False}}, {"grafana": "leave it out, and the dashboards are made"}),
+    (
+        {**operated(namespace="metrics"), **watching(readers=[{"namespace": "monitoring"}])},
+        {"watch[0]": "of namespace 'metrics' in, so nothing could be read"},
+    ),
     ({"grafana": {"image": "grafana/grafana:latest"}}, {"grafana.image": "'latest' moves"}),
     ({"grafana": {"storage_gib": 0}}, {"grafana.storage_gib": "is 0; give 1 GiB or more"}),
     ({"grafana": {"storage_class": "A"}}, {"grafana.storage_class": "is 'A'; give lower case"}),
@@ -136,6 +159,16 @@ def test_a_name_too_long_for_its_pods_is_refused() -> None:
 )
 def test_who_lets_this_prometheus_in_can_be_watched(readers: list[Any]) -> None:
     assert refused(**watching(readers=readers)) == {}
+
+
+@pytest.mark.parametrize(
+    "readers", [[{"namespace": "metrics"}], [{"namespace": "metrics", "pod_labels": {"app.kubernetes.io/name": "prometheus"}}]]
+)
+def test_who_lets_the_operators_prometheus_in_can_be_watched(readers: list[Any]) -> None:
+    """Wherever the stack is."""
+    assert refused(**operated(namespace="metrics"), **watching(readers=readers), grafana={"dashboards_only": True}) == {}
+    others = [{"namespace": "metrics", "pod_labels": {"app.kubernetes.io/instance": "watch"}}]
+    assert "prometheus.operator.namespace" in refused(**operated(namespace="metrics"), **watching(readers=others))["watch[0]"]
 
 
 def test_the_series_are_kept_for_as_long_as_a_budget_is_reckoned() -> None:

@@ -11,6 +11,7 @@ from slipway.args import Faults, known
 from slipway.kubernetes import quantity
 from slipway.kubernetes.names import check_image, check_object_name
 from slipway.kubernetes.network import OURS, Peer, check_peer
+from slipway.kubernetes.observability.operator_args import OperatorSettings, PrometheusOperatorArgs
 from slipway.kubernetes.quantity import ComputeResources
 
 IMAGE = "prom/prometheus:v3.5.0"
@@ -23,6 +24,9 @@ API_PORTS = (443, 6443)
 class PrometheusArgs(TypedDict):
     """The Prometheus that reads what is watched and judges it."""
 
+    operator: NotRequired[PrometheusOperatorArgs]
+    """Make no Prometheus and no Alertmanager, only the Prometheus Operator's custom resources for one that exists: PodMonitors
+    and a PrometheusRule. Excludes everything else here but `interval_seconds`. Default: one is made."""
     image: NotRequired[pulumi.Input[str]]
     """Its image, with a version as tag or a digest. Default: release 3.5, with long-term support."""
     interval_seconds: NotRequired[float]
@@ -56,18 +60,24 @@ class PrometheusSettings:
     resources: k8s.core.v1.ResourceRequirementsArgsDict
     allow_from: Sequence[Peer]
     api_cidr: str | None
+    operator: OperatorSettings | None
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], period_days: float, faults: Faults) -> "PrometheusSettings":
+    def of(cls, given: Mapping[str, Any], period_days: float, home: object, faults: Faults) -> "PrometheusSettings":
         """Tells of its faults below the path `prometheus`.
 
         Args:
             given: The argument.
             period_days: Period of the objectives.
+            home: Namespace of the stack.
             faults: Where to tell what is wrong.
         """
         path = "prometheus"
         fit = {key: value for key, value in given.items() if not faults.at(f"{path}.{key}")}
+        operator = OperatorSettings.of(given.get("operator"), home, faults)
+        if operator is not None:
+            for key in given.keys() - {"operator", "interval_seconds"}:
+                faults.add(f"{path}.{key}", "does nothing with 'operator', where no Prometheus runs here; leave one out")
         known(fit.get("image"), lambda plain: check_image(f"{path}.image", plain, faults))
         known(fit.get("storage_class"), lambda plain: check_object_name(f"{path}.storage_class", plain, faults))
         interval = fit.get("interval_seconds", 15.0)
@@ -104,4 +114,5 @@ class PrometheusSettings:
             resources=quantity.fill(f"{path}.resources", fit.get("resources", {}), RESOURCES, faults),
             allow_from=allow_from,
             api_cidr=fit.get("api_cidr"),
+            operator=operator,
         )

@@ -17,9 +17,21 @@ def timeout(interval: float) -> str:
     return duration(min(10.0, interval))
 
 
+def relabelings(service: Watched) -> list[dict[str, Any]]:
+    """Which of the found targets are read, and what their series are labelled with."""
+    found = "__meta_kubernetes_pod"
+    return [
+        # There is a target for each port that a container tells; those of a sidecar are none of ours.
+        {"action": "keep", "source_labels": [f"{found}_container_port_number"], "regex": str(service.port)},
+        {"action": "drop", "source_labels": [f"{found}_phase"], "regex": "Succeeded|Failed"},
+        {"target_label": "namespace", "source_labels": ["__meta_kubernetes_namespace"]},
+        {"target_label": "pod", "source_labels": [f"{found}_name"]},
+        {"target_label": "service", "replacement": service.name},
+    ]
+
+
 def _job(service: Watched) -> dict[str, Any]:
     selector = ",".join(f"{key}={value}" for key, value in service.pod_labels.items())
-    found = "__meta_kubernetes_pod"
     return {
         "job_name": f"{service.namespace}/{service.name}",
         "metrics_path": service.path,
@@ -30,12 +42,5 @@ def _job(service: Watched) -> dict[str, Any]:
                 "selectors": [{"role": "pod", "label": selector}],
             }
         ],
-        "relabel_configs": [
-            # There is a target for each port that a container tells; those of a sidecar are none of ours.
-            {"action": "keep", "source_labels": [f"{found}_container_port_number"], "regex": str(service.port)},
-            {"action": "drop", "source_labels": [f"{found}_phase"], "regex": "Succeeded|Failed"},
-            {"target_label": "namespace", "source_labels": ["__meta_kubernetes_namespace"]},
-            {"target_label": "pod", "source_labels": [f"{found}_name"]},
-            {"target_label": "service", "replacement": service.name},
-        ],
+        "relabel_configs": relabelings(service),
     }

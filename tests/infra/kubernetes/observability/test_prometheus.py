@@ -33,7 +33,7 @@ API = router(replicas=1)
 
 def settings() -> PrometheusSettings:
     faults = Faults("ObservabilityStack")
-    made = PrometheusSettings.of({"interval_seconds": 0.25, "storage_gib": 1}, PROMISE.period_days, faults)
+    made = PrometheusSettings.of({"interval_seconds": 0.25, "storage_gib": 1}, PROMISE.period_days, "monitoring", faults)
     assert not faults
     return made
 
