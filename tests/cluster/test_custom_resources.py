@@ -72,6 +72,7 @@ def test_every_custom_resource_is_admitted(crds: Cluster, more: dict[str, Any]) 
 def test_rules_and_readings_of_the_prometheus_operator_are_admitted(crds: Cluster) -> None:
     def declare() -> None:
         args: Any = {"namespace": NAMESPACE, "image": "r:1", "backends": EVERYTHING["backends"], "scaling": {"max": 9}}
+        args["env_from_secrets"] = {"OPENAI_API_KEY": {"name": "keys", "key": "openai"}}
         args["prometheus"] = {"pod_labels": {"app.kubernetes.io/name": "prometheus"}}
         operator: Any = {"operator": {"url": "http://prometheus.monitoring.svc:9090", "labels": {"release": "prometheus"}}}
         watch = [AiApiService("watched", args).watched()]
