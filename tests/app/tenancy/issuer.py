@@ -41,8 +41,10 @@ class Issuer:
         return {"keys": [{**self._public(k), "kid": i, "use": "sig"} for i, k in self.signing.items()]}
 
     def _public(self, key: Any) -> dict[str, Any]:
-        kind = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
-        return dict(json.loads(kind.to_jwk(key.public_key())))
+        public = key.public_key()
+        return dict(
+            json.loads(RSAAlgorithm.to_jwk(public) if isinstance(public, rsa.RSAPublicKey) else ECAlgorithm.to_jwk(public))
+        )
 
     def token(self, kid: str = "one", algorithm: str = "RS256", head: dict[str, Any] | None = None, **claims: Any) -> str:
         now = int(time.time())
