@@ -14,7 +14,7 @@ check(settings)
 home = namespace(settings)
 gpus(settings)
 
-served = [serve(model, home) for model in settings.models]
+served = [serve(model, home, routed=settings.router is not None) for model in settings.models]
 
 backends = [model.backend for model in served if model.backend] + vendors(settings)
 

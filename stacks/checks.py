@@ -1,14 +1,22 @@
 """Every fault of a stack's settings at once, those of all its components too, before anything is registered."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import pulumi
 
+from known import known_backend, placeholder
 from settings import Model, Settings
 from slipway import Backend, vendor
-from slipway.backend import PLACEHOLDER_URL
+from slipway.backend import BackendError
+
+_NOBODY_ASKS = {
+    "aws": "is 'aws', which the router's pods ask by an identity, and they have none; give "
+    "slipway:router.make_identity.eks_cluster, or slipway:router.identity.aws_role_arn with a role that may ask it",
+    "gcp": "is 'gcp', which the router's pods ask by an identity, and they have none; give "
+    "slipway:router.make_identity.gcp_project, or slipway:router.identity.gcp_service_account with an account that may ask it",
+}
 
 
 def check(settings: Settings) -> None:
@@ -34,7 +42,7 @@ def check(settings: Settings) -> None:
         faults += [fault.replace("args.", "slipway:gpuPrerequisites.", 1) for fault in told]
     if settings.router:
         faults += [f.replace("args.", "slipway:router.build.", 1) for f in _refused(lambda: _check_build(settings))]
-        faults += [_own_path(fault, len(settings.models)) for fault in _refused(lambda: _check_router(settings))]
+        faults += _router_faults(settings)
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise pulumi.RunError(f"Pulumi.{pulumi.get_stack()}.yaml has {count}:" + "".join(f"\n  {f}" for f in faults))
@@ -76,19 +84,34 @@ def _check_build(settings: Settings) -> None:
     Build.of("router-image", args)
 
 
-def _check_router(settings: Settings) -> None:
-    """The router with backends that have every fact but the address, which nobody knows yet."""
-    assert settings.router
+def _router_faults(settings: Settings) -> list[str]:
+    """Those of the router with backends that have every fact but the address, which nobody knows yet."""
+    faults: list[str] = []
     backends: list[Backend] = []
-    for model in settings.models:
-        if model.place in ("local", "kubernetes"):
-            known = {
-                "name": model.name,
-                "url": PLACEHOLDER_URL,
-                "model": model.name,
-                "egress": {"port": 443, "cidr": "0.0.0.0/0"},
-            }
-            backends.append(cast("Backend", {**known, **model.routing.model_dump(exclude_unset=True, mode="json")}))
+    paths: list[str] = []
+    clouds: dict[str, str] = {}
+    for i, model in enumerate(settings.models):
+        if not model.routable:
+            continue
+        try:
+            backends.append(known_backend(model))
+        except BackendError as error:
+            faults += [f"slipway:models[{i}].routing.{key}: {reason}" for key, reason in error.faults.items()]
+            backends.append(placeholder(model))
+        paths.append(f"slipway:models[{i}]")
+        if model.place in ("aws", "gcp"):
+            clouds[f"{paths[-1]}.protocol"] = f"{paths[-1]}.place: {_NOBODY_ASKS[model.place]}"
+    paths += [f"slipway:vendors[{i}]" for i in range(len(settings.vendors))]
+    for fault in _refused(lambda: _check_router(settings, backends)):
+        told = _own_path(fault, paths)
+        # The protocol follows from the place, which is what the settings have.
+        faults.append(clouds.get(told.partition(": ")[0], told))
+    return faults
+
+
+def _check_router(settings: Settings, models: Sequence[Backend]) -> None:
+    assert settings.router
+    backends = [*models]
     for entry in settings.vendors:
         more: dict[str, Any] = entry.routing.model_dump(exclude_unset=True, mode="json")
         if entry.api_key:
@@ -106,13 +129,12 @@ def _check_router(settings: Settings) -> None:
         Resolved.of("router", args)
 
 
-def _own_path(fault: str, models: int) -> str:
-    """A backend's path as the YAML has it: the models come first, then the vendors."""
+def _own_path(fault: str, paths: Sequence[str]) -> str:
+    """A backend's path as the YAML has it."""
     at = re.match(r"args\.backends\[(\d+)\]", fault)
     if at is None:
         return fault.replace("args.", "slipway:router.", 1)
-    i = int(at[1])
-    return (f"slipway:models[{i}]" if i < models else f"slipway:vendors[{i - models}]") + fault[at.end() :]
+    return paths[int(at[1])] + fault[at.end() :]
 
 
 def _refused(build: Callable[[], object]) -> list[str]:

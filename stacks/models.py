@@ -15,31 +15,34 @@ class Served:
 
     resource: pulumi.ComponentResource
     backend: slipway.Backend | None
-    """What the router needs to know; None where it does not speak that place's protocol yet."""
+    """What the router needs to know; None where there is no router, or none could ask it."""
 
 
-def serve(model: Model, namespace: pulumi.Input[str]) -> Served:
-    """Make a model's component. Only its own place is imported, so that nobody needs the SDK of another."""
+def serve(model: Model, namespace: pulumi.Input[str], *, routed: bool) -> Served:
+    """Make a model's component. Only its own place is imported, so that nobody needs the SDK of another.
+
+    Args:
+        model: The model.
+        namespace: That of the stack.
+        routed: Whether the stack has a router. What a router alone needs to know may be missing where there is none.
+    """
+    resource: slipway.LocalModelServer | slipway.GpuModelServer | slipway.SageMakerEndpoint | slipway.VertexEndpoint
     args: Any = model.args
-    in_cluster: Any = {"namespace": namespace, **args}
     match model.place:
         case "local":
-            server = slipway.LocalModelServer(model.name, args)
-            pulumi.export(f"{model.name}-babbles", server.babbles)
-            return Served(server, server.backend(**routing(model)))
+            resource = slipway.LocalModelServer(model.name, args)
+            pulumi.export(f"{model.name}-babbles", resource.babbles)
         case "kubernetes":
-            gpu = slipway.GpuModelServer(model.name, in_cluster)
-            return Served(gpu, gpu.backend(**routing(model)))
+            in_cluster: Any = {"namespace": namespace, **args}
+            resource = slipway.GpuModelServer(model.name, in_cluster)
         case "aws":
-            sagemaker = slipway.SageMakerEndpoint(model.name, args)
-            pulumi.export(f"{model.name}-endpoint", sagemaker.endpoint_name)
-            return Served(sagemaker, None)
+            resource = slipway.SageMakerEndpoint(model.name, args)
+            pulumi.export(f"{model.name}-endpoint", resource.endpoint_name)
         case "gcp":
-            vertex = slipway.VertexEndpoint(model.name, args)
-            pulumi.export(f"{model.name}-endpoint", vertex.endpoint_name)
-            return Served(vertex, None)
-
-
-def routing(model: Model) -> dict[str, Any]:
-    """What the settings say of a backend, by the names of `slipway.Backend`."""
-    return model.routing.model_dump(exclude_unset=True, mode="json")
+            resource = slipway.VertexEndpoint(model.name, args)
+            pulumi.export(f"{model.name}-endpoint", resource.endpoint_name)
+    if routed and not model.routable:
+        pulumi.log.info(f"{model.name} is left out of the router: it answers asynchronously, into S3")
+    # By the name in the settings wherever it runs, so that clients ask for the same.
+    backend = resource.backend(name=model.name, **model.backend) if routed and model.routable else None
+    return Served(resource, backend)

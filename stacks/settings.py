@@ -35,6 +35,32 @@ class Routing(_Strict):
     """More model names that clients may ask for here."""
 
 
+class ModelRouting(Routing):
+    """What the router is told of a model, with what a managed endpoint's arguments may leave open."""
+
+    model: Annotated[str, Field(min_length=1)] | None = None
+    """Places `aws` and `gcp`: what the container calls the model. Default: what the endpoint's arguments tell. Clients need not
+    know it: they ask by the model's `name` or `serves`, wherever it runs."""
+    variant: str | None = None
+    """Place `aws`: key of the variant that alone is asked."""
+    component: str | None = None
+    """Place `aws`: key of the inference component that is asked. Required where there are any."""
+    project_number: Annotated[str, Field(pattern=r"^[0-9]{1,19}$", coerce_numbers_to_str=True)] | None = None
+    """Place `gcp`: the project's number, for a dedicated endpoint of Model Garden's."""
+    url: Annotated[str, Field(min_length=1)] | None = None
+    """Place `gcp`: the endpoint's address by one's own forwarding rule, behind Private Service Connect."""
+
+
+_ROUTING_OF: Mapping[str, tuple[Place, ...]] = {
+    "model": ("aws", "gcp"),
+    "variant": ("aws",),
+    "component": ("aws",),
+    "project_number": ("gcp",),
+    "url": ("gcp",),
+}
+"""The places that a key of `routing` is for; what is not here is for all."""
+
+
 class Model(_Open):
     """A model, and the place where it runs.
 
@@ -45,7 +71,17 @@ class Model(_Open):
     name: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
     """Name of the component and of the backend. Lower case letters, digits and '-', at most 40."""
     place: Place
-    routing: Routing = Routing()
+    routing: ModelRouting = ModelRouting()
+
+    @property
+    def routable(self) -> bool:
+        """Whether a router can ask it: an asynchronous endpoint answers into S3, and is brought up beside the router."""
+        return not (self.place == "aws" and self.args.get("async_inference") is not None)
+
+    @property
+    def backend(self) -> dict[str, Any]:
+        """What the settings say of a backend, by the names of the `backend` of its place's component."""
+        return self.routing.model_dump(exclude_unset=True, exclude_none=True, mode="json")
 
 
 class SecretKey(_Strict):
@@ -133,6 +169,12 @@ class Settings(_Strict):
                 here = f"slipway:{kind}[{i}]"
                 if first.setdefault(entry.name, here) != here:
                     yield f"{here}.name: '{entry.name}' is there twice, first as {first[entry.name]}; names must differ"
+        for i, model in enumerate(self.models):
+            for key in model.backend:
+                places = _ROUTING_OF.get(key, (model.place,))
+                if model.place not in places:
+                    goes = " or ".join(f"'{place}'" for place in places)
+                    yield f"slipway:models[{i}].routing.{key}: goes with place {goes}, and this is '{model.place}'; leave it out"
         if self.router is None and self.vendors:
             yield "slipway:vendors: need a router to use them; give slipway:router, or leave the vendors out"
         if self.router and self.router.build is not None:

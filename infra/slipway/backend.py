@@ -150,6 +150,19 @@ class Backend(TypedDict):
     """How a network policy lets the router out to it. Default: TCP 443 to anywhere."""
 
 
+class BackendError(ValueError):
+    """A managed endpoint cannot be made a backend with what `backend()` was told."""
+
+    def __init__(self, message: str, faults: Mapping[str, str]) -> None:
+        """
+        Args:
+            message: For whoever calls `backend()`.
+            faults: The same as a reason for each of its arguments that is wrong or missing.
+        """
+        super().__init__(message)
+        self.faults = faults
+
+
 _ONLY_INFRASTRUCTURE = frozenset({"api_key", "aws_permissions", "egress", "gcp_permissions", "ready_seconds"})
 
 

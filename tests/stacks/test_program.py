@@ -20,6 +20,20 @@ LLAMA = {
     "model": "meta-llama/Llama-3.3-70B-Instruct",
     "accelerator": "a100-80gb:4",
 }
+ON_AWS = {
+    "name": "llama",
+    "place": "aws",
+    "image": "763104351884.dkr.ecr.eu-central-1.amazonaws.com/djl-inference:0.33.0-lmi15.0.0-cu128",
+    "instance_type": "ml.g6.2xlarge",
+    "environment": {"HF_MODEL_ID": "meta-llama/Llama-3.3-70B-Instruct"},
+}
+ON_GCP = {
+    "name": "llama",
+    "place": "gcp",
+    "location": "europe-west4",
+    "hugging_face_model_id": "meta-llama/Llama-3.3-70B-Instruct",
+    "dedicated_endpoint": False,
+}
 
 
 @pytest.fixture
@@ -56,18 +70,6 @@ def test_a_namespace_that_exists_is_not_made(project: Path) -> None:
     plan = planned(project, {**settings, "createNamespace": False})
     assert "theirs" not in plan
     assert plan["router-router"].inputs["metadata"]["namespace"] == "theirs"
-
-
-def test_a_model_moves_to_another_place_by_its_settings_alone(project: Path) -> None:
-    router = {"place": "kubernetes", "image": "router:1"}
-    assert planned(project, {"models": [LLAMA], "router": router})["llama"].type == "slipway:index:GpuModelServer"
-    on_vertex = {
-        "name": "llama",
-        "place": "gcp",
-        "location": "europe-west4",
-        "hugging_face_model_id": "meta-llama/Llama-3.3-70B-Instruct",
-    }
-    assert planned(project, {"models": [on_vertex]})["llama"].type == "slipway:index:VertexEndpoint"
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,38 @@ def test_a_model_moves_to_another_place_by_its_settings_alone(project: Path) -> 
         (
             {"models": [{"name": "m", "place": "aws", "image": "x", "instance_type": "g5"}]},
             ["slipway:models[0].image: ", "slipway:models[0].instance_type: "],
+        ),
+        (
+            {"models": [ON_AWS, {**ON_GCP, "name": "qwen"}], "router": {"place": "kubernetes", "image": "router:1"}},
+            [
+                "slipway:models[0].place: is 'aws', which the router's pods ask by an identity, and they have none; give ",
+                "slipway:models[1].place: is 'gcp', which the router's pods ask by an identity, and they have none; give ",
+            ],
+        ),
+        (
+            {
+                "models": [
+                    {**ON_AWS, "environment": {}, "routing": {"variant": "blue"}},
+                    {**ON_GCP, "name": "garden", "dedicated_endpoint": True},
+                    {**ON_AWS, "name": "silent", "environment": {}},
+                ],
+                "router": {"place": "local"},
+            },
+            [
+                "slipway:models[0].routing.variant: is 'blue'; the endpoint's variants are: none",
+                "slipway:models[1].routing.project_number: is required: the name of Model Garden's dedicated endpoint",
+                "slipway:models[2].routing.model: is required: no variable HF_MODEL_ID",
+            ],
+        ),
+        (
+            {
+                "models": [{**ON_AWS, "instance_type": "g5"}],
+                "router": {"place": "kubernetes", "image": "router:1", "make_identity": {"gcp_project": "example-project"}},
+            },
+            [
+                "slipway:models[0].instance_type: ",
+                "slipway:router.make_identity.gcp_project: would be allowed nothing",
+            ],
         ),
     ],
 )

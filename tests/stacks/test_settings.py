@@ -69,6 +69,22 @@ def faults_of(data: Mapping[str, Any]) -> list[str]:
             {"models": [{**LLAMA, "routing": {"qualty": "low"}}]},
             "slipway:models[0].routing.qualty: is not a setting here",
         ),
+        (
+            {"models": [{**LLAMA, "routing": {"model": "m"}}]},
+            "slipway:models[0].routing.model: goes with place 'aws' or 'gcp', and this is 'local'; leave it out",
+        ),
+        (
+            {"models": [{**LLAMA, "place": "gcp", "routing": {"component": "a"}}]},
+            "slipway:models[0].routing.component: goes with place 'aws', and this is 'gcp'; leave it out",
+        ),
+        (
+            {"models": [{**LLAMA, "place": "gcp", "routing": {"project_number": "mine"}}]},
+            "slipway:models[0].routing.project_number: is 'mine'; ",
+        ),
+        (
+            {"vendors": [{**OPENAI, "routing": {"model": "m"}}], "router": LOCAL},
+            "slipway:vendors[0].routing.model: is not a setting here",
+        ),
     ],
 )
 def test_each_fault_is_told_by_its_path(data: Mapping[str, Any], fault: str) -> None:
@@ -92,3 +108,13 @@ def test_what_the_settings_do_not_name_goes_to_the_component() -> None:
     assert settings.models[0].args == {"port": 8101, "context_tokens": 512}
     assert settings.router
     assert settings.router.args == {"settings": {}}
+
+
+def test_a_projects_number_may_be_a_number() -> None:
+    settings = Settings.parse({"models": [{**LLAMA, "place": "gcp", "routing": {"project_number": 42, "serves": ["a"]}}]})
+    assert settings.models[0].backend == {"project_number": "42", "serves": ["a"]}
+
+
+def test_an_asynchronous_endpoint_is_none_for_a_router() -> None:
+    told = [{"name": "a", "place": "aws"}, {"name": "b", "place": "aws", "async_inference": {"output_s3_uri": "s3://b/o/"}}]
+    assert [m.routable for m in Settings.parse({"models": told}).models] == [True, False]

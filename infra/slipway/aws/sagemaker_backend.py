@@ -11,7 +11,12 @@ from slipway.aws.sagemaker_components import Component
 from slipway.aws.sagemaker_fleet import Fleet
 from slipway.aws.sagemaker_rules import STREAM_LIMIT_SECONDS, package_place
 from slipway.aws.sagemaker_variants import Variant
-from slipway.backend import Backend
+from slipway.backend import Backend, BackendError
+
+_MISSING = {
+    "model": "is required: no variable HF_MODEL_ID tells what the container calls its model; give that name",
+    "region": "is required: no image tells it; give the endpoint's region",
+}
 
 SERVERLESS_LIMIT_SECONDS = 60
 """Longest answer of a serverless endpoint (Amazon SageMaker AI endpoints and quotas)."""
@@ -41,7 +46,7 @@ def backend(
         known: 'name', 'model', 'region' and 'instance_cost_per_hour', those that were given.
 
     Raises:
-        ValueError: See `SageMakerEndpoint.backend`.
+        BackendError: See `SageMakerEndpoint.backend`.
     """
     subject = _subject(name, fleet, args, variant, component)
     environment: Mapping[str, object] = subject.model.get("environment") or {}
@@ -49,7 +54,8 @@ def backend(
     region = known.get("region") or _region(subject.model)
     missing = [k for k, v in (("model", model), ("region", region)) if v is None]
     if missing:
-        raise ValueError(f"what endpoint '{name}' serves is not known yet; give backend() {' and '.join(missing)}")
+        told = f"what endpoint '{name}' serves is not known yet; give backend() {' and '.join(missing)}"
+        raise BackendError(told, {k: _MISSING[k] for k in missing})
     host = f"runtime.sagemaker.{region}.amazonaws.com{'.cn' if str(region).startswith('cn-') else ''}"
     part = variant or component
     made: dict[str, Any] = {
@@ -81,18 +87,26 @@ def backend(
 
 def _subject(name: str, fleet: Fleet, args: Mapping[str, Any], variant: str | None, component: str | None) -> Variant | Component:
     if "async_inference" in args:
-        raise ValueError(f"endpoint '{name}' answers asynchronously, into S3, and a router waits for answers; it is no backend")
+        told = f"endpoint '{name}' answers asynchronously, into S3, and a router waits for answers; it is no backend"
+        raise BackendError(told, {})
     components = {c.key: c for c in fleet.components}
     if components or component is not None:
         if component not in components:
             there = ", ".join(f"'{k}'" for k in components) or "none"
-            raise ValueError(f"endpoint '{name}' has the components {there}; give backend() one of them as `component`")
+            told = f"endpoint '{name}' has the components {there}; give backend() one of them as `component`"
+            raise BackendError(told, {"component": _not_there(component, "components", there)})
         return components[component]
     variants = {v.key: v for v in fleet.variants}
     if variant not in variants:
         there = ", ".join(f"'{k}'" for k in variants if k) or "none"
-        raise ValueError(f"endpoint '{name}' has no variant '{variant}' beside its own; there are: {there}")
+        told = f"endpoint '{name}' has no variant '{variant}' beside its own; there are: {there}"
+        raise BackendError(told, {"variant": _not_there(variant, "variants", there)})
     return variants[variant]
+
+
+def _not_there(given: str | None, kind: str, there: str) -> str:
+    said = "is required" if given is None else f"is {given!r}"
+    return f"{said}; the endpoint's {kind} are: {there}"
 
 
 def _replicas(subject: Variant | Component | Fleet) -> tuple[int, int]:

@@ -163,7 +163,7 @@ class SageMakerEndpoint(pulumi.ComponentResource):
             more: Any other field of `slipway.backend.Backend`, such as `quality`; it wins over what is known here.
 
         Raises:
-            ValueError: Model or region are neither given nor known before `up`; there is no such variant or component, or no
+            BackendError: Model or region are neither given nor known before `up`; there is no such variant or component, or no
                 component was named where there are some; the endpoint answers asynchronously.
         """
         made = sagemaker_backend.backend(

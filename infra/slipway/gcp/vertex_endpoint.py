@@ -8,6 +8,8 @@ import pulumi
 
 from slipway.args import known
 from slipway.backend import Backend
+from slipway.gcp import vertex_backend
+from slipway.gcp.vertex_backend import Place
 from slipway.gcp.vertex_endpoint_args import (
     VertexAlerts,
     VertexEndpointArgs,
@@ -153,53 +155,15 @@ class VertexEndpoint(pulumi.ComponentResource):
                 `model` is required, as the container calls it; behind Private Service Connect `url`, by the rule's address.
 
         Raises:
-            ValueError: A dedicated endpoint's project number, the model, or a private endpoint's address is missing.
+            BackendError: A dedicated endpoint's project number, the model, or a private endpoint's address is missing.
         """
-        given = self._args
-        model = more.get("model", given.get("hugging_face_model_id") or given.get("publisher_model_name"))
-        if not isinstance(model, str):
-            raise ValueError(f"what endpoint '{self._name}' serves is not known yet; give backend() 'model'")
-        location = given["location"]
+        place = Place(self._project, self._location, self.endpoint_id, self.endpoint_name, self._dns)
         known: dict[str, Any] = {
-            "name": name or self._name,
-            "url": more.get("url") or pulumi.Output.concat("https://", self._host(project_number), "/v1/", self.endpoint_name),
-            "protocol": "vertex-raw" if self._resolved.models else "vertex",
-            "model": model,
-            "tasks": ["chat"],
-            "self_hosted": True,
-            "resource": self._name,
-            "domain": f"gcp/{location}" if isinstance(location, str) else "gcp",
-            "gcp_permissions": [
-                {
-                    "project": self._project,
-                    "location": location,
-                    "endpoint": self.endpoint_id,
-                    "permissions": [PREDICT],
-                }
-            ],
+            "name": name,
+            "project_number": project_number,
+            "replica_cost_per_hour": replica_cost_per_hour,
         }
-        if (replicas := self._resolved.replicas) is not None:
-            known |= {"min_replicas": replicas[0], "max_replicas": replicas[1]}
-        if replica_cost_per_hour is not None:
-            known["replica_cost_per_hour"] = replica_cost_per_hour
-        return cast("Backend", {**known, **more})
-
-    def _host(self, project_number: str | None) -> pulumi.Output[str]:
-        if "private_service_connect" in self._args:
-            raise ValueError(
-                f"endpoint '{self._name}' is behind Private Service Connect; give backend() 'url', with the address of your "
-                "forwarding rule: 'http://ADDRESS/v1/projects/P/locations/L/endpoints/ID'"
-            )
-        if not self._resolved.dedicated:
-            return pulumi.Output.concat(self._args["location"], "-aiplatform.googleapis.com")
-        if self._dns is not None:
-            return self._dns.apply(lambda dns: dns.removeprefix("https://"))
-        if project_number is None:
-            raise ValueError(
-                f"endpoint '{self._name}' has a name of its own, with the project's number in it; give backend() "
-                "'project_number', or the component 'dedicated_endpoint': False"
-            )
-        return pulumi.Output.concat(self.endpoint_id, ".", self._args["location"], f"-{project_number}.prediction.vertexai.goog")
+        return vertex_backend.backend(self._name, self._args, self._resolved, place, known, more)
 
     def _invoker(self) -> gcp.projects.IAMCustomRole:
         if self._role is None:

@@ -11,6 +11,7 @@ from slipway.backend import Backend, check_router, router_config
 from slipway.local.process import LocalProcess
 from slipway.local.spec import DIRECTORY, PYTHON, LocalProcessArgs
 from slipway_router.config import Listen
+from slipway_router.protocol import AWS, GCP
 from slipway_router.variables import named_in
 
 CONFIG_FILE = "router.json"
@@ -19,13 +20,25 @@ DRAIN_SECONDS = 5.0
 # Beyond the drain, what the router takes to close its connections.
 _CLOSING_SECONDS = 5.0
 _START_SECONDS = 30.0
+_AWS_VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONFIG_FILE",
+    "AWS_PROFILE",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SHARED_CREDENTIALS_FILE",
+)
+"""Where botocore looks for credentials ("Credentials", Boto3's guide)."""
+_GOOGLE_VARIABLES = ("CLOUDSDK_CONFIG", "GOOGLE_APPLICATION_CREDENTIALS")
+"""Where google-auth looks for them ("How Application Default Credentials works", Google Cloud's guide)."""
 _ANY = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 -- compared with, never bound
 
 
 class LocalRouterArgs(TypedDict):
     backends: Sequence[Backend]
     """Where requests can go. At least one; names are unique. A key comes from the environment of whoever runs `up`, by the
-    name in `api_key_env`; when it changes, the next `up` restarts the router."""
+    name in `api_key_env`; when it changes, the next `up` restarts the router. AWS and Google Cloud are asked with one's own
+    credentials: those of the environment (such as AWS_PROFILE or GOOGLE_APPLICATION_CREDENTIALS) or of the home directory."""
     settings: NotRequired[Mapping[str, Any]]
     """The router's other settings, by the names of `slipway_router.config.Config`: `listen`, `keys`, `policy` and so on.
     It listens on 127.0.0.1:8000, and drains for 5 seconds, unless told otherwise. Kept in state in the clear: no secrets."""
@@ -54,7 +67,7 @@ class LocalRouter(pulumi.ComponentResource):
         process: LocalProcessArgs = {
             "command": [PYTHON, "-m", "slipway_router", "--config", f"{DIRECTORY}/{CONFIG_FILE}"],
             "files": {CONFIG_FILE: config},
-            "pass_environment": key_variables(settings, args["backends"]),
+            "pass_environment": sorted({*key_variables(settings, args["backends"]), *credential_variables(args["backends"])}),
             "health": {"url": f"{url}/health", "timeout_seconds": _START_SECONDS},
             "host": listen.host,
             "port": listen.port,
@@ -91,6 +104,13 @@ def checked_settings(name: str, args: LocalRouterArgs) -> dict[str, Any]:
 def key_variables(settings: Mapping[str, Any], backends: Sequence[Backend]) -> list[str]:
     """Names of the environment variables in which the router looks for keys: its backends', its clients' and its operator's."""
     return sorted({name for _, name in named_in({**settings, "backends": backends})})
+
+
+def credential_variables(backends: Sequence[Backend]) -> list[str]:
+    """Names of the environment variables by which the libraries of the clouds that are asked find credentials. They find files in
+    the home directory without."""
+    protocols = {backend.get("protocol") for backend in backends}
+    return [*(_AWS_VARIABLES if protocols & AWS else ()), *(_GOOGLE_VARIABLES if protocols & GCP else ())]
 
 
 def _host(listen: str) -> str:
