@@ -4,10 +4,12 @@ from typing import Any
 
 import pulumi
 
-from slipway.kubernetes.observability import alertmanager, grafana
+from slipway.kubernetes import restricted
+from slipway.kubernetes.network import Peer
+from slipway.kubernetes.observability import alertmanager, collector, grafana
 from slipway.kubernetes.observability.dashboards import dashboards
 from slipway.kubernetes.observability.operator import make_custom_resources
-from slipway.kubernetes.observability.operator_args import OperatorSettings
+from slipway.kubernetes.observability.operator_args import READER_LABELS, OperatorSettings
 from slipway.kubernetes.observability.part import Place, address
 from slipway.kubernetes.observability.prometheus import PORT, ROLE, configuration, make_prometheus
 from slipway.kubernetes.observability.watched import Watched
@@ -34,6 +36,9 @@ class ObservabilityStack(pulumi.ComponentResource):
     grafana_secret: pulumi.Output[str]
     """The Secret with the password of the user `admin` under the key `password`: `NAME-grafana-admin`. Empty as `grafana_url`."""
 
+    collector_url: pulumi.Output[str]
+    """Where the OpenTelemetry collector takes OTLP over HTTP inside the cluster; empty where there is none."""
+
     def __init__(self, name: str, args: ObservabilityStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """
         Raises:
@@ -46,10 +51,19 @@ class ObservabilityStack(pulumi.ComponentResource):
         facts: pulumi.Output[list[Any]] = pulumi.Output.from_input([dict(service) for service in settings.watch])
         watched = facts.apply(lambda services: [Watched.of(service) for service in services])
         shown = watched.apply(lambda services: dashboards(services, settings.promise))
-        if settings.prometheus.operator is None:
+        operator = settings.prometheus.operator
+        if settings.collector is not None:
+            theirs: Peer = {"pod_labels": restricted.selector(ROLE, name)}
+            if operator is not None:
+                theirs = {"namespace": operator.namespace, "pod_labels": READER_LABELS}
+            collector.make_collector(place, settings.collector, settings.watch, theirs)
+            self.collector_url = address(collector.ROLE, place, collector.HTTP_PORT)
+        else:
+            self.collector_url = pulumi.Output.from_input("")
+        if operator is None:
             self._serve(place, settings, watched, shown)
         else:
-            self._hand_over(place, settings, settings.prometheus.operator, watched)
+            self._hand_over(place, settings, operator, watched)
         if settings.dashboards_only:
             grafana.make_dashboards(place, [service["name"] for service in settings.watch], shown)
         self.register_outputs(
@@ -58,6 +72,7 @@ class ObservabilityStack(pulumi.ComponentResource):
                 "prometheus_secret": self.prometheus_secret,
                 "grafana_url": self.grafana_url,
                 "grafana_secret": self.grafana_secret,
+                "collector_url": self.collector_url,
             }
         )
 
@@ -67,7 +82,8 @@ class ObservabilityStack(pulumi.ComponentResource):
         """Leave reading, judging and telling to servers that exist."""
         names = [service["name"] for service in settings.watch]
         interval = settings.prometheus.interval_seconds
-        make_custom_resources(place, operator, names, watched, settings.promise, interval, settings.runbooks)
+        others = {} if settings.collector is None else {"reads-collector": collector.monitor_spec(place.name, interval)}
+        make_custom_resources(place, operator, names, watched, settings.promise, interval, settings.runbooks, others)
         self.prometheus_url = pulumi.Output.from_input(operator.url)
         self.prometheus_secret = self.grafana_secret = self.grafana_url = pulumi.Output.from_input("")
 
@@ -80,7 +96,8 @@ class ObservabilityStack(pulumi.ComponentResource):
     ) -> None:
         """Make the servers."""
         told = pulumi.Output.concat(f"{place.name}-{alertmanager.ROLE}.", settings.namespace, f".svc:{alertmanager.PORT}")
-        both: pulumi.Output[list[Any]] = pulumi.Output.all(watched, told)
+        both: pulumi.Output[list[Any]] = pulumi.Output.all(watched, told, settings.namespace)
+        collects = settings.collector is not None
         files = both.apply(
             lambda known: configuration(
                 known[0],
@@ -88,6 +105,7 @@ class ObservabilityStack(pulumi.ComponentResource):
                 settings.prometheus.interval_seconds,
                 settings.runbooks,
                 alertmanager.told_by_prometheus(known[1]),
+                [collector.scrape_job(place.name, known[2])] if collects else [],
             )
         )
         alert_secret = alertmanager.make_alertmanager(place, settings.alertmanager)
@@ -97,7 +115,7 @@ class ObservabilityStack(pulumi.ComponentResource):
             settings.prometheus,
             files,
             settings.watch,
-            tells=[alertmanager.way_to(place)],
+            ways=[alertmanager.way_to(place), *(collector.ways_to(place) if collects else [])],
             askers=[grafana.asker(place)] if own else [],
             passwords={alertmanager.PROMETHEUS_SIDE: alert_secret},
         )

@@ -12,6 +12,7 @@ from slipway.kubernetes.deletion import DeletionPolicy
 from slipway.kubernetes.names import check_labels, check_name, check_namespace
 from slipway.kubernetes.network import Peer
 from slipway.kubernetes.observability.alertmanager_args import AlertmanagerArgs, AlertmanagerSettings
+from slipway.kubernetes.observability.collector_args import CollectorArgs, CollectorSettings
 from slipway.kubernetes.observability.grafana_args import GrafanaArgs, GrafanaSettings
 from slipway.kubernetes.observability.objectives import Objectives, Promise
 from slipway.kubernetes.observability.operator_args import READER_LABELS
@@ -40,8 +41,10 @@ class ObservabilityStackArgs(TypedDict):
     prometheus: NotRequired[PrometheusArgs]
     """The Prometheus, or with `operator` the one that exists. Default: one with 50 GiB, reading every 15 s."""
     alertmanager: NotRequired[AlertmanagerArgs]
-    """The Alertmanager. Default: one that tells nobody. Refused with `prometheus.operator`, as are `deletion_policy` and
-    `node_selector`."""
+    """The Alertmanager. Default: one that tells nobody. Refused with `prometheus.operator`, as are `deletion_policy` and,
+    without a collector, `node_selector`."""
+    collector: NotRequired[CollectorArgs]
+    """An OpenTelemetry collector, whose metrics the Prometheus reads. Default: none."""
     grafana: NotRequired[GrafanaArgs]
     """The Grafana. Default: one that nobody reaches but by `kubectl port-forward`; with
     `prometheus.operator` the dashboards alone."""
@@ -63,6 +66,7 @@ class StackSettings:
     promise: Promise
     prometheus: PrometheusSettings
     alertmanager: AlertmanagerSettings
+    collector: CollectorSettings | None
     grafana: GrafanaSettings
     runbooks: str
     deletion_policy: DeletionPolicy
@@ -95,6 +99,7 @@ class StackSettings:
         if prometheus.operator is not None:
             _check_left_to_others(given, faults)
         alertmanager = AlertmanagerSettings.of(_mapping(given, "alertmanager"), faults)
+        collector = CollectorSettings.of(given.get("collector"), faults)
         grafana = GrafanaSettings.of(_mapping(given, "grafana"), faults)
         faults.refuse(name)
         return cls(
@@ -103,6 +108,7 @@ class StackSettings:
             promise=promise,
             prometheus=prometheus,
             alertmanager=alertmanager,
+            collector=collector,
             grafana=grafana,
             runbooks=given.get("runbooks", RUNBOOKS).rstrip("/"),
             deletion_policy=given.get("deletion_policy", DeletionPolicy.RETAIN),
@@ -128,7 +134,7 @@ def _check_texts(name: str, given: Mapping[str, Any], faults: Faults) -> None:
 def _check_left_to_others(given: Mapping[str, Any], faults: Faults) -> None:
     """Refuse what belongs to servers that are not made where the Prometheus Operator has its own."""
     for key in ("alertmanager", "deletion_policy", "node_selector"):
-        if key in given:
+        if key in given and not (key == "node_selector" and "collector" in given):
             faults.add(key, "does nothing with 'prometheus.operator', where no server runs here; leave one out")
     if _mapping(given, "grafana").keys() - {"dashboards_only"} or not _mapping(given, "grafana").get("dashboards_only", True):
         faults.add(

@@ -49,6 +49,10 @@ def operated(**more: Any) -> dict[str, Any]:
     return {"prometheus": {"operator": {**OPERATOR, **more}}}
 
 
+def collecting(**more: Any) -> dict[str, Any]:
+    return {"collector": {"endpoint": "http://tempo.tracing.svc:4318", **more}}
+
+
 LOAD = {"name": "queue", "query": "sum(x)", "target": 4}
 WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"namespace": "A_B"}, {"namespace": "is 'A_B'; give lower case"}),
@@ -124,6 +128,17 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"alertmanager": {"storage_gib": 0}}, {"alertmanager.storage_gib": "is 0; give 1 GiB or more"}),
     ({"alertmanager": {"storage_class": "A"}}, {"alertmanager.storage_class": "is 'A'; give lower case"}),
     ({"alertmanager": {"resources": {"limits": {"cpu": "x"}}}}, {"alertmanager.resources.limits.cpu": "give a quantity"}),
+    ({"collector": {}}, {"collector.endpoint": "is required"}),
+    ({"collector": True}, {"collector": "give a mapping with the keys"}),
+    (collecting(endpoint="tempo:4317"), {"collector.endpoint": "is 'tempo:4317'; give an address such as"}),
+    (collecting(signals=[]), {"collector.signals": "is empty, so nothing would go to the endpoint"}),
+    (collecting(signals=["profiles"]), {"collector.signals[0]": "give one of 'traces', 'metrics', 'logs'"}),
+    (collecting(egress={"port": 443}), {"collector.egress": "has no address"}),
+    (collecting(token={"name": "A b", "key": "k"}), {"collector.token.name": "is 'A b'; give a Secret's name"}),
+    (collecting(allow_from=[{}]), {"collector.allow_from[0]": "names nobody"}),
+    (collecting(image="otel/opentelemetry-collector-contrib"), {"collector.image": "which means ':latest'"}),
+    (collecting(resources={"limits": {"cpu": "x"}}), {"collector.resources.limits.cpu": "give a quantity"}),
+    (collecting(enpoint="x"), {"collector.enpoint": "did you mean 'endpoint'?"}),
     ({"runbooks": "a b"}, {"runbooks": "is 'a b'; give the address of a folder"}),
     ({"deletion_policy": "keep"}, {"deletion_policy": "give one of 'delete', 'retain', 'protect'"}),
     ({"node_selector": {"pool": "a b"}}, {"node_selector.pool": "is 'a b'; give letters"}),

@@ -1,6 +1,6 @@
 """The rules and readings of a stack as custom resources of the Prometheus Operator, for a Prometheus that exists."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -61,6 +61,7 @@ def make_custom_resources(
     promise: Promise,
     interval: float,
     runbooks: str,
+    others: Mapping[str, dict[str, Any]],
 ) -> None:
     """Make a PodMonitor for each service, and one PrometheusRule.
 
@@ -72,10 +73,11 @@ def make_custom_resources(
         promise: What is promised of the routers.
         interval: Seconds between two readings.
         runbooks: Address of the folder that has a page for each alert.
+        others: Specs of further PodMonitors, by role.
     """
     labels = {**restricted.labels(APP, place.name), **settings.labels}
 
-    def make(role: str, kind: str, spec: pulumi.Output[dict[str, Any]]) -> None:
+    def make(role: str, kind: str, spec: pulumi.Input[dict[str, Any]]) -> None:
         k8s.apiextensions.CustomResource(
             f"{place.name}-{role}",
             api_version=API_VERSION,
@@ -88,5 +90,7 @@ def make_custom_resources(
     for i, name in enumerate(names):
         # Of two namespaces, services may have the same name.
         make(f"reads-{i}-{name}", "PodMonitor", watched.apply(lambda services, i=i: pod_monitor_spec(services[i], interval)))
+    for role, spec in others.items():
+        make(role, "PodMonitor", spec)
     rules = watched.apply(lambda services: prometheus_rule_spec(services, promise, interval, runbooks))
     make("rules", "PrometheusRule", rules)

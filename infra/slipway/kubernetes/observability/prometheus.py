@@ -39,7 +39,12 @@ _ROUNDS = 10
 
 
 def configuration(
-    services: Sequence[Watched], promise: Promise, interval: float, runbooks: str, alertmanagers: Sequence[Mapping[str, Any]] = ()
+    services: Sequence[Watched],
+    promise: Promise,
+    interval: float,
+    runbooks: str,
+    alertmanagers: Sequence[Mapping[str, Any]] = (),
+    jobs: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, str]:
     """The files that Prometheus is started with.
 
@@ -49,12 +54,13 @@ def configuration(
         interval: Seconds between two readings.
         runbooks: Where the alerts' pages are.
         alertmanagers: Whom it tells, in terms of its configuration.
+        jobs: What it reads beside the services, in the same terms.
     """
     every = duration(interval)
     main: dict[str, Any] = {
         "global": {"scrape_interval": every, "scrape_timeout": timeout(interval), "evaluation_interval": every},
         "rule_files": [f"{CONFIG}/{RULES_FILE}"],
-        "scrape_configs": scrape_configs(services),
+        "scrape_configs": [*scrape_configs(services), *jobs],
     }
     if alertmanagers:
         main["alerting"] = {"alertmanagers": list(alertmanagers)}
@@ -93,7 +99,7 @@ def make_prometheus(
     settings: PrometheusSettings,
     files: pulumi.Input[Mapping[str, str]],
     watch: Sequence[WatchedService],
-    tells: Sequence[Egress],
+    ways: Sequence[Egress],
     askers: Sequence[Peer],
     passwords: Mapping[str, pulumi.Input[str]],
 ) -> pulumi.Output[str]:
@@ -104,7 +110,7 @@ def make_prometheus(
         settings: What was asked for.
         files: Its configuration.
         watch: What it reads.
-        tells: Where it sends alerts.
+        ways: Where it connects to beside the services.
         askers: This stack's own parts that ask it.
         passwords: Folders, each with the Secret whose password is there.
 
@@ -144,7 +150,7 @@ def make_prometheus(
         },
         asks_kubernetes=True,
         allow_from={PORT: [*askers, *settings.allow_from]},
-        egress=[*api, *pods, *tells],
+        egress=[*api, *pods, *ways],
     )
     deploy(part, place, [secret, *reading])
     return pulumi.Output.from_input(f"{place.name}-{ROLE}-auth")

@@ -1,6 +1,6 @@
 """Each alert over series of a test's, by Prometheus' own promtool: it fires when it must and is silent when it must.
 
-That the series are what routers and engines really tell is for test_prometheus.py and test_exposition.py to show.
+That routers really tell these series is for test_prometheus.py to show. Engines on GPUs do not run here: nothing shows it of theirs.
 """
 
 import subprocess
