@@ -1,6 +1,7 @@
 """Each alert over series of a test's, by Prometheus' own promtool: it fires when it must and is silent when it must.
 
-That routers really tell these series is for test_prometheus.py to show. Engines on GPUs do not run here: nothing shows it of theirs.
+That routers really tell these series is for test_prometheus.py to show. Engines on GPUs do not run here: nothing shows it of
+theirs.
 """
 
 import subprocess
