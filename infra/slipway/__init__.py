@@ -10,6 +10,7 @@ from slipway.backend import Backend
 from slipway.vendors import vendor
 
 if TYPE_CHECKING:
+    from slipway.aws.ecr_repository import EcrRepository
     from slipway.aws.eks_cluster import EksCluster
     from slipway.aws.sagemaker_endpoint import SageMakerEndpoint
     from slipway.gcp.artifact_repository import ArtifactRepository
@@ -37,6 +38,7 @@ __all__ = [
     "ArtifactRepository",
     "Backend",
     "ContainerImage",
+    "EcrRepository",
     "EksCluster",
     "GkeCluster",
     "GpuModelServer",
@@ -61,6 +63,7 @@ _HOMES = {
     "AiNamespace": "slipway.kubernetes.ai_namespace",
     "ArtifactRepository": "slipway.gcp.artifact_repository",
     "ContainerImage": "slipway.images.container_image",
+    "EcrRepository": "slipway.aws.ecr_repository",
     "EksCluster": "slipway.aws.eks_cluster",
     "GkeCluster": "slipway.gcp.gke_cluster",
     "GpuModelServer": "slipway.kubernetes.gpu_model_server",

@@ -70,9 +70,8 @@ class Execution:
         logs = f"arn:{self.partition}:logs:{self.region}:*:log-group:{self.log_group}"
         statements: list[Statement] = []
         if self.images:
-            pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
             statements += [
-                _allow("PullImage", pull, _one_or_all([image.repository_arn for image in self.images])),
+                _allow("PullImage", _PULL, _one_or_all([image.repository_arn for image in self.images])),
                 # The registry's login has no resource that could be named.
                 _allow("RegistryLogin", ["ecr:GetAuthorizationToken"], "*"),
             ]
@@ -106,6 +105,8 @@ class Execution:
         return _document(statements)
 
 
+_PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+
 _NETWORK_INTERFACES = [
     "ec2:CreateNetworkInterface",
     "ec2:CreateNetworkInterfacePermission",
@@ -133,6 +134,12 @@ def invoke(endpoint_arn: str, actions: Sequence[str] = INVOKE_ENDPOINT) -> str:
 def invoke_all(wanted: Mapping[tuple[str, ...], Sequence[str]]) -> str:
     """To do these things with these resources."""
     return _document([_allow(f"Invoke{i}", actions, resources) for i, (actions, resources) in enumerate(wanted.items())])
+
+
+def pull_by(role_arns: Sequence[str]) -> str:
+    """A repository's own policy: these roles may pull from it."""
+    principals = {"AWS": _one_or_all(role_arns)}
+    return _document([{"Sid": "Pull", "Effect": "Allow", "Principal": principals, "Action": list(_PULL)}])
 
 
 def _read_prefix(uri: str, partition: str, nth: str) -> list[Statement]:

@@ -28,7 +28,7 @@ def clients(endpoint: str) -> dict[str, Any]:
     """boto3's clients at this address, by service; reading their models takes most of a test's time."""
     # boto3 has no types.
     session: Any = cast("Any", boto3).session.Session("a", "b", region_name=REGION)
-    services = ("iam", "sagemaker", "application-autoscaling", "cloudwatch")
+    services = ("iam", "sagemaker", "application-autoscaling", "cloudwatch", "ecr")
     return {name: session.client(name, endpoint_url=endpoint) for name in services}
 
 
@@ -156,6 +156,17 @@ def make(made: Made, kind: str, logical: str, given: dict[str, Any]) -> dict[str
             return {"id": name, "name": name, "arn": role["Arn"]}
         case "aws:iam/rolePolicy:RolePolicy":
             made.call("iam", "put_role_policy", RoleName=given["role"], PolicyName=name, PolicyDocument=given["policy"])
+            return {"id": name, "name": name}
+        case "aws:ecr/repository:Repository":
+            told = {k: v for k, v in given.items() if k != "forceDelete"}
+            found = _create(made, "ecr", "create_repository", told, repositoryName=name)["repository"]
+            return {"id": name, "name": name, "arn": found["repositoryArn"], "repositoryUrl": found["repositoryUri"]}
+        case "aws:ecr/lifecyclePolicy:LifecyclePolicy":
+            told = {"repositoryName": given["repository"], "lifecyclePolicyText": given["policy"]}
+            made.call("ecr", "put_lifecycle_policy", **told)
+            return {"id": name, "name": name}
+        case "aws:ecr/repositoryPolicy:RepositoryPolicy":
+            made.call("ecr", "set_repository_policy", repositoryName=given["repository"], policyText=given["policy"])
             return {"id": name, "name": name}
         case "aws:sagemaker/model:Model":
             arn = _create(made, "sagemaker", "create_model", given, ModelName=name)["ModelArn"]
