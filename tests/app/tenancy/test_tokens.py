@@ -83,10 +83,11 @@ async def test_keys_rotate_without_a_restart_and_an_unknown_one_does_not_make_th
             issuer.signing["two"] = rsa_key(2)
             new = issuer.token("two")
             assert (await ask(served, new))[0] == 401
-            fetches = issuer.fetches
+            fetches, began = issuer.fetches, time.monotonic()
             for _ in range(20):
                 await ask(served, issuer.token("two", head={"kid": "three"}))
-            assert issuer.fetches <= fetches + 2
+            # One more may be under way at either end.
+            assert issuer.fetches <= fetches + 2 + (time.monotonic() - began) / 0.2
             tokens = served.router.tokens
             assert tokens is not None
             await until(lambda: "two" in tokens._keys)  # pyright: ignore[reportPrivateUsage]
