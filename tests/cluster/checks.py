@@ -76,12 +76,14 @@ def revisions(cluster: Cluster, manifests: Manifests) -> dict[str, set[str]]:
 
 
 def identities(cluster: Cluster, manifests: Manifests) -> dict[str, str]:
-    """The identity of every object that must be kept, volumes' claims too. A new object of the same name has another."""
+    """The identity of every object that must be kept, volumes' claims too, but for those that go with their pod. A new object of
+    the same name has another."""
     found: dict[str, str] = {}
     for namespace in manifests.namespaces:
         kinds = ",".join(kind.lower() for kind in KEPT if kind != "Namespace")
         objects = [*cluster.items(kinds, "--namespace", namespace), cluster.get("namespace", namespace)]
-        found |= {f"{o['kind']} {o['metadata']['name']}": o["metadata"]["uid"] for o in objects}
+        lasting = [o for o in objects if all(owner["kind"] != "Pod" for owner in o["metadata"].get("ownerReferences", ()))]
+        found |= {f"{o['kind']} {o['metadata']['name']}": o["metadata"]["uid"] for o in lasting}
     return found
 
 

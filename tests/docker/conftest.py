@@ -71,9 +71,12 @@ def pip_conf(engine: Engine, base: str, tmp_path_factory: pytest.TempPathFactory
     """A pip.conf that names an index on the loopback, which has what app/requirements.txt locks and nothing else."""
     house = tmp_path_factory.mktemp("wheelhouse")
     version = engine("run", "--rm", "--network=none", base, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
-    lock, options = str(APP / "requirements.txt"), ["--require-hashes", "--no-deps", "--only-binary=:all:", "--quiet"]
+    # pip downloads for another version of Python, but goes by its own where a package is for some versions only.
+    lock = house.with_name("requirements.txt")
+    lock.write_text(re.sub(r" ; python_full_version [^\\\n]*", " ", (APP / "requirements.txt").read_text()))
+    options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--quiet"]
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options]
-    subprocess.run([*command, f"--python-version={version}", f"--dest={house}", "-r", lock], check=True, timeout=300)
+    subprocess.run([*command, f"--python-version={version}", f"--dest={house}", "-r", str(lock)], check=True, timeout=300)
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_request(self, code: object = "-", size: object = "-") -> None:

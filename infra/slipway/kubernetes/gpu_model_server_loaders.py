@@ -76,9 +76,7 @@ def _source_loader(
     source = settings.source
     if source is None or not source.loads:
         return []
-    env = source.loader_env(settings.server.hub_endpoint, source.target)
-    if not source.shared_volume:
-        env["MAKE_ROOM"] = "1"
+    env = source.loader_env(settings.server.hub_endpoint, source.target, make_room=not source.shared_volume)
     container = _fetch(settings, "loader", source, env, token)
     container["volume_mounts"] = [*_MOUNTS, *weights_mount(settings, read_only=False)]
     return [container]
@@ -89,7 +87,13 @@ def _adapter_loaders(
 ) -> list[k8s.core.v1.ContainerArgsDict]:
     """No room is made: nothing else is beside them that could be taken for an older version."""
     return [
-        _fetch(settings, f"adapter-{i}", a.source, a.source.loader_env(settings.server.hub_endpoint, a.adapter.path), token)
+        _fetch(
+            settings,
+            f"adapter-{i}",
+            a.source,
+            a.source.loader_env(settings.server.hub_endpoint, a.adapter.path, make_room=False),
+            token,
+        )
         for i, a in enumerate(settings.adapters)
         if a.source.loads
     ]

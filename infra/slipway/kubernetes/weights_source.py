@@ -153,9 +153,11 @@ class WeightsSource:
             return []
         return bucket_egress(self.scheme, self.endpoint, identity, has_credentials=bool(self.credentials_secret))
 
-    def loader_env(self, hub_endpoint: str, target: str) -> dict[str, str]:
-        """What the loader is told, beside its credentials and whether to make room first."""
+    def loader_env(self, hub_endpoint: str, target: str, *, make_room: bool) -> dict[str, str]:
+        """What the loader is told, beside its credentials."""
         env = {"TARGET": target, "HOME": "/tmp"}  # noqa: S108 -- a mount
+        if make_room:
+            env["MAKE_ROOM"] = "1"
         if self.scheme == "hf":
             told = {"SOURCE": self.place, "COMMIT": self.version, "HF_ENDPOINT": hub_endpoint}
             return {**env, **told, **HUB_LOADER_ENV}
