@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that this machine can test, and in plain words what it cannot.
-set -eu
+set -euo pipefail # a fault of the types must not be lost in a pipe
 cd "$(dirname "$0")/.."
 bin=.venv/bin
 
