@@ -14,8 +14,8 @@ FILLED = "l40s"
 """The accelerator that has one node only, for the test that fills it."""
 STORAGE_CLASSES = ("standard", "fast-ssd")
 VOLUMES = 250
-"""Volumes of each class: one that a test has left is not used again. They are made beforehand and hold nothing, so that nothing is
-written to this machine."""
+"""Volumes of each class: one that a test has left is not used again. They are made beforehand and hold nothing, so that nothing
+is written to this machine."""
 _METRICS = {"name": "metrics-server", "namespace": "kube-system"}
 
 
