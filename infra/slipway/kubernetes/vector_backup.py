@@ -86,14 +86,3 @@ def job(
             }
         },
     }
-
-
-def volume(backup: BackupSettings) -> k8s.core.v1.PersistentVolumeClaimSpecArgsDict:
-    """Where the backups are."""
-    spec: k8s.core.v1.PersistentVolumeClaimSpecArgsDict = {
-        "access_modes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": f"{backup.gib}Gi"}},
-    }
-    if backup.storage_class is not None:
-        spec["storage_class_name"] = backup.storage_class
-    return spec

@@ -1,21 +1,18 @@
 """A vector store in a cluster: Qdrant or Chroma, with its key, its volume and its backups."""
 
-import base64
 import hashlib
 import secrets
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from slipway.kubernetes import restricted, vector_backup
+from slipway.kubernetes.data_store import IMAGE_SECONDS, SKIP_AWAIT, DataStore, secret_inputs, volume
 from slipway.kubernetes.deletion import DeletionPolicy
-from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import Peer, isolate, opened
 from slipway.kubernetes.vector_store_args import BackupSettings, VectorSettings, VectorStoreArgs, key_fault, url_fault
-from slipway.kubernetes.vector_store_pod import GRACE_SECONDS, STARTUP_SECONDS, claim, pod
+from slipway.kubernetes.vector_store_pod import GRACE_SECONDS, STARTUP_SECONDS, pod
 
 COMPONENT = "vector-store"
 """Value of the label `app.kubernetes.io/name` of its pods."""
@@ -25,9 +22,6 @@ API_KEY = "api-key"
 """Key of the Secret."""
 KEY_REVISION = "slipway/api-key-revision"
 """Annotation of a pod whose key was given."""
-IMAGE_SECONDS = 300
-"""For what comes before the store starts: its image is pulled and its volume attached."""
-_NO_WAIT = {"pulumi.com/skipAwait": "true"}
 
 
 class VectorStore(pulumi.ComponentResource):
@@ -49,19 +43,15 @@ class VectorStore(pulumi.ComponentResource):
             pulumi.InputPropertiesError: with every fault of the arguments, before anything is registered.
         """
         settings = VectorSettings.of(name, args)
-        inputs: dict[str, Any] = {**args}
-        if inputs.get("api_key") is not None:
-            # A component's own inputs are kept in state too.
-            inputs["api_key"] = pulumi.Output.secret(inputs["api_key"])
-        super().__init__("slipway:index:VectorStore", name, inputs, opts)
+        super().__init__("slipway:index:VectorStore", name, secret_inputs(args, "api_key"), opts)
         self._name, self._settings = name, settings
-        self._labels = {**restricted.labels(COMPONENT, name), **version_label(settings.image)}
+        self._store = DataStore(self, COMPONENT, name, settings.namespace, settings.image)
         secret = self._key()
         if settings.external_url is not None:
             self.url = pulumi.Output.from_input(settings.external_url).apply(_checked_url)
             self.host = self.url.apply(lambda url: urlsplit(url).hostname or "")
         else:
-            self.host = pulumi.Output.concat(name, ".", settings.namespace, ".svc")
+            self.host = self._store.host
             self.url = pulumi.Output.concat("http://", self.host, f":{settings.facts.ports['http']}")
             self._run(secret)
         self.api_key_secret = pulumi.Output.from_input(f"{name}-api-key" if secret is not None else None)
@@ -69,36 +59,25 @@ class VectorStore(pulumi.ComponentResource):
 
     def _run(self, secret: k8s.core.v1.Secret | None) -> None:
         name, settings = self._name, self._settings
-        pods = restricted.selector(COMPONENT, name)
-        ports = settings.facts.ports
+        store, ports = self._store, settings.facts.ports
         # The address is by the component's own name, so the Service has that and not its logical name.
         service = k8s.core.v1.Service(
             f"{name}-service",
-            metadata=self._meta(name, annotations=_NO_WAIT),
+            metadata=store.meta(name, SKIP_AWAIT),
             spec={
-                "selector": pods,
+                "selector": store.pods,
                 "ports": [{"name": n, "port": port, "target_port": n, "protocol": "TCP"} for n, port in ports.items()],
             },
             opts=pulumi.ResourceOptions(parent=self),
         )
-        account = k8s.core.v1.ServiceAccount(
-            f"{name}-account",
-            metadata=self._meta(f"{name}-account"),
-            automount_service_account_token=False,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        account = store.account(f"{name}-account")
         backs_up: list[Peer] = [{"pod_labels": restricted.selector(BACKUP_COMPONENT, name)}] if settings.backup else []
         allowed = {port: [*settings.allow_from, *(backs_up if n == "http" else [])] for n, port in ports.items()}
-        closed = opened(pods, allowed, [])
+        closed = opened(store.pods, allowed, [])
         # It connects to nobody, not even to DNS.
         closed.pop("egress", None)
-        policy = k8s.networking.v1.NetworkPolicy(
-            f"{name}-network",
-            metadata=self._meta(f"{name}-network"),
-            spec=closed,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        about: k8s.meta.v1.ObjectMetaArgsDict = {"labels": self._labels}
+        policy = store.policy(f"{name}-network", closed)
+        about: k8s.meta.v1.ObjectMetaArgsDict = {"labels": store.labels}
         if settings.api_key is not None:
             # A changed key must restart the server, which reads it only then. 24 bits tell a change, and no key.
             revision = pulumi.Output.from_input(settings.api_key).apply(lambda k: hashlib.sha256(k.encode()).hexdigest()[:6])
@@ -107,14 +86,16 @@ class VectorStore(pulumi.ComponentResource):
         patience = f"{GRACE_SECONDS + STARTUP_SECONDS + IMAGE_SECONDS}s"
         k8s.apps.v1.StatefulSet(
             f"{name}-store",
-            metadata=self._meta(f"{name}-store"),
+            metadata=store.meta(f"{name}-store"),
             spec={
                 "service_name": name,
                 "replicas": 1,
-                "selector": {"match_labels": pods},
+                "selector": {"match_labels": store.pods},
                 "template": {"metadata": about, "spec": pod(settings, f"{name}-account", self._reference(secret))},
                 "persistent_volume_claim_retention_policy": {"when_deleted": kept, "when_scaled": "Retain"},
-                "volume_claim_templates": [claim(settings)],
+                "volume_claim_templates": [
+                    {"metadata": {"name": "data"}, "spec": volume(settings.storage_gib, settings.storage_class)}
+                ],
             },
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -128,20 +109,15 @@ class VectorStore(pulumi.ComponentResource):
 
     def _back_up(self, backup: BackupSettings, account: k8s.core.v1.ServiceAccount, secret: k8s.core.v1.Secret | None) -> None:
         name, settings = self._name, self._settings
-        labels, pods = restricted.labels(BACKUP_COMPONENT, name), restricted.selector(BACKUP_COMPONENT, name)
+        jobs = DataStore(self, BACKUP_COMPONENT, name, settings.namespace)
         port = settings.facts.ports["http"]
-        spec = isolate(pods, port, [], [{"port": port, "pod_labels": restricted.selector(COMPONENT, name)}])
-        policy = k8s.networking.v1.NetworkPolicy(
-            f"{name}-backup-network",
-            metadata=self._meta(f"{name}-backup-network", labels),
-            spec=spec,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        volume = k8s.core.v1.PersistentVolumeClaim(
+        spec = isolate(jobs.pods, port, [], [{"port": port, "pod_labels": self._store.pods}])
+        policy = jobs.policy(f"{name}-backup-network", spec)
+        claim = k8s.core.v1.PersistentVolumeClaim(
             f"{name}-backups",
             # It is bound when the first backup is made.
-            metadata=self._meta(f"{name}-backups", labels, _NO_WAIT),
-            spec=vector_backup.volume(backup),
+            metadata=jobs.meta(f"{name}-backups", SKIP_AWAIT),
+            spec=volume(backup.gib, backup.storage_class),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 retain_on_delete=settings.deletion_policy.keeps,
@@ -151,18 +127,18 @@ class VectorStore(pulumi.ComponentResource):
         for what in ("backup", "restore"):
             k8s.batch.v1.CronJob(
                 f"{name}-{what}",
-                metadata=self._meta(f"{name}-{what}", labels),
+                metadata=jobs.meta(f"{name}-{what}"),
                 spec=vector_backup.job(
                     settings,
                     backup,
                     what,
                     url=f"http://{name}:{port}",
-                    labels=labels,
+                    labels=jobs.labels,
                     account=f"{name}-account",
                     claim=f"{name}-backups",
                     key=self._reference(secret),
                 ),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[policy, volume, account]),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[policy, claim, account]),
             )
 
     def _key(self) -> k8s.core.v1.Secret | None:
@@ -175,26 +151,10 @@ class VectorStore(pulumi.ComponentResource):
         else:
             # Made anew on each run and, but for the first, ignored: what was made first is in the Secret.
             key, once = pulumi.Output.secret(secrets.token_urlsafe(32)), True
-        return k8s.core.v1.Secret(
-            f"{self._name}-api-key",
-            metadata=self._meta(f"{self._name}-api-key"),
-            # Not `string_data`, which is no part of what the cluster keeps.
-            data={API_KEY: key.apply(lambda text: base64.b64encode(text.encode()).decode())},
-            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["data"] if once else None),
-        )
+        return self._store.secret(f"{self._name}-api-key", {API_KEY: key}, once=once)
 
     def _reference(self, secret: k8s.core.v1.Secret | None) -> tuple[str, str] | None:
         return (f"{self._name}-api-key", API_KEY) if secret is not None else None
-
-    def _meta(
-        self, object_name: str, labels: Mapping[str, str] | None = None, annotations: Mapping[str, str] | None = None
-    ) -> k8s.meta.v1.ObjectMetaArgsDict:
-        made: k8s.meta.v1.ObjectMetaArgsDict = {
-            "name": object_name,
-            "namespace": self._settings.namespace,
-            "labels": labels or self._labels,
-        }
-        return {**made, "annotations": annotations} if annotations else made
 
 
 def _checked_key(key: str) -> str:

@@ -1,4 +1,4 @@
-"""The pod of a VectorStore and its volume."""
+"""The pod of a VectorStore."""
 
 import pulumi_kubernetes as k8s
 
@@ -58,14 +58,3 @@ def pod(settings: VectorSettings, account: str, key: tuple[str, str] | None) -> 
     if settings.node_selector:
         spec["node_selector"] = settings.node_selector
     return spec
-
-
-def claim(settings: VectorSettings) -> k8s.core.v1.PersistentVolumeClaimArgsDict:
-    """The volume for the data."""
-    spec: k8s.core.v1.PersistentVolumeClaimSpecArgsDict = {
-        "access_modes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": f"{settings.storage_gib}Gi"}},
-    }
-    if settings.storage_class is not None:
-        spec["storage_class_name"] = settings.storage_class
-    return {"metadata": {"name": "data"}, "spec": spec}
