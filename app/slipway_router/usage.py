@@ -29,4 +29,7 @@ def tokens_in(body: bytes) -> tuple[int, int] | None:
         return None
     end = found.end() + _WINDOW
     prompt, answer = _PROMPT_TOKENS.search(body, found.end(), end), _ANSWER_TOKENS.search(body, found.end(), end)
+    # Nothing of either is another API's usage, or none: it must not be taken for tokens that cost nothing.
+    if prompt is None and answer is None:
+        return None
     return (int(prompt[1]) if prompt else 0), (int(answer[1]) if answer else 0)

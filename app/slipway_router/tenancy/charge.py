@@ -90,8 +90,8 @@ class Charge:
                 passed on count, and of what is no stream the estimate.
         """
         meter = self.meter
-        if tokens is None and meter is not None and meter.events:
-            tokens = meter.tokens or (self.prompt, meter.events)
+        if tokens is None and meter is not None and (meter.events or meter.prompt is not None):
+            tokens = meter.tokens or (self.prompt if meter.prompt is None else meter.prompt, meter.events)
         if prices is None:
             prompt = answer = units = 0
         else:

@@ -1,6 +1,7 @@
 """Counts what a stream passes on, so that it can be booked whenever it ends: its usage if the backend tells it, else its
 events."""
 
+import contextlib
 import re
 from dataclasses import replace
 from typing import Any, cast
@@ -9,6 +10,8 @@ import orjson
 
 from slipway_router.asgi import Message, Send
 from slipway_router.lean import LeanCycle
+from slipway_router.providers.shapes import Object, an_object
+from slipway_router.providers.sse import Events
 from slipway_router.request import Asked
 from slipway_router.usage import tokens_in
 
@@ -22,7 +25,7 @@ class Meter:
     that tells it is not passed on: clients that did not ask may not be ready for one without choices.
     """
 
-    __slots__ = ("_strips", "events", "tokens")
+    __slots__ = ("_mark", "_of_messages", "_strips", "events", "prompt", "tokens")
 
     def __init__(self, *, strips: bool) -> None:
         """
@@ -30,21 +33,48 @@ class Meter:
             strips: Whether the usage is kept from the client.
         """
         self._strips = strips
+        self._mark = b"\n\n"
+        """What is in each event that is counted."""
         self.events = 0
         """Passed on so far: about one token each."""
         self.tokens: tuple[int, int] | None = None
         """Of prompt and answer, once the stream has told."""
+        self.prompt: int | None = None
+        """Tokens of the prompt, where the stream's beginning told them."""
+        self._of_messages: dict[str, Any] = {}
 
     def feed(self, data: bytes) -> bytes:
         """Take in whole events; returns what the client gets of them."""
-        self.events += data.count(b"\n\n")
+        self.events += data.count(self._mark)
         if b'"usage"' not in data:
             return data
         told = tokens_in(data)
         if told is None:
+            self._feed_messages(data)
             return data
         self.tokens = told
         return _ONLY_USAGE.sub(_kept, data) if self._strips else data
+
+    def _feed_messages(self, data: bytes) -> None:
+        """Events of Anthropic's Messages API: the first tells the tokens of the prompt, one of the last those of both."""
+        for found in Events().feed(data):
+            if b'"usage"' not in found:
+                continue
+            given = _parsed(found)
+            if given.get("type") == "message_start":
+                self.prompt = self._told(an_object(given.get("message")))[0]
+                self._mark = b"event: content_block_delta\n"
+                self.events = data.count(self._mark)
+            elif given.get("type") == "message_delta":
+                self.tokens = self._told(given)
+
+    def _told(self, given: Object) -> tuple[int, int]:
+        # Loaded already: by the backend whose answer this is.
+        from slipway_router.providers.anthropic_answer import to_usage
+
+        self._of_messages |= {name: value for name, value in an_object(given.get("usage")).items() if value is not None}
+        usage = to_usage(self._of_messages)
+        return usage["prompt_tokens"], usage["completion_tokens"]
 
     def tap(self, cycle: LeanCycle) -> None:
         """Have an answer go through this, however it is written."""
@@ -68,6 +98,12 @@ class Meter:
 
 def _kept(found: "re.Match[bytes]") -> bytes:
     return b"" if tokens_in(found[0]) is not None else found[0]
+
+
+def _parsed(data: bytes) -> Object:
+    with contextlib.suppress(orjson.JSONDecodeError):
+        return an_object(orjson.loads(data))
+    return {}
 
 
 def telling_usage(asked: Asked) -> Asked:
