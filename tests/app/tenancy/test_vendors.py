@@ -28,7 +28,7 @@ BEARER = {"authorization": f"Bearer {KEY}"}
 PROMPT_UNITS, ANSWER_UNITS = 3_000_000, 15_000_000
 """Of 1e-12 dollars for each token, at $3 and $15 for 1,000,000."""
 CACHED = (10 + 5 + 2, 7)
-"""Tokens of prompt and answer that the fakes of Anthropic's models tell: what was read from a cache or written to it is prompt."""
+"""Tokens of prompt and answer of the fakes of Anthropic's models; what was read from a cache or written to it is prompt."""
 TOLD = (fake.USAGE["prompt_tokens"], fake.USAGE["completion_tokens"])
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 LAST = b"data: " + json.dumps({"choices": [], "usage": fake.USAGE}).encode() + b"\n\n"

@@ -72,7 +72,9 @@ def rule_faults(services: Sequence[Watched], promise: Promise, tests: Sequence[M
         # promtool takes groups in any order unless told; judged seldom, an alert would look for a reading that is stale.
         order = [group["name"] for group in groups]
         file.write_text(
-            json.dumps({"rule_files": [str(rules)], "evaluation_interval": every, "group_eval_order": order, "tests": list(tests)})
+            json.dumps(
+                {"rule_files": [str(rules)], "evaluation_interval": every, "group_eval_order": order, "tests": list(tests)}
+            )
         )
         done = subprocess.run([promtool(), "test", "rules", str(file)], capture_output=True, text=True, timeout=120, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr
