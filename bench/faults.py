@@ -81,6 +81,7 @@ class _Client(asyncio.Protocol):
         self._body: list[bytes] = []
         self._sent = 0.0
         self._waiting = False
+        self._late: asyncio.TimerHandle | None = None
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.more = True
         """Whether there may be more to send."""
@@ -93,6 +94,7 @@ class _Client(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio gives it
+        self._no_longer_late()
         if self._waiting:
             self._outcome.requests += 1
             self._outcome.failed += 1
@@ -104,6 +106,7 @@ class _Client(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._waiting = False
+        self._no_longer_late()
         outcome, body = self._outcome, b"".join(self._body)
         self._body.clear()
         outcome.requests += 1
@@ -124,7 +127,13 @@ class _Client(asyncio.Protocol):
             return
         self._waiting = True
         self._sent = perf_counter()
+        self._late = asyncio.get_running_loop().call_later(CLIENT_SECONDS, self._transport.abort)
         self._transport.write(self._message)
+
+    def _no_longer_late(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 def whole(status: int, body: bytes, stream: bool) -> bool:

@@ -39,6 +39,14 @@ def test_a_client_of_the_broken_backend_itself_counts_as_failed(mode: str) -> No
     assert outcome.failed == outcome.requests > 0
 
 
+def test_a_client_that_waits_too_long_counts_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "CLIENT_SECONDS", 0.2)
+    with process([sys.executable, "-m", "bench.faulty", "hang"], None) as child:
+        assert child.stdout is not None
+        outcome = uvloop.run(generate(int(child.stdout.readline()), "hang", 4, 2, slow=10))
+    assert outcome.failed == outcome.requests == 4
+
+
 def test_nobody_there_is_an_error() -> None:
     with pytest.raises(OSError, match="refused"):
         uvloop.run(generate(free_port(), "none", 2, 2))
