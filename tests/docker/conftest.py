@@ -31,8 +31,8 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def base(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The Dockerfile's own base where it can be had, else a Debian with Python made on this machine."""
-    default = re.search(r"^ARG BASE=(\S+)$", (APP / "Dockerfile").read_text(), re.MULTILINE)
+    """What the Dockerfile itself builds in where it can be had, else a Debian with Python made on this machine."""
+    default = re.search(r"^ARG BUILDER=(\S+)$", (APP / "Dockerfile").read_text(), re.MULTILINE)
     assert default is not None
     try:
         engine("image", "inspect", default[1])
@@ -50,7 +50,7 @@ def _debian(engine: Engine, folder: Path, instead_of: str) -> str:
         pytest.skip(f"{instead_of} cannot be pulled, and debootstrap, which would make a base, is not installed or needs root")
     root, tar = folder / "root", folder / "root.tar"
     made = subprocess.run(
-        [debootstrap, "--variant=minbase", "--include=python3,python3-venv", DEBIAN, str(root)],
+        [debootstrap, "--variant=minbase", "--include=python3,python3-venv,binutils", DEBIAN, str(root)],
         capture_output=True,
         text=True,
         check=False,

@@ -37,7 +37,8 @@ def build(engine: Engine, base: str, pip_conf: Path) -> Iterator[Build]:
 
     def one(context: Path, *more: str) -> str:
         tag = f"slipway-tests/router:{uuid.uuid4().hex[:8]}"
-        args = ("--network=host", f"--build-arg=BASE={base}", f"--secret=id=pip.conf,src={pip_conf}", f"--tag={tag}")
+        bases = (f"--build-arg=BASE={base}", f"--build-arg=BUILDER={base}")
+        args = ("--network=host", *bases, f"--secret=id=pip.conf,src={pip_conf}", f"--tag={tag}")
         engine("build", *args, *more, str(context), timeout=300)
         made.append(tag)
         return tag
@@ -127,6 +128,15 @@ def test_it_carries_what_it_needs_and_no_more(engine: Engine, image: str) -> Non
     listed += "\nimport slipway_router.config as c; print(os.path.exists(c.__cached__))"
     said = engine("run", "--rm", *HELD, "--entrypoint=python", image, "-c", listed)
     assert said.splitlines() == ["['slipway_router'] False False", "[]", "True"]
+
+
+def test_all_that_it_installs_takes_less_than_70_mb(engine: Engine, image: str) -> None:
+    """With everything optional but the clouds' SDKs; docs/benchmarks.md has the figures."""
+    measured = "du --summarize --block-size=1 /venv /app"
+    said = engine("run", "--rm", *HELD, "--entrypoint=sh", image, "-c", measured)
+    sizes = {path: int(size) / 1e6 for size, path in (line.split() for line in said.splitlines())}
+    print(sizes)
+    assert 20 < sizes["/venv"] + sizes["/app"] < 70
 
 
 def test_the_index_is_in_no_layer(engine: Engine, image: str, tmp_path: Path) -> None:
