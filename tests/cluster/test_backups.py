@@ -6,7 +6,7 @@ import pytest
 from tests.cluster.cases import Manifests, missing_references, pods_of, prepare, roll_out
 from tests.cluster.cluster import Cluster
 
-from slipway import PostgresDatabase, RedisCache
+from slipway import PostgresDatabase, RedisCache, VectorStore
 from slipway.plan import plan_program
 from slipway.plan.render import render
 
@@ -21,6 +21,7 @@ def stores(cluster: Cluster) -> Manifests:
     def declare() -> None:
         PostgresDatabase("chat", args)
         RedisCache("cache", bucket)
+        VectorStore("docs", args)
 
     manifests = Manifests(render(plan_program(declare), skip_secrets=True).files)
     prepare(cluster, manifests)
@@ -30,7 +31,7 @@ def stores(cluster: Cluster) -> Manifests:
 
 
 @pytest.mark.parametrize("role", ["backup", "restore"])
-@pytest.mark.parametrize("store", ["chat", "cache"])
+@pytest.mark.parametrize("store", ["chat", "cache", "docs"])
 def test_a_job_of_it_runs_with_all_that_it_refers_to(cluster: Cluster, stores: Manifests, store: str, role: str) -> None:
     made = cluster.get("cronjob", f"{store}-{role}", "--namespace", NAMESPACE)
     assert made["spec"]["suspend"] is (role == "restore")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.stores.job import MISSING, PYTHON, planned, run
+from tests.stores.job import FOREIGN, MISSING, OLDER, OLDEST, PYTHON, planned, run
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
 
@@ -130,20 +130,21 @@ def test_nothing_is_restored_over_what_is_there(filled: str, tmp_path: Path) -> 
     assert refused.returncode == 1
     assert "nothing was restored: default_database/docs, second/empty exist already; delete them first" in refused.stderr
     assert held(filled) == whole
-    unknown = run(plan, "restore", filled, backups, BACKUP="2020-01-01T00-00-00Z")
-    assert "there is no backup '2020-01-01T00-00-00Z'; there are 20" in unknown.stderr
+    unknown = run(planned("chroma", restore_file=OLDEST), "restore", filled, backups)
+    assert f"there is no backup {OLDEST}; there are: docs-20" in unknown.stderr
 
 
 def test_as_many_are_kept_as_were_asked_for_and_what_was_cut_is_none(filled: str, tmp_path: Path) -> None:
     backups = tmp_path / "backups"
-    (backups / "2020-01-01T00-00-00Z.part").mkdir(parents=True)
-    for old in ("2021-01-01T00-00-00Z", "2022-01-01T00-00-00Z"):
-        (backups / old).mkdir()
-        (backups / old / "MANIFEST.json").write_text('{"collections": []}')
+    backups.mkdir()
+    for file in (OLDEST, OLDER, FOREIGN, f"{OLDEST}.part"):
+        (backups / file).write_bytes(b"cut")
     assert run(planned("chroma", keep=2), "backup", filled, backups).returncode == 0
     kept = sorted(path.name for path in backups.iterdir())
-    assert kept[0] == "2022-01-01T00-00-00Z"
-    assert len(kept) == 2
+    assert (kept[0], kept[2]) == (OLDER, FOREIGN)
+    assert len(kept) == 3
+    cut = run(planned("chroma", restore_file=OLDER), "restore", filled, backups)
+    assert (cut.returncode, f"{OLDER} is no backup, or not a whole one" in cut.stderr) == (1, True)
 
 
 def test_it_keeps_what_it_holds_over_a_restart(tmp_path: Path) -> None:
@@ -160,9 +161,12 @@ def test_it_keeps_what_it_holds_over_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_away_is_one_clear_line(tmp_path: Path) -> None:
-    failed = run(planned("chroma"), "backup", "http://127.0.0.1:9", tmp_path)
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    failed = run(planned("chroma"), "backup", "http://127.0.0.1:9", backups)
     assert failed.returncode == 1
     assert failed.stderr.startswith("http://127.0.0.1:9: ")
     assert "Traceback" not in failed.stderr
     # What was begun is no backup.
-    assert "there is no backup" in run(planned("chroma"), "restore", "http://127.0.0.1:9", tmp_path).stderr
+    assert "there is no backup of docs" in run(planned("chroma"), "restore", "http://127.0.0.1:9", backups).stderr
+    assert list(backups.iterdir()) == []

@@ -31,37 +31,46 @@ api.aliases_api.update_aliases(change_aliases_operation=models.ChangeAliasesOper
 """
 
 
-def test_what_was_backed_up_comes_back_in_an_empty_one(tmp_path: Path) -> None:
+@pytest.fixture
+def backups(tmp_path: Path) -> Path:
+    """A folder for them."""
+    made = tmp_path / "backups"
+    made.mkdir()
+    return made
+
+
+def test_what_was_backed_up_comes_back_in_an_empty_one(backups: Path) -> None:
     plan = planned("qdrant")
     store = Qdrant(KEY, HELD, {"current": "docs"})
     with serving(store) as url:
-        made = run(plan, "backup", url, tmp_path, API_KEY=KEY)
+        made = run(plan, "backup", url, backups, API_KEY=KEY)
     assert made.returncode == 0, made.stderr
     # Nothing stays behind in the store.
     assert (store.snapshots, store.collections) == ({}, HELD)
     empty = Qdrant(KEY, {})
     with serving(empty) as url:
-        back = run(plan, "restore", url, tmp_path, API_KEY=KEY)
+        back = run(plan, "restore", url, backups, API_KEY=KEY)
         assert back.returncode == 0, back.stderr
         assert (empty.collections, empty.aliases) == (HELD, {"current": "docs"})
-        refused = run(plan, "restore", url, tmp_path, API_KEY=KEY)
+        refused = run(plan, "restore", url, backups, API_KEY=KEY)
     assert "nothing was restored: docs, name with/a slash exist already" in refused.stderr
     # The key is on no command line, and in no output.
     assert KEY not in made.stdout + made.stderr + back.stdout + refused.stderr
     assert KEY not in str(plan["docs-backup"].inputs)
 
 
-def test_the_requests_are_those_of_qdrants_own_client(tmp_path: Path) -> None:
+def test_the_requests_are_those_of_qdrants_own_client(backups: Path) -> None:
     plan, mine, theirs = planned("qdrant"), Qdrant(KEY, HELD), Qdrant(KEY, HELD)
     with serving(mine) as url:
-        assert run(plan, "backup", url, tmp_path, API_KEY=KEY).returncode == 0
+        assert run(plan, "backup", url, backups, API_KEY=KEY).returncode == 0
     restored = Qdrant(KEY, {}, {})
     with serving(restored) as url:
-        assert run(plan, "restore", url, tmp_path, API_KEY=KEY).returncode == 0
-    (tmp_path / "snapshot").write_bytes(b"content")
+        assert run(plan, "restore", url, backups, API_KEY=KEY).returncode == 0
+    file = backups.parent / "snapshot"
+    file.write_bytes(b"content")
     with serving(theirs) as url:
         done = subprocess.run(
-            [str(PYTHON), "-c", BY_THE_CLIENT, url, KEY, str(tmp_path / "snapshot")],
+            [str(PYTHON), "-c", BY_THE_CLIENT, url, KEY, str(file)],
             capture_output=True,
             text=True,
             timeout=60,
@@ -77,31 +86,33 @@ def test_the_requests_are_those_of_qdrants_own_client(tmp_path: Path) -> None:
     assert {*mine.asked, *restored.asked} - downloads - uploads <= set(theirs.asked)
 
 
-def test_a_snapshot_that_came_broken_is_no_backup(tmp_path: Path) -> None:
+def test_a_snapshot_that_came_broken_is_no_backup(backups: Path) -> None:
     store = Qdrant(KEY, HELD)
     store.spoil = True
     with serving(store) as url:
-        failed = run(planned("qdrant"), "backup", url, tmp_path, API_KEY=KEY)
+        failed = run(planned("qdrant"), "backup", url, backups, API_KEY=KEY)
         assert failed.returncode == 1
         assert "and Qdrant tells" in failed.stderr
         assert store.snapshots == {}
-        assert "there is no backup" in run(planned("qdrant"), "restore", url, tmp_path, API_KEY=KEY).stderr
+        assert "there is no backup" in run(planned("qdrant"), "restore", url, backups, API_KEY=KEY).stderr
 
 
-def test_a_file_that_was_changed_is_not_restored(tmp_path: Path) -> None:
+def test_a_file_that_was_changed_is_not_restored(backups: Path) -> None:
     with serving(Qdrant(KEY, HELD)) as url:
-        run(planned("qdrant"), "backup", url, tmp_path, API_KEY=KEY)
-    next(tmp_path.glob("*/0.snapshot")).write_bytes(b"other")
+        run(planned("qdrant"), "backup", url, backups, API_KEY=KEY)
+    (file,) = backups.iterdir()
+    spoilt = file.read_bytes().replace(b"vectors", b"VECTORS", 1)
+    file.write_bytes(spoilt)
     empty = Qdrant(KEY, {})
     with serving(empty) as url:
-        failed = run(planned("qdrant"), "restore", url, tmp_path, API_KEY=KEY)
-    assert "0.snapshot has SHA-256" in failed.stderr
+        failed = run(planned("qdrant"), "restore", url, backups, API_KEY=KEY)
+    assert "nothing was restored: 0.snapshot in" in failed.stderr
     assert empty.collections == {}
 
 
-def test_a_wrong_key_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_wrong_key_is_one_clear_line(backups: Path) -> None:
     with serving(Qdrant(KEY, HELD)) as url:
-        failed = run(planned("qdrant"), "backup", url, tmp_path, API_KEY="another-one")
+        failed = run(planned("qdrant"), "backup", url, backups, API_KEY="another-one")
     assert failed.returncode == 1
     assert "/collections: 401" in failed.stderr
     assert "Traceback" not in failed.stderr

@@ -44,8 +44,9 @@ class StoreBackup(TypedDict):
     keep: NotRequired[int]
     """How many stay; when one more is whole, the oldest goes. Default 7; 1 to 1000."""
     gib: NotRequired[int]
-    """Size of the volume for them, in GiB. Default: twice the store's own. With `bucket`: of the space on the node's disk where
-    one is made; then the default is the store's own."""
+    """Size of the volume for them, in GiB. Default: twice the store's own; of a VectorStore, whose backups are as large as it is,
+    its own for each that stays and one more. With `bucket`: of the space on the node's disk where one is made; then the default
+    is the store's own."""
     storage_class: NotRequired[pulumi.Input[str]]
     """Storage class of the volume. Default: the cluster's. Excludes `bucket`."""
     deletion_policy: NotRequired[DeletionPolicy]
@@ -71,7 +72,9 @@ class BackupSettings:
     restore_file: str | None
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], storage_gib: int, name: str, suffix: str, faults: Faults) -> "BackupSettings | None":
+    def of(
+        cls, given: Mapping[str, Any], storage_gib: int, name: str, suffix: str, faults: Faults, *, whole: bool = False
+    ) -> "BackupSettings | None":
         """Tells of its faults below the path `backup`; `None` where there are any.
 
         Args:
@@ -80,12 +83,14 @@ class BackupSettings:
             name: Name of the store, which those of its backups begin with.
             suffix: What they end with.
             faults: Where to tell what is wrong.
+            whole: Whether each backup may be as large as the store.
         """
         if faults.at("backup"):
             return None
         check_cron("backup.schedule", given.get("schedule", "0 3 * * *"), faults)
         check_timezone("backup.timezone", given.get("timezone", "Etc/UTC"), faults)
-        keep, gib = given.get("keep", 7), given.get("gib", storage_gib * (1 if "bucket" in given else 2))
+        keep = given.get("keep", 7)
+        gib = given.get("gib", storage_gib * (1 if "bucket" in given else keep + 1 if whole else 2))
         if not 1 <= keep <= MOST_KEPT:
             faults.add("backup.keep", f"is {keep}; give 1 to {MOST_KEPT}")
         if gib < 1:

@@ -34,36 +34,14 @@ class BackupTool:
     """Image with the store's own tools."""
     user: int
     """User of that image."""
-    interpreter: Sequence[str]
-    """What runs the scripts, such as `sh -c`."""
-    backup: str
-    """The script that makes one in the folder `BACKUPS`, and has the oldest go."""
-    restore: str
-    """The script that restores one from there."""
+    functions: str
+    """The shell's functions `dump FILE`, which makes one, and `restore FILE`, which restores it into an empty store."""
     suffix: str
     """What the name of a backup ends with."""
     env: Sequence[k8s.core.v1.EnvVarArgsDict]
     """Where the store is, and how it is told who asks."""
-    mounts: Sequence[k8s.core.v1.VolumeMountArgsDict] = ()
-    volumes: Sequence[k8s.core.v1.VolumeArgsDict] = ()
-    memory: str = "512Mi"
+    memory: str
     """Most memory that it takes."""
-
-
-def shell_tool(
-    image: pulumi.Input[str], user: int, store_script: str, suffix: str, env: Sequence[k8s.core.v1.EnvVarArgsDict], memory: str
-) -> BackupTool:
-    """Of a store whose tools are called by a shell script with the functions `dump` and `restore`."""
-    return BackupTool(
-        image=image,
-        user=user,
-        interpreter=["sh", "-c"],
-        backup=script(store_script, "backup.sh"),
-        restore=script(store_script, "restore.sh"),
-        suffix=suffix,
-        env=env,
-        memory=memory,
-    )
 
 
 def backup_peer(store: DataStore) -> Peer:
@@ -169,11 +147,11 @@ def _pod(store: DataStore, backup: BackupSettings, tool: BackupTool, *, restores
     own: k8s.core.v1.ContainerArgsDict = {
         "name": "restore" if restores else "backup",
         "image": tool.image,
-        "command": [*tool.interpreter, tool.restore if restores else tool.backup],
+        "command": ["sh", "-c", f"{tool.functions}\n{script('restore.sh' if restores else 'backup.sh')}"],
         "env": [*told, *tool.env],
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": tool.memory}},
         "security_context": restricted.container_security(),
-        "volume_mounts": [*mounts, *tool.mounts],
+        "volume_mounts": mounts,
     }
     containers = [own]
     if backup.bucket is not None:
@@ -201,7 +179,6 @@ def _pod(store: DataStore, backup: BackupSettings, tool: BackupTool, *, restores
             if backup.bucket is None
             else {"name": "backups", "empty_dir": {"size_limit": f"{backup.gib}Gi"}},
             {"name": "tmp", "empty_dir": {"size_limit": "1Gi"}},
-            *tool.volumes,
         ],
     }
     if containers[:-1]:

@@ -14,7 +14,7 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.data_store_args import StoreSettings
 from slipway.kubernetes.deletion import DeletionPolicy
 from slipway.kubernetes.names import version_label
-from slipway.kubernetes.network import Peer, isolate
+from slipway.kubernetes.network import Peer, opened
 
 PASSWORD_REVISION = "slipway/password-revision"  # noqa: S105 -- the name of an annotation
 """Annotation of a pod whose password was given."""
@@ -60,14 +60,14 @@ class DataStore:
     def password(
         self, given: pulumi.Input[str] | None, key: str, checked: Callable[[str], str]
     ) -> tuple[k8s.core.v1.Secret, pulumi.Output[str]]:
-        """The Secret `NAME-password` and what stands in it under a key: what was given, or one of 256 random bits.
+        """The Secret `NAME-KEY` and what stands in it under the key: what was given, or one of 256 random bits.
 
         Args:
             given: A password; `None`: it is made at the first `up` and kept from then on.
-            key: Key of the Secret.
+            key: Key of the Secret, and what its name ends with, such as 'password'.
             checked: Raises for a password that another resource made and that cannot be one; else gives it back.
         """
-        object_name = f"{self.name}-password"
+        object_name = f"{self.name}-{key}"
         if given is not None:
             password = pulumi.Output.secret(given).apply(checked)
             return self.secret(object_name, {key: password}), password
@@ -76,20 +76,25 @@ class DataStore:
         secret = self.secret(object_name, {key: made}, once=True)
         return secret, pulumi.Output.secret(secret.data.apply(lambda held: base64.b64decode(held[key]).decode()))
 
-    def surroundings(self, port: int, port_name: str, allow_from: Sequence[Peer]) -> list[pulumi.Resource]:
-        """Service, ServiceAccount and NetworkPolicy: what must be there before the server."""
+    def surroundings(self, ports: Mapping[str, int], allowed: Mapping[int, Sequence[Peer]]) -> list[pulumi.Resource]:
+        """Service, ServiceAccount and NetworkPolicy: what must be there before the server.
+
+        Args:
+            ports: The server's ports by name.
+            allowed: Who may connect, by port.
+        """
         # The address is by the component's own name, so the Service has that and not its logical name.
         service = k8s.core.v1.Service(
             f"{self.name}-service",
             metadata=self.meta(self.name, SKIP_AWAIT),
             spec={
                 "selector": self.pods,
-                "ports": [{"name": port_name, "port": port, "target_port": port_name, "protocol": "TCP"}],
+                "ports": [{"name": n, "port": port, "target_port": n, "protocol": "TCP"} for n, port in ports.items()],
             },
             opts=pulumi.ResourceOptions(parent=self.parent),
         )
         account = self.account(f"{self.name}-account")
-        closed = isolate(self.pods, port, allow_from, [])
+        closed = opened(self.pods, allowed, [])
         # A store connects to nobody, not even to DNS.
         closed.pop("egress", None)
         return [service, account, self.policy(f"{self.name}-network", closed)]

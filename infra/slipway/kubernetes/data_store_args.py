@@ -33,7 +33,7 @@ class StoreSettings:
     backup: BackupSettings | None
 
 
-def check_store(name: str, role: str, given: Mapping[str, Any], faults: Faults) -> None:
+def check_store(name: str, role: str, given: Mapping[str, Any], faults: Faults, *, keeps: bool = False) -> None:
     """Refuse what no store can have.
 
     Args:
@@ -41,6 +41,7 @@ def check_store(name: str, role: str, given: Mapping[str, Any], faults: Faults) 
         role: What the name of its StatefulSet ends with.
         given: Its arguments.
         faults: Where to tell what is wrong.
+        keeps: Whether it is nothing without a volume.
     """
     # A restore's CronJob has the longest of the other names.
     longest = LONGEST - max(len(role), len("restore")) - 1 if "backup" in given else LONGEST - len(role) - 1
@@ -54,9 +55,10 @@ def check_store(name: str, role: str, given: Mapping[str, Any], faults: Faults) 
         if not faults.at(key):
             known(given.get(key), lambda plain, key=key, check=check: check(key, plain, faults))
     storage = given.get("storage_gib", 8)
-    if isinstance(storage, int) and storage < 0:
-        faults.add("storage_gib", f"is {storage}; give 1 or more, or 0 for no volume")
-    if storage == 0:
+    if isinstance(storage, int) and storage < (1 if keeps else 0):
+        reason = ": it keeps its data" if keeps else ", or 0 for no volume"
+        faults.add("storage_gib", f"is {storage}; give 1 or more{reason}")
+    elif storage == 0:
         for key in ("storage_class", "deletion_policy", "backup"):
             if key in given:
                 faults.add(key, "goes with a volume, and storage_gib is 0; leave it out")

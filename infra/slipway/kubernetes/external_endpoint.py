@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 from slipway.args import Faults, known
@@ -22,13 +22,16 @@ class ExternalEndpoint(TypedDict):
     """Key of a Secret in the same namespace that has the address, user and password included. Its value is not read here."""
 
 
-def check_external(given: Mapping[str, Any], address_fault: Callable[[str], str | None], faults: Faults) -> None:
+def check_external(
+    given: Mapping[str, Any], address_fault: Callable[[str], str | None], faults: Faults, beside: Collection[str] = ()
+) -> None:
     """Refuse what is no server, and what goes with none.
 
     Args:
         given: All arguments of the component.
         address_fault: What is wrong with an `external_url`, or None. It must not tell the address, which has a password in it.
         faults: Where to tell what is wrong.
+        beside: Arguments that go with one beside `namespace`.
     """
 
     def refuse(url: str) -> None:
@@ -51,7 +54,7 @@ def check_external(given: Mapping[str, Any], address_fault: Callable[[str], str 
     for way in ("external_url", "external"):
         if way in given:
             for key in given:
-                if key not in ("external_url", "external", "namespace"):
+                if key not in ("external_url", "external", "namespace", *beside):
                     faults.add(key, f"does nothing with '{way}', where nothing runs here; leave one of them out")
 
 

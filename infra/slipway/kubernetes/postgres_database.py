@@ -93,7 +93,7 @@ class PostgresDatabase(pulumi.ComponentResource):
         self.host, self._egress = store.host, server_egress(store, PORT)
         secret, password = store.password(settings.password, PASSWORD_KEY, _checked_password)
         allowed = [*settings.store.allow_from, *([backup_peer(store)] if backup else [])]
-        before = [secret, *store.surroundings(PORT, "postgres", allowed)]
+        before = [secret, *store.surroundings({"postgres": PORT}, {PORT: allowed})]
         server = store.server(
             "postgres",
             settings.store,

@@ -101,10 +101,8 @@ class PostgresSettings:
         """
         faults = Faults("PostgresDatabase")
         given = check_shape(args, PostgresDatabaseArgs, faults)
-        check_store(name, "postgres", given, faults)
+        check_store(name, "postgres", given, faults, keeps=True)
         check_external(given, address_fault, faults)
-        if given.get("storage_gib") == 0:
-            faults.add("storage_gib", "is 0; give 1 or more: a database keeps its data")
         _check_texts(given, faults)
         connections = given.get("max_connections", 100)
         if isinstance(connections, int) and not 10 <= connections <= 5000:

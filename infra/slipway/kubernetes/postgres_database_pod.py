@@ -3,7 +3,8 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from slipway.kubernetes.backup_jobs import BackupTool, shell_tool
+from slipway.kubernetes.backup_jobs import BackupTool
+from slipway.kubernetes.backups import script
 from slipway.kubernetes.data_store import store_pod
 from slipway.kubernetes.postgres_database_args import SUFFIX, PostgresSettings
 
@@ -151,7 +152,7 @@ def backup_tool(settings: PostgresSettings, host: pulumi.Input[str], secret: str
         {"name": "PGSSLMODE", "value": "prefer" if settings.tls_secret is None else "require"},
         password_env(secret, key),
     ]
-    return shell_tool(settings.store.image, USER, "postgres.sh", SUFFIX, env, "1Gi")
+    return BackupTool(settings.store.image, USER, script("postgres.sh"), SUFFIX, env, "1Gi")
 
 
 def password_env(secret: str, key: str) -> k8s.core.v1.EnvVarArgsDict:

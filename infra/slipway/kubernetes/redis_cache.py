@@ -111,7 +111,7 @@ class RedisCache(pulumi.ComponentResource):
         self.host, self._egress = store.host, server_egress(store, PORT)
         secret, password = store.password(settings.password, PASSWORD_KEY, _checked_password)
         allowed = [*settings.store.allow_from, *([backup_peer(store)] if backup else [])]
-        before = [secret, *store.surroundings(PORT, "redis", allowed)]
+        before = [secret, *store.surroundings({"redis": PORT}, {PORT: allowed})]
         server = store.server(
             "redis",
             settings.store,

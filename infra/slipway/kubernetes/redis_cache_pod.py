@@ -3,7 +3,8 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from slipway.kubernetes.backup_jobs import BackupTool, shell_tool
+from slipway.kubernetes.backup_jobs import BackupTool
+from slipway.kubernetes.backups import script
 from slipway.kubernetes.data_store import store_pod
 from slipway.kubernetes.redis_cache_args import SUFFIX, RedisSettings
 
@@ -72,7 +73,7 @@ def backup_tool(settings: RedisSettings, host: pulumi.Input[str], secret: str, k
         password_env(secret, key),
     ]
     memory = f"{settings.max_memory_mib + 64}Mi"
-    return shell_tool(settings.store.image, USER, "redis.sh", SUFFIX, env, memory)
+    return BackupTool(settings.store.image, USER, script("redis.sh"), SUFFIX, env, memory)
 
 
 def password_env(secret: str, key: str) -> k8s.core.v1.EnvVarArgsDict:

@@ -11,16 +11,18 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from slipway.args import Faults, check_shape, known
-from slipway.kubernetes import quantity
+from slipway.backend import SecretKeyRef
+from slipway.kubernetes import quantity, secret_env
+from slipway.kubernetes.backup_args import BackupSettings, StoreBackup
+from slipway.kubernetes.data_store_args import StoreSettings, check_store
 from slipway.kubernetes.deletion import DeletionPolicy
-from slipway.kubernetes.names import check_image, check_name, check_namespace
-from slipway.kubernetes.network import OURS, Peer, check_peer
+from slipway.kubernetes.external_endpoint import check_external
+from slipway.kubernetes.network import OURS, Peer
 from slipway.kubernetes.quantity import ComputeResources
-from slipway.kubernetes.schedule import check_cron, check_timezone
 from slipway.kubernetes.vector_engine import ENGINES, VectorEngine, VectorEngineFacts
 
-NAME_LENGTH = 44
-"""A CronJob's name has 52 characters at most (Kubernetes, "CronJob limitations"), here with '-restore'."""
+SUFFIX = "zip"
+"""What the names of backups end with."""
 BYTES_PER_VALUE = 4
 """A vector is kept as 32-bit floating point numbers."""
 OVERHEAD = 1.5
@@ -42,21 +44,6 @@ class VectorCapacity(TypedDict):
     """Numbers in each, such as 1536."""
 
 
-class VectorBackup(TypedDict):
-    """When the store is backed up, and how much is kept."""
-
-    schedule: NotRequired[str]
-    """When, as a cron line of five fields. Default `0 3 * * *`: at three every night."""
-    timezone: NotRequired[str]
-    """Time zone of the schedule, by its name in the IANA database. Default `Etc/UTC`."""
-    keep: NotRequired[int]
-    """How many backups are kept, at least 1. Default 7."""
-    gib: NotRequired[int]
-    """Volume for them, in GiB. Default: `storage_gib` for each that is kept, and one more."""
-    storage_class: NotRequired[pulumi.Input[str]]
-    """Storage class of that volume. Default: the cluster's. One elsewhere than the store's survives more."""
-
-
 class VectorStoreArgs(TypedDict):
     """What a VectorStore is made of. Sizes, and all that decides how many objects there are, must be plain."""
 
@@ -65,13 +52,16 @@ class VectorStoreArgs(TypedDict):
     engine: NotRequired[VectorEngine]
     """'qdrant' or 'chroma'. Default 'qdrant'. Chroma knows no API key: there `allow_from` is all that guards it."""
     external_url: NotRequired[pulumi.Input[str]]
-    """Address of a store that exists, in place of one made here. Excludes everything else but `namespace`, `engine` and
-    `api_key`."""
+    """Address of a store that exists, in place of one made here. Excludes everything else but `namespace`, `engine`, `api_key`
+    and `external_api_key`."""
     image: NotRequired[pulumi.Input[str]]
     """The store's image with a version as tag, or a digest. Default: the engine's release 1.17 or 1.5."""
     api_key: NotRequired[pulumi.Input[str]]
     """Key that clients send, as header `api-key`: 16 to 256 letters, digits, '-', '.', '_' and '~'. Kept as a secret. Default:
     one of 256 random bits, made at the first `up` and kept from then on. Qdrant only. A change restarts the server."""
+    external_api_key: NotRequired[SecretKeyRef]
+    """Key of a Secret in the same namespace that has the API key of `external_url`, such as one that the External Secrets
+    Operator made; its value is not read here. Excludes `api_key`. Default: the store asks for no key, or `api_key` has it."""
     capacity: NotRequired[VectorCapacity]
     """How much it is to hold, from which memory follows and is checked. Default: not said, and 1 Gi of memory."""
     storage_gib: NotRequired[int]
@@ -80,9 +70,9 @@ class VectorStoreArgs(TypedDict):
     storage_class: NotRequired[pulumi.Input[str]]
     """Storage class of that volume. Default: the cluster's. A change replaces the server."""
     deletion_policy: NotRequired[DeletionPolicy]
-    """What becomes of data and backups when the store is deleted: 'delete', 'retain' or 'protect'. Default 'retain'."""
-    backup: NotRequired[VectorBackup]
-    """Backs the store up on a schedule, `{}` with all defaults. Default: it is not backed up."""
+    """What becomes of the volume when the store is deleted: 'delete', 'retain' or 'protect'. Default 'retain'."""
+    backup: NotRequired[StoreBackup]
+    """Backups by the clock, and a Job that restores one; `{}` for its defaults. Default: none."""
     resources: NotRequired[ComputeResources]
     """CPU and memory. Default: requests of 500m and the memory that `capacity` needs; a memory limit as high."""
     allow_from: NotRequired[Sequence[Peer]]
@@ -92,33 +82,15 @@ class VectorStoreArgs(TypedDict):
 
 
 @dataclass(frozen=True)
-class BackupSettings:
-    """The argument `backup`, checked, with every default filled in."""
-
-    schedule: str
-    timezone: str
-    keep: int
-    gib: int
-    storage_class: pulumi.Input[str] | None
-
-
-@dataclass(frozen=True)
 class VectorSettings:
     """A VectorStore's arguments, checked, with every default filled in."""
 
-    namespace: pulumi.Input[str]
+    store: StoreSettings
     engine: VectorEngine
     external_url: pulumi.Input[str] | None
-    image: pulumi.Input[str]
     api_key: pulumi.Input[str] | None
     """As given; `None`: to be made, or there is none."""
-    storage_gib: int
-    storage_class: pulumi.Input[str] | None
-    deletion_policy: DeletionPolicy
-    backup: BackupSettings | None
-    resources: k8s.core.v1.ResourceRequirementsArgsDict
-    allow_from: Sequence[Peer]
-    node_selector: Mapping[str, str]
+    external_api_key: SecretKeyRef | None
 
     @property
     def facts(self) -> VectorEngineFacts:
@@ -136,32 +108,32 @@ class VectorSettings:
         given = check_shape(args, VectorStoreArgs, faults)
         engine = given.get("engine", VectorEngine.QDRANT)
         engine = engine if isinstance(engine, VectorEngine) else VectorEngine.QDRANT
-        _check_texts(name, given, faults)
-        _check_external(given, faults)
-        if "api_key" in given and not ENGINES[engine].keyed:
-            faults.add("api_key", f"does nothing with engine '{engine}', which knows no keys; leave it out, or take 'qdrant'")
+        check_store(name, "store", given, faults, keeps=True)
+        check_external(given, url_fault, faults, beside=("engine", "api_key", "external_api_key"))
+        _check_key(given, engine, faults)
         need = _need_mib(given, faults)
         storage = _storage_gib(need, given, faults)
-        backup = _backup(storage, given, faults) if "backup" in given else None
-        peers: object = given.get("allow_from")
-        for i, peer in enumerate(cast("Sequence[object]", peers) if isinstance(peers, list | tuple) else ()):
-            if isinstance(peer, Mapping) and not faults.at(f"allow_from[{i}]"):
-                check_peer(f"allow_from[{i}]", cast("Peer", peer), faults)
         resources = _resources(need, given, faults)
+        backup = None
+        if "backup" in given and not faults.at("storage_gib"):
+            backup = BackupSettings.of(given["backup"], storage, name, SUFFIX, faults, whole=True)
         faults.refuse(name)
         return cls(
-            namespace=given["namespace"],
+            store=StoreSettings(
+                namespace=given["namespace"],
+                image=given.get("image", ENGINES[engine].image),
+                storage_gib=storage,
+                storage_class=given.get("storage_class"),
+                deletion_policy=given.get("deletion_policy", DeletionPolicy.RETAIN),
+                resources=resources,
+                allow_from=given.get("allow_from", [OURS]),
+                node_selector=given.get("node_selector", {}),
+                backup=backup,
+            ),
             engine=engine,
             external_url=given.get("external_url"),
-            image=given.get("image", ENGINES[engine].image),
             api_key=given.get("api_key"),
-            storage_gib=storage,
-            storage_class=given.get("storage_class"),
-            deletion_policy=given.get("deletion_policy", DeletionPolicy.RETAIN),
-            backup=backup,
-            resources=resources,
-            allow_from=given.get("allow_from", [OURS]),
-            node_selector=given.get("node_selector", {}),
+            external_api_key=given.get("external_api_key"),
         )
 
 
@@ -184,29 +156,24 @@ def url_fault(url: str) -> str | None:
     return f"has a path, or more; {_URL_RULE}" if parts.path not in ("", "/") or parts.query or parts.fragment else None
 
 
-def _check_texts(name: str, given: dict[str, Any], faults: Faults) -> None:
-    if len(name) > NAME_LENGTH:
-        faults.add("name", f"is {name!r} ({len(name)} characters); give at most {NAME_LENGTH}, since a CronJob is called by it")
-    else:
-        check_name(name, faults)
-    for key, check in (("namespace", check_namespace), ("image", check_image)):
-        if not faults.at(key):
-            known(given.get(key), lambda plain, key=key, check=check: check(key, plain, faults))
-    for key, fault in (("api_key", key_fault), ("external_url", url_fault)):
+def _check_key(given: dict[str, Any], engine: VectorEngine, faults: Faults) -> None:
+    for key in ("api_key", "external_api_key"):
+        if key in given and not ENGINES[engine].keyed:
+            faults.add(key, f"does nothing with engine '{engine}', which knows no keys; leave it out, or take 'qdrant'")
 
-        def refuse(plain: str, key: str = key, fault: Any = fault) -> None:
-            if reason := fault(plain):
-                faults.add(key, reason)
+    def refuse(plain: str) -> None:
+        if reason := key_fault(plain):
+            faults.add("api_key", reason)
 
-        if not faults.at(key):
-            known(given.get(key), refuse)
-
-
-def _check_external(given: dict[str, Any], faults: Faults) -> None:
-    if "external_url" in given:
-        for key in given:
-            if key not in ("external_url", "namespace", "engine", "api_key"):
-                faults.add(key, "does nothing with 'external_url', where nothing runs here; leave one of them out")
+    if not faults.at("api_key"):
+        known(given.get("api_key"), refuse)
+    if "external_api_key" not in given or faults.at("external_api_key"):
+        return
+    secret_env.check_reference("external_api_key", given["external_api_key"], faults)
+    if "api_key" in given:
+        faults.add("external_api_key", "excludes 'api_key', which a Secret is made of; give one of them")
+    elif "external_url" not in given:
+        faults.add("external_api_key", "goes with 'external_url'; for a store made here give the key itself as 'api_key'")
 
 
 def _need_mib(given: dict[str, Any], faults: Faults) -> int:
@@ -226,29 +193,13 @@ def _storage_gib(need_mib: int, given: dict[str, Any], faults: Faults) -> int:
     twice = math.ceil(2 * need_mib / 1024)
     if not isinstance(storage, int):
         return max(10, twice)
-    if storage < 1:
-        faults.add("storage_gib", f"is {storage}; give 1 or more")
-    elif "capacity" in given and not faults.at("capacity") and storage < twice:
+    if "capacity" in given and not faults.at("capacity") and 1 <= storage < twice:
         faults.add(
             "storage_gib",
             f"is {storage}, but segments are written anew before the old ones go, which takes twice the {need_mib} MiB of "
             f"'capacity'; give {twice} or more",
         )
     return storage
-
-
-def _backup(storage_gib: int, given: dict[str, Any], faults: Faults) -> BackupSettings | None:
-    if faults.at("backup"):
-        return None
-    backup = cast("VectorBackup", given["backup"])
-    schedule, timezone = backup.get("schedule", "0 3 * * *"), backup.get("timezone", "Etc/UTC")
-    check_cron("backup.schedule", schedule, faults)
-    check_timezone("backup.timezone", timezone, faults)
-    keep, gib = backup.get("keep", 7), backup.get("gib")
-    for key, value in (("keep", keep), ("gib", gib)):
-        if value is not None and value < 1:
-            faults.add(f"backup.{key}", f"is {value}; give 1 or more")
-    return BackupSettings(schedule, timezone, keep, gib or storage_gib * (keep + 1), backup.get("storage_class"))
 
 
 def _resources(need_mib: int, given: dict[str, Any], faults: Faults) -> k8s.core.v1.ResourceRequirementsArgsDict:

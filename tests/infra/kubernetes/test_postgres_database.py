@@ -243,7 +243,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"password": "short"}, {"password": "has 5 characters, or others than can stand everywhere; give 16 to 128 letters"}),
     ({"max_connections": 5}, {"max_connections": "is 5; give 10 to 5000"}),
     ({"storage_gib": -1}, {"storage_gib": "is -1; give 1 or more"}),
-    ({"storage_gib": 0}, {"storage_gib": "is 0; give 1 or more: a database keeps its data"}),
+    ({"storage_gib": 0}, {"storage_gib": "is 0; give 1 or more: it keeps its data"}),
     ({"storage_class": "Fast Disk"}, {"storage_class": "is 'Fast Disk'; give lower case letters"}),
     ({"deletion_policy": "keep"}, {"deletion_policy": "give one of 'delete', 'retain', 'protect'"}),
     ({"tls_secret": "TLS"}, {"tls_secret": "is 'TLS'; give lower case letters"}),

@@ -19,6 +19,7 @@ from slipway.plan import Plan, Secret, plan_program
 ARGS: VectorStoreArgs = {"namespace": "ai"}
 KEY = "Given-by-hand.8f2a~7_Q"
 EXTERNAL: Mapping[str, Any] = {"external_url": "https://qdrant.example.com:6333", "api_key": KEY}
+HELD: Mapping[str, Any] = {"external_url": EXTERNAL["external_url"], "external_api_key": {"name": "qdrant", "key": "token"}}
 EVERYTHING: Mapping[str, Any] = {
     "image": "registry.example/qdrant@sha256:" + "0" * 64,
     "api_key": KEY,
@@ -62,9 +63,10 @@ def held(plan: Plan) -> str:
     [
         ({}, 5),
         ({"engine": "chroma"}, 4),
-        (EVERYTHING, 9),
-        ({"engine": "chroma", "backup": {}, "allow_from": []}, 8),
+        (EVERYTHING, 10),
+        ({"engine": "chroma", "backup": {}, "allow_from": []}, 9),
         (EXTERNAL, 1),
+        (HELD, 0),
     ],
 )
 def test_every_object_passes_the_published_schema_strictly(more: Mapping[str, Any], count: int) -> None:
@@ -109,7 +111,9 @@ def test_a_backup_reaches_the_store_and_nothing_else_whoever_else_may() -> None:
     assert rule == {"from": [{"podSelector": {"matchLabels": job}}], "ports": [{"protocol": "TCP", "port": 6333}]}
     policy = plan["docs-backup-network"].inputs["spec"]
     assert policy["podSelector"]["matchLabels"] == job
-    assert policy["egress"][1]["to"] == [{"podSelector": plan["docs-network"].inputs["spec"]["podSelector"]}]
+    (store,) = policy["egress"][1]["to"]
+    assert store["podSelector"] == plan["docs-network"].inputs["spec"]["podSelector"]
+    assert policy["egress"][1]["ports"] == [{"protocol": "TCP", "port": 6333}]
     labels = plan["docs-backup"].inputs["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
     assert labels.items() >= job.items()
     # A Service must not send clients to it.
@@ -131,13 +135,15 @@ def test_memory_and_volume_follow_from_what_it_is_to_hold() -> None:
 @pytest.mark.parametrize(
     ("policy", "kept", "protected"), [("delete", "Delete", False), ("retain", "Retain", False), ("protect", "Retain", True)]
 )
-def test_one_argument_decides_what_becomes_of_data_and_backups(policy: str, kept: str, protected: bool) -> None:
-    plan = planned(deletion_policy=policy, backup={})
+def test_one_argument_each_decides_what_becomes_of_data_and_backups(policy: str, kept: str, protected: bool) -> None:
+    plan = planned(deletion_policy=policy, backup={"deletion_policy": policy})
     retention = plan["docs-store"].inputs["spec"]["persistentVolumeClaimRetentionPolicy"]
     assert retention == {"whenDeleted": kept, "whenScaled": "Retain"}
     backups = plan["docs-backups"].options
     assert bool(plan["docs-store"].options.get("protect")) is bool(backups.get("protect")) is protected
     assert bool(backups.get("retainOnDelete")) is (policy != "delete")
+    # Backups stay where nothing was said of them, whatever becomes of the store.
+    assert planned(deletion_policy="delete", backup={})["docs-backups"].options["retainOnDelete"] is True
 
 
 def test_a_key_is_generated_once_and_taken_from_the_secret() -> None:
@@ -165,21 +171,26 @@ def test_a_given_key_restarts_the_server_when_it_changes_and_is_in_no_clear_text
 def outputs(**more: Any) -> dict[str, Any]:
     def program() -> None:
         store = VectorStore("docs", cast("VectorStoreArgs", {**ARGS, **more}))
-        for key in ("url", "host", "api_key_secret"):
+        for key in ("url", "host", "api_key_secret", "api_key_key"):
             pulumi.export(key, getattr(store, key))
+        seen.append((store.env(), [way["port"] for way in store.egress()]))
 
+    seen: list[Any] = []
     # What is None is not exported.
-    return {"api_key_secret": None, **plan_program(program).outputs}
+    exported = {"api_key_secret": None, "api_key_key": None, **plan_program(program).outputs}
+    reference = seen[0][0].get("QDRANT_API_KEY", {"name": None, "key": None})
+    assert (reference["name"], reference["key"]) == (exported["api_key_secret"], exported.pop("api_key_key"))
+    return {**exported, "ports": seen[0][1]}
 
 
 def test_whoever_uses_it_need_not_know_where_it_is_from() -> None:
-    assert outputs() == {"url": "http://docs.ai.svc:6333", "host": "docs.ai.svc", "api_key_secret": "docs-api-key"}
-    assert outputs(engine="chroma") == {"url": "http://docs.ai.svc:8000", "host": "docs.ai.svc", "api_key_secret": None}
-    assert outputs(**EXTERNAL) == {
-        "url": "https://qdrant.example.com:6333",
-        "host": "qdrant.example.com",
-        "api_key_secret": "docs-api-key",
-    }
+    made = {"host": "docs.ai.svc"}
+    assert outputs() == {**made, "url": "http://docs.ai.svc:6333", "api_key_secret": "docs-api-key", "ports": [6333, 6334]}
+    assert outputs(engine="chroma") == {**made, "url": "http://docs.ai.svc:8000", "api_key_secret": None, "ports": [8000]}
+    existing = {"url": "https://qdrant.example.com:6333", "host": "qdrant.example.com", "ports": [6333, 6333]}
+    assert outputs(**EXTERNAL) == {**existing, "api_key_secret": "docs-api-key"}
+    assert outputs(**HELD) == {**existing, "api_key_secret": "qdrant"}
+    assert outputs(external_url="https://qdrant.example.com")["ports"] == [443, 443]
     assert outputs(engine="chroma", external_url="http://chroma.example.com")["api_key_secret"] is None
 
 
@@ -189,7 +200,7 @@ def test_two_do_not_meet() -> None:
             VectorStore(name, cast("VectorStoreArgs", {**ARGS, "backup": {}}))
 
     objects = [(r.inputs["kind"], r.inputs["metadata"]["name"]) for r in plan_program(program) if r.custom]
-    assert len(set(objects)) == len(objects) == 18
+    assert len(set(objects)) == len(objects) == 20
 
 
 def test_what_comes_from_another_resource_is_checked_when_it_is_known() -> None:
@@ -214,7 +225,16 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"capacity": {"vectors": 0, "dimensions": 3}}, "capacity.vectors", "is 0; give 1 or more"),
     ({"capacity": {"vectors": 3, "dimensions": 0}}, "capacity.dimensions", "is 0; give 1 or more"),
     ({"capacity": {"vectors": 3}}, "capacity.dimensions", "is required"),
-    ({"storage_gib": 0}, "storage_gib", "is 0; give 1 or more"),
+    ({"storage_gib": 0}, "storage_gib", "is 0; give 1 or more: it keeps its data"),
+    ({"storage_class": "Fast Disk"}, "storage_class", "is 'Fast Disk'; give lower case letters"),
+    ({"node_selector": {"a b": "c"}}, "node_selector.a b", "give"),
+    (
+        {"external_api_key": {"name": "Q", "key": "k"}, "external_url": "https://q.example"},
+        "external_api_key.name",
+        "is 'Q'; give",
+    ),
+    ({"external_api_key": {"name": "q", "key": "k"}}, "external_api_key", "goes with 'external_url'; for a store made here give"),
+    ({**EXTERNAL, "external_api_key": {"name": "q", "key": "k"}}, "external_api_key", "excludes 'api_key'"),
     (
         {"capacity": {"vectors": 1_000_000, "dimensions": 1536}, "storage_gib": 10},
         "storage_gib",
@@ -229,7 +249,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"deletion_policy": "keep"}, "deletion_policy", "is the text 'keep'; give one of 'delete', 'retain', 'protect'"),
     ({"backup": {"schedule": "nightly"}}, "backup.schedule", "is 'nightly'; give a cron line of five fields"),
     ({"backup": {"timezone": "Vienna"}}, "backup.timezone", "is 'Vienna'; give a name of the IANA database"),
-    ({"backup": {"keep": 0}}, "backup.keep", "is 0; give 1 or more"),
+    ({"backup": {"keep": 0}}, "backup.keep", "is 0; give 1 to 1000"),
+    ({"backup": {"restore_file": "docs.zip"}}, "backup.restore_file", "such as 'docs-20260131T030000Z.zip'"),
+    ({"backup": {"bucket": {"uri": "ftp://x/y"}}}, "backup.bucket.uri", "is 'ftp://x/y'; give s3://BUCKET/FOLDER or gs://"),
     ({"backup": {"gib": 0}}, "backup.gib", "is 0; give 1 or more"),
     ({"backup": {"hours": 3}}, "backup.hours", "is not an argument"),
     ({"allow_from": [{"cidr": "10.0.0.1/8"}]}, "allow_from[0].cidr", "10.0.0.1/8"),
@@ -244,8 +266,9 @@ def test_what_cannot_be_is_refused_with_its_path_and_the_choice(more: dict[str, 
 
 
 def test_a_name_too_long_for_its_jobs_is_refused() -> None:
-    assert refused("d" * 44) == {}
-    assert "give at most 44" in refused("d" * 45)["name"]
+    assert refused("d" * 44, backup={}) == {}
+    assert "give at most 44" in refused("d" * 45, backup={})["name"]
+    assert "give at most 46" in refused("d" * 47)["name"]
 
 
 EVERY = [pytest.param(keys, wrong, id=path(keys)) for keys, wrong in wrong_everywhere(VectorStoreArgs)]
@@ -261,4 +284,4 @@ def test_pulumis_own_analyser_takes_it() -> None:
     component = Analyzer("slipway").analyze([VectorStore])["component_definitions"]["VectorStore"]
     assert set(component.inputs_mapping.values()) == VectorStoreArgs.__annotations__.keys()
     assert all(definition.description for definition in component.inputs.values())
-    assert set(component.outputs_mapping.values()) == planned().of_type("slipway:index:VectorStore")[0].outputs.keys()
+    assert set(component.outputs_mapping.values()) == planned(backup={}).of_type("slipway:index:VectorStore")[0].outputs.keys()
