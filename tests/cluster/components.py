@@ -190,7 +190,8 @@ def two(component: str, namespace: str, changed: bool = False) -> Manifests:
 
 
 BY_HELM = {"GpuPrerequisites"}
-"""Components that Helm makes of a chart, which is not here: of theirs there is nothing to apply but a namespace."""
+"""Components that Helm makes of a chart, which is not here: of theirs there is nothing to apply but a namespace. docs/tested.md
+says what is shown of them instead."""
 
 
 def in_kubernetes() -> set[str]:

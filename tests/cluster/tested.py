@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.cluster import checks, tools
 from tests.cluster.cases import ROOT, Manifests, prepare, roll_out
 from tests.cluster.cluster import Cluster, ClusterError, running
-from tests.cluster.components import PROGRAMS, two
+from tests.cluster.components import BY_HELM, PROGRAMS, two
 from tests.cluster.release import COMPONENTS, RECORDED, component_today, recorded
 from tests.policy import scanners
 
@@ -40,6 +40,12 @@ make cluster policy
 
 """
 
+_BY_HELM = """\
+{components}: not in the table. Helm makes its objects of NVIDIA's chart, and its pods need the level `privileged`, to work on the
+nodes. tests/infra/kubernetes/test_gpu_prerequisites_chart.py renders it, where `helm` and the chart are, with the values that the
+component gives: each is one that the chart has, and Kubernetes' schema takes what comes of it.
+"""
+
 NEW = "new"
 """Of a component that the last release did not have."""
 Results = Mapping[str, Mapping[str, str | None]]
@@ -64,7 +70,8 @@ def page(found: Results, version: str) -> str:
     head = ["Component", *COLUMNS]
     table = "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *rows))
     meaning = "".join(f"- *{column}*: {text}.\n" for column, text in COLUMNS.items())
-    return f"{_HEAD.format(version=version)}{table}\n{meaning}"
+    by_helm = _BY_HELM.format(components=", ".join(sorted(BY_HELM)))
+    return f"{_HEAD.format(version=version)}{table}\n{by_helm}\n{meaning}"
 
 
 def minor(cluster: Cluster) -> str:

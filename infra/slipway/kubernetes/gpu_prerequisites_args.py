@@ -10,8 +10,8 @@ from slipway.kubernetes.names import check_name, check_namespace
 
 VERSION = "v26.7.0"
 """Of NVIDIA's GPU Operator."""
-NAME_LENGTH = 39
-"""The chart's own objects are named by the release and up to 24 characters more, at most 63."""
+NAME_LENGTH = 34
+"""The chart has a Job that clears labels of nodes when it is deleted, RELEASE-node-feature-discovery-prune: at most 63."""
 _REPOSITORY = re.compile(r"(https?|oci)://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
 _VERSION = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 _MOST_TURNS = 64

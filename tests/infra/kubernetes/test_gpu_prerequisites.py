@@ -1,5 +1,5 @@
-"""GpuPrerequisites: the release that it asks Helm for, and what it refuses. That the chart makes of it what is meant is not
-proven: there is no chart here, and no node with a GPU."""
+"""GpuPrerequisites: the release that it asks Helm for, and what it refuses. What the chart makes of it is shown beside, in
+test_gpu_prerequisites_chart.py, where the chart is; there is no node with a GPU."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -144,6 +144,6 @@ def test_every_argument_has_a_wrong_value_in_the_table() -> None:
 
 
 def test_a_name_that_the_chart_cannot_add_to_is_refused() -> None:
-    assert "at most 39" in refused("g" * 40)["name"]
+    assert "at most 34" in refused("g" * 35)["name"]
     assert "give lower case letters" in refused("GPUs")["name"]
-    assert refused("g" * 39) == {}
+    assert refused("g" * 34) == {}
