@@ -52,10 +52,6 @@ queue = RedisCache(
         "namespace": home.namespace,
         "eviction_policy": EvictionPolicy.NOEVICTION,
         "deletion_policy": DeletionPolicy.RETAIN,
-        "allow_from": [
-            {"pod_labels": {"app.kubernetes.io/part-of": "slipway"}},
-            {"namespace": "keda", "pod_labels": {"app": "keda-operator"}},
-        ],
     },
 )
 worker = WorkerPool(

@@ -9,7 +9,7 @@ import yaml
 from tests.infra.sdk_types import args_class, faults
 
 from slipway.plan import Plan, plan_program
-from slipway.plan.gpus import unprovided
+from slipway.plan.foreseen import foreseen
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(p.parent.name for p in EXAMPLES.glob("*/Pulumi.yaml"))
@@ -56,7 +56,7 @@ def test_it_says_what_it_is(name: str) -> None:
 
 def test_the_whole_stack_hangs_together() -> None:
     plan = planned("ai_stack")
-    assert unprovided(plan) == []
+    assert foreseen(plan) == []
     worker = plan["worker-worker"].inputs["spec"]["template"]["spec"]["containers"][0]
     told = {entry["name"]: entry.get("value") for entry in worker["env"]}
     assert told["OPENAI_BASE_URL"] == "http://ai-api.ai.svc/v1"

@@ -18,7 +18,7 @@ from slipway.cli.stacks import DirectoryOption, JsonOption, StackOption
 from slipway.plan import Plan, PlanError, Resource, plan_project
 from slipway.plan.cost import Cost, changed, cost, to_json, words
 from slipway.plan.diff import Change, Kind, compare, counted, described
-from slipway.plan.gpus import unprovided
+from slipway.plan.foreseen import foreseen
 
 _COLORS = {Kind.ADDED: "green", Kind.CHANGED: "yellow", Kind.DELETED: "red"}
 
@@ -49,7 +49,7 @@ def plan(
         old = read_plan(against, "--against") if against else None
         own = project_rates(rates, directory)
         made = planned(directory, stack)
-        for warning in unprovided(made):
+        for warning in foreseen(made):
             typer.echo(f"warning: {warning}", err=True)
         costs = cost(made, own)
         if old is None:

@@ -6,14 +6,22 @@ import pulumi
 
 from slipway.kubernetes.autoscaling import Replicas, behavior
 from slipway.kubernetes.camel import camel
+from slipway.kubernetes.network import Peer
 
 API_VERSION = "keda.sh/v1alpha1"
 OWNERSHIP = "validations.keda.sh/hpa-ownership"
 """Annotation that keeps KEDA's webhook from refusing a ScaledObject beside an autoscaler of our own (KEDA, "Admission webhooks").
 So a change from 'hpa' to 'keda' is one `up`: for seconds there are both, and Kubernetes acts on neither."""
+NAMESPACE = "keda"
+"""Where KEDA's guide installs it."""
 POLLING_SECONDS = 15
 FAILURES = 3
 """Failed questions after which the fallback holds."""
+
+
+def operator(namespace: str) -> Peer:
+    """KEDA's operator, which asks queues and Prometheus, as network policies need to know it: by the label of its chart."""
+    return {"namespace": namespace, "pod_labels": {"app.kubernetes.io/name": "keda-operator"}}
 
 
 def scaled_object(deployment: str, autoscaler: str, replicas: Replicas, requests: pulumi.Input[str]) -> dict[str, Any]:

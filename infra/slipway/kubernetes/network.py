@@ -105,6 +105,15 @@ def opened(
     return {**spec, "egress": ways_out}
 
 
+def admitting(pods: Mapping[str, str], port: int, peers: Sequence[Peer]) -> k8s.networking.v1.NetworkPolicySpecArgsDict:
+    """A policy that lets some in beside those whom another policy of the same pods does: policies add up."""
+    return {
+        "pod_selector": _selector(pods),
+        "policy_types": ["Ingress"],
+        "ingress": [{"from_": [_peer(p) for p in peers], "ports": [{"protocol": "TCP", "port": port}]}],
+    }
+
+
 def with_each_other(
     spec: k8s.networking.v1.NetworkPolicySpecArgsDict, pods: Mapping[str, str]
 ) -> k8s.networking.v1.NetworkPolicySpecArgsDict:

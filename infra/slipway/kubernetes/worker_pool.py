@@ -11,7 +11,7 @@ from slipway.kubernetes.autoscaling import ScalingBy
 from slipway.kubernetes.disruption import budget
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.names import version_label
-from slipway.kubernetes.network import opened
+from slipway.kubernetes.network import admitting, opened
 from slipway.kubernetes.worker_pool_args import WorkerPoolArgs, WorkerSettings
 from slipway.kubernetes.worker_pool_pod import START_SECONDS, grace_seconds, pod
 
@@ -131,6 +131,15 @@ class WorkerPool(pulumi.ComponentResource):
                 kind="TriggerAuthentication",
                 metadata=meta(f"{name}-broker"),
                 spec=redis_broker.authentication(password),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        way = broker.get("egress", {})
+        if "pod_labels" in way and "port" in way:
+            # The Redis lets in whom it was told to; KEDA, which counts what waits in it, is known here.
+            k8s.networking.v1.NetworkPolicy(
+                f"{name}-keda-network",
+                metadata={**meta(f"{name}-keda-network"), "namespace": way.get("namespace", settings.args["namespace"])},
+                spec=admitting(way["pod_labels"], way["port"], [keda.operator(workers.keda_namespace)]),
                 opts=pulumi.ResourceOptions(parent=self),
             )
         authentication = None if password is None else f"{name}-broker"

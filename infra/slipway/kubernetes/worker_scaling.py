@@ -11,8 +11,8 @@ from slipway.args import Faults
 from slipway.kubernetes import redis_broker, schedule
 from slipway.kubernetes.autoscaling import ScalingBy, behavior
 from slipway.kubernetes.camel import camel
-from slipway.kubernetes.keda import FAILURES, POLLING_SECONDS
-from slipway.kubernetes.names import check_labels
+from slipway.kubernetes.keda import FAILURES, NAMESPACE, POLLING_SECONDS
+from slipway.kubernetes.names import check_labels, check_namespace
 from slipway.kubernetes.redis_broker import RedisBroker
 from slipway.kubernetes.schedule import ScheduleWindow, check_window
 
@@ -44,6 +44,9 @@ class WorkerScaling(TypedDict):
     adapter must serve `metric`. Default 'keda'."""
     metric: NotRequired[ExternalMetric]
     """The number of waiting tasks, for 'hpa', which requires it; 'keda' needs none."""
+    keda_namespace: NotRequired[str]
+    """Where KEDA is: its operator is let through to the Redis of `broker`, where that is a RedisCache. With 'keda' only.
+    Default 'keda'."""
     idle_seconds: NotRequired[int]
     """With `min` 0: how long nothing may wait until the last replica goes. What it holds then it still finishes. Default 300."""
     schedule: NotRequired[Sequence[ScheduleWindow]]
@@ -60,6 +63,7 @@ class Workers:
     tasks_per_replica: int
     by: ScalingBy
     metric: ExternalMetric | None
+    keda_namespace: str
     idle_seconds: int
     schedule: Sequence[ScheduleWindow]
 
@@ -75,6 +79,7 @@ class Workers:
             tasks_per_replica=scaling.get("tasks_per_replica", 10),
             by=scaling.get("by", ScalingBy.KEDA),
             metric=scaling.get("metric"),
+            keda_namespace=scaling.get("keda_namespace", NAMESPACE),
             idle_seconds=scaling.get("idle_seconds", 300),
             schedule=cast("Sequence[ScheduleWindow]", scaling.get("schedule", ())),
         )
@@ -109,7 +114,10 @@ class Workers:
         if self.by is ScalingBy.KEDA:
             if "metric" in given:
                 faults.add("scaling.metric", "is for 'hpa': 'keda' reads Redis itself; leave it out, or give 'by': 'hpa'")
+            check_namespace("scaling.keda_namespace", self.keda_namespace, faults)
             return
+        if "keda_namespace" in given:
+            faults.add("scaling.keda_namespace", "is for 'keda'; leave it out, or give 'by': 'keda'")
         if self.metric is None:
             faults.add(
                 "scaling.metric",

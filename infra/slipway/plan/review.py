@@ -17,7 +17,7 @@ import typer
 
 from slipway.plan.cost import Cost, changed, cost, difference
 from slipway.plan.diff import Change, Kind, compare, counted, described
-from slipway.plan.gpus import unprovided
+from slipway.plan.foreseen import foreseen
 from slipway.plan.plan import Plan, PlanError
 from slipway.plan.project import Project
 from slipway.prices import FILE, Rates, RatesError
@@ -133,7 +133,7 @@ def comment(base: Planned, head: Planned) -> str:
         before, after = cost(old or empty, head.rates), cost(new or empty, head.rates)
         rows.append(f"| {_code(stack)}{note} | {' | '.join(str(counts[kind]) for kind in Kind)} | {_cost(before, after)} |")
         lost += [f"- {_code(stack)}: {_code(c.resource.name)} ({_code(c.resource.type)})" for c in changes if c.loses_data]
-        waiting += [f"- {_code(stack)}: {_code(warning)}" for warning in unprovided(new or empty)]
+        waiting += [f"- {_code(stack)}: {_code(warning)}" for warning in foreseen(new or empty)]
         if changes:
             listing = "\n".join([*changed(before, after), _listing(changes)])
             details.append((f"{_code(stack)}{note}: {counted(changes)}", listing))

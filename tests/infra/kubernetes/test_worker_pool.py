@@ -33,6 +33,7 @@ EVERYTHING: Mapping[str, Any] = {
         "max": 40,
         "tasks_per_replica": 4,
         "idle_seconds": 60,
+        "keda_namespace": "scaling",
         "schedule": [{"start": "0 8 * * 1-5", "end": "0 18 * * 1-5", "timezone": "Europe/Vienna", "replicas": 2}],
     },
     "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "8Gi"}},

@@ -86,6 +86,8 @@ def test_a_fixed_number_has_no_scaler() -> None:
         ({"by": "hpa", "metric": {"name": "a", "labels": {"k": "?"}}}, {"metric.labels.k": "is '?'; give letters"}),
         ({"by": "hpa", "metric": METRIC, "min": 0}, {"min": "is 0, which 'hpa' cannot"}),
         ({"by": "hpa", "metric": METRIC, "schedule": [WINDOW]}, {"schedule": "is for 'keda'"}),
+        ({"keda_namespace": "KEDA"}, {"keda_namespace": "is 'KEDA'; give lower case letters"}),
+        ({"by": "hpa", "metric": METRIC, "keda_namespace": "keda"}, {"keda_namespace": "is for 'keda'; leave it out"}),
         ({"schedule": [{**WINDOW, "replicas": 1}]}, {"schedule[0].replicas": "is 1; give more than scaling.min = 1"}),
         ({"schedule": [{**WINDOW, "replicas": 11}]}, {"schedule[0].replicas": "up to scaling.max = 10"}),
         ({"schedule": [{**WINDOW, "timezone": "Vienna"}]}, {"schedule[0].timezone": "is 'Vienna'; give a name of the IANA"}),

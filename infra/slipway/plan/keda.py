@@ -1,0 +1,81 @@
+"""Whether KEDA reaches what it reads, past the network policies of a plan: where it does not, nothing is ever scaled."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from slipway.plan.plan import Plan, Resource
+
+Fields = Mapping[str, Any]
+OPERATOR: Mapping[str, str] = {"app.kubernetes.io/name": "keda-operator", "app": "keda-operator"}
+"""Labels that KEDA's chart gives to the pods that ask queues and Prometheus."""
+_ADDRESSES = {"redis": "address", "prometheus": "serverAddress"}
+"""Triggers that connect to something, and the key of where it is."""
+
+
+def shut_out(plan: Plan) -> list[str]:
+    """Warnings, one for each thing that KEDA's operator, labelled as its chart labels it, is to read and may not connect to.
+
+    What is not in the plan, or has no network policy, is not told of.
+    """
+    told: dict[str, None] = {}
+    for scaler in plan:
+        if scaler.inputs.get("kind") != "ScaledObject":
+            continue
+        home = _metadata(scaler).get("namespace")
+        for trigger in cast("Sequence[Fields]", scaler.inputs["spec"].get("triggers", ())):
+            address = trigger.get("metadata", {}).get(_ADDRESSES.get(trigger["type"], ""))
+            service = _service(plan, address, home) if isinstance(address, str) else None
+            if service is None or _admits(plan, service):
+                continue
+            name = _metadata(service)["name"]
+            told[
+                f"{_metadata(scaler)['name']} has KEDA read {name}, whose network policy refuses KEDA: nothing is scaled. Let "
+                f"it in by the argument 'allow_from' of {name}: {{'namespace': 'keda', 'pod_labels': "
+                "{'app.kubernetes.io/name': 'keda-operator'}}, with the namespace that KEDA is in."
+            ] = None
+    return sorted(told)
+
+
+def _service(plan: Plan, address: str, home: object) -> Resource | None:
+    """The Service at an address, asked from a namespace."""
+    host = address.partition("://")[2] or address
+    name, _, rest = host.partition("/")[0].partition(":")[0].partition(".")
+    namespace = rest.partition(".")[0] or home
+    for resource in plan:
+        about = _metadata(resource)
+        if resource.inputs.get("kind") == "Service" and (about.get("name"), about.get("namespace")) == (name, namespace):
+            return resource
+    return None
+
+
+def _admits(plan: Plan, service: Resource) -> bool:
+    """Whether KEDA may connect to the pods of a Service: by one policy of them, or because there is none."""
+    pods, namespace = cast("Fields", service.inputs["spec"].get("selector", {})), _metadata(service).get("namespace")
+    policies = [
+        cast("Fields", resource.inputs["spec"])
+        for resource in plan
+        if resource.inputs.get("kind") == "NetworkPolicy" and _metadata(resource).get("namespace") == namespace
+    ]
+    about = [p for p in policies if "Ingress" in p.get("policyTypes", ()) and _labels(p["podSelector"]).items() <= pods.items()]
+    return not about or any(_is_keda(peer, namespace) for policy in about for peer in _peers(policy))
+
+
+def _peers(policy: Fields) -> Iterator[Fields]:
+    for rule in cast("Sequence[Fields]", policy.get("ingress", ())):
+        # A rule without peers is for everybody.
+        yield from cast("Sequence[Fields]", rule.get("from", ({"namespaceSelector": {}},)))
+
+
+def _is_keda(peer: Fields, home: object) -> bool:
+    if "ipBlock" in peer or _labels(peer.get("podSelector", {})).items() - OPERATOR.items():
+        return False
+    # Without a namespace it means the pods' own.
+    return "namespaceSelector" in peer or home == "keda"
+
+
+def _labels(selector: Fields) -> Fields:
+    return cast("Fields", selector.get("matchLabels", {}))
+
+
+def _metadata(resource: Resource) -> Fields:
+    return cast("Fields", resource.inputs.get("metadata", {}))
