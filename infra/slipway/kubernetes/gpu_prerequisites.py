@@ -10,12 +10,15 @@ import yaml
 from slipway.kubernetes import restricted
 from slipway.kubernetes.ai_namespace_args import PodSecurityLevel, pod_security_labels
 from slipway.kubernetes.gpu_prerequisites_args import GpuPrerequisitesArgs, PrerequisiteSettings
+from slipway.kubernetes.observability.watched import WatchedKind, WatchedService
 
 COMPONENT = "gpu-prerequisites"
 """Value of the label `app.kubernetes.io/name` of its namespace."""
 CHART = "gpu-operator"
 WHOLE, SHARED = "whole", "shared"
 """The device plugin's configurations: which one a node has, its label `nvidia.com/device-plugin.config` says."""
+EXPORTER, EXPORTER_PORT = {"app": "nvidia-dcgm-exporter"}, 9400
+"""Labels and port of the DCGM exporter's pods (GPU Operator, `assets/state-dcgm-exporter/0800_daemonset.yaml`)."""
 WAIT_SECONDS = 900
 """Drivers are built and loaded on every node."""
 
@@ -37,10 +40,23 @@ class GpuPrerequisites(pulumi.ComponentResource):
         """
         settings = PrerequisiteSettings.of(name, args)
         super().__init__("slipway:index:GpuPrerequisites", name, {**args}, opts)
+        self._name, self._settings = name, settings
         self.namespace = pulumi.Output.from_input(None if settings.existing else settings.namespace)
         if not settings.existing:
             self._install(name, settings)
         self.register_outputs({"namespace": self.namespace})
+
+    def watched(self) -> WatchedService:
+        """The DCGM exporter as an ObservabilityStack needs to know it. With `existing`: as the GPU Operator leaves it in its own
+        namespace, `gpu-operator`."""
+        return {
+            "kind": WatchedKind.GPUS,
+            "name": self._name,
+            "namespace": self._settings.namespace,
+            "pods": "nvidia-dcgm-exporter-.+",
+            "pod_labels": EXPORTER,
+            "port": EXPORTER_PORT,
+        }
 
     def _install(self, name: str, settings: PrerequisiteSettings) -> None:
         # Drivers and plugins work on the node itself.

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 
 from slipway.kubernetes.observability.objectives import Promise
-from slipway.kubernetes.observability.panels import Panel, panels
+from slipway.kubernetes.observability.panel import Panel
+from slipway.kubernetes.observability.panels import panels
 from slipway.kubernetes.observability.watched import Watched
 
 try:

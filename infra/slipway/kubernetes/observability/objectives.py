@@ -28,6 +28,9 @@ class Objectives(TypedDict):
     """How long any other trouble must last before it is told, in seconds. Default 600; 1 to 86400."""
     daily_dollars: NotRequired[float]
     """What the tokens of all backends may cost in a day, by their list prices, in US dollars. Default: not watched."""
+    gpu_celsius: NotRequired[float]
+    """How hot a GPU may be, in degrees Celsius. Default 85, where those of data centres are about to slow down (`nvidia-smi -q -d
+    TEMPERATURE` tells of one when it does); 30 to 110."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Promise:
     period_days: float = 30.0
     patience_seconds: int = 600
     daily_dollars: float | None = None
+    gpu_celsius: float = 85.0
 
     @classmethod
     def of(cls, given: Mapping[str, Any], interval: float, faults: Faults) -> "Promise":
@@ -93,6 +97,8 @@ class Promise:
             faults.add("objectives.patience_seconds", f"is {promise.patience_seconds}; give 1 to 86400 seconds")
         if promise.daily_dollars is not None and promise.daily_dollars <= 0:
             faults.add("objectives.daily_dollars", f"is {promise.daily_dollars:g}; give more than 0, or leave it out")
+        if not 30 <= promise.gpu_celsius <= 110:
+            faults.add("objectives.gpu_celsius", f"is {promise.gpu_celsius:g}; give 30 to 110 degrees Celsius")
         return promise
 
     @property

@@ -30,6 +30,7 @@ def pod_monitor_spec(service: Watched, interval: float) -> dict[str, Any]:
         "path": service.path,
         "interval": duration(interval),
         "scrapeTimeout": timeout(interval),
+        **({"honorLabels": True} if service.tells_of_others else {}),
         # Without a port the operator takes all that the containers tell, and these choose.
         "relabelings": camel(relabelings(service)),
     }

@@ -1,10 +1,9 @@
 """What dashboards show of a service: the same questions and targets as its scaler and its alerts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
+from slipway.kubernetes.observability.gpu_panels import gpu_panels
 from slipway.kubernetes.observability.indicators import indicators
 from slipway.kubernetes.observability.objectives import Promise
+from slipway.kubernetes.observability.panel import Panel, Question
 from slipway.kubernetes.observability.replicas import answering, each
 from slipway.kubernetes.observability.watched import Watched, WatchedKind
 from slipway_router import metric_table as table
@@ -13,29 +12,10 @@ RATE = "$__rate_interval"
 """The window of a rate, which Grafana fills in: at least four readings."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """A line of a panel."""
-
-    expr: str
-    legend: str
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel."""
-
-    title: str
-    description: str
-    questions: Sequence[Question]
-    unit: str
-    """As Grafana names units."""
-    target: float | None = None
-    """Where a line is drawn."""
-
-
 def panels(service: Watched, promise: Promise) -> list[Panel]:
     """Those of one service."""
+    if service.kind is WatchedKind.GPUS:
+        return gpu_panels(service, promise)
     loads = [
         Panel(
             f"{load.name}, each replica",

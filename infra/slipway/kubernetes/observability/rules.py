@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from slipway.kubernetes.observability.gpu_alerts import gpu_alerts, idle_gpus
 from slipway.kubernetes.observability.indicators import Indicator, indicators
 from slipway.kubernetes.observability.objectives import Promise, duration
 from slipway.kubernetes.observability.router_alerts import router_alerts
@@ -21,9 +22,13 @@ def rule_groups(services: Sequence[Watched], promise: Promise, runbooks: str) ->
         runbooks: Address of the folder that has a page for each alert.
     """
     groups: list[dict[str, Any]] = []
+    sees_gpus = any(service.kind is WatchedKind.GPUS for service in services)
     for service in services:
         name = f"{service.namespace}/{service.name}"
-        alerts = service_alerts(service, promise)
+        if service.kind is WatchedKind.GPUS:
+            alerts = gpu_alerts(service, promise)
+        else:
+            alerts = [*service_alerts(service, promise), *(idle_gpus(service, promise) if sees_gpus else [])]
         if service.kind is WatchedKind.ROUTER and service.most_replicas:
             bad = indicators(service, promise)
             groups.append({"name": f"{name} shares", "rules": [rule for i in bad for rule in _shares(service, promise, i)]})

@@ -8,7 +8,8 @@ from slipway.kubernetes.observability.watched import Watched
 
 
 def scrape_configs(services: Sequence[Watched]) -> list[dict[str, Any]]:
-    """One job for each service. Every series has its `namespace` and `pod`, by which scalers ask too, and `service`."""
+    """One job for each service. Every series has its `namespace` and `pod`, by which scalers ask too, and `service`; those about
+    other pods have theirs, and `node`."""
     return [_job(service) for service in services]
 
 
@@ -20,12 +21,22 @@ def timeout(interval: float) -> str:
 def relabelings(service: Watched) -> list[dict[str, Any]]:
     """Which of the found targets are read, and what their series are labelled with."""
     found = "__meta_kubernetes_pod"
+    if service.tells_of_others:
+        # Whose pod and namespace a reading is about, it says itself; without one it is about none, and not about the reader's.
+        own = [
+            {"action": "labeldrop", "regex": "namespace|pod|container"},
+            {"target_label": "node", "source_labels": [f"{found}_node_name"]},
+        ]
+    else:
+        own = [
+            {"target_label": "namespace", "source_labels": ["__meta_kubernetes_namespace"]},
+            {"target_label": "pod", "source_labels": [f"{found}_name"]},
+        ]
     return [
         # There is a target for each port that a container tells; those of a sidecar are none of ours.
         {"action": "keep", "source_labels": [f"{found}_container_port_number"], "regex": str(service.port)},
         {"action": "drop", "source_labels": [f"{found}_phase"], "regex": "Succeeded|Failed"},
-        {"target_label": "namespace", "source_labels": ["__meta_kubernetes_namespace"]},
-        {"target_label": "pod", "source_labels": [f"{found}_name"]},
+        *own,
         {"target_label": "service", "replacement": service.name},
     ]
 
@@ -35,6 +46,7 @@ def _job(service: Watched) -> dict[str, Any]:
     return {
         "job_name": f"{service.namespace}/{service.name}",
         "metrics_path": service.path,
+        **({"honor_labels": True} if service.tells_of_others else {}),
         "kubernetes_sd_configs": [
             {
                 "role": "pod",

@@ -22,6 +22,8 @@ class WatchedKind(StrEnum):
     """Our router: it tells the metrics of `slipway_router.metric_table`."""
     MODEL = "model"
     """A server of one model."""
+    GPUS = "gpus"
+    """NVIDIA's DCGM exporter, on every node with GPUs."""
 
 
 class WatchedLoad(TypedDict):
@@ -39,7 +41,7 @@ class WatchedService(TypedDict):
     """A service to be watched: `watched()` of a component, or fields of your own."""
 
     kind: WatchedKind
-    """'router' or 'model'."""
+    """'router', 'model' or 'gpus'."""
     name: str
     """Name in alerts and dashboards; unique in its namespace."""
     namespace: pulumi.Input[str]
@@ -112,12 +114,19 @@ class Watched:
         )
 
     @property
+    def tells_of_others(self) -> bool:
+        """Whether its series are about other pods, and labelled with theirs."""
+        return self.kind is WatchedKind.GPUS
+
+    @property
     def labels(self) -> dict[str, str]:
         """What its alerts and recorded series are labelled with."""
-        return {"namespace": self.namespace, "service": self.name}
+        return {"service": self.name} if self.tells_of_others else {"namespace": self.namespace, "service": self.name}
 
     def which(self, more: str = "") -> str:
         """A selector of its series. The pattern is a string of PromQL, which takes one backslash away."""
+        if self.tells_of_others:
+            return f'{{service="{self.name}"{more and "," + more}}}'
         pattern = self.pods.replace("\\", "\\\\").replace('"', '\\"')
         return f'{{namespace="{self.namespace}",pod=~"{pattern}"{more and "," + more}}}'
 
@@ -125,7 +134,9 @@ class Watched:
 def check_watched(path: str, services: Sequence[Any], faults: Faults) -> None:
     """Refuse what would watch nothing, or something else than it says."""
     if not services:
-        faults.add(path, "is empty; give at least one service: `watched()` of an AiApiService or a GpuModelServer")
+        faults.add(
+            path, "is empty; give at least one service: `watched()` of a component, such as an AiApiService or a GpuModelServer"
+        )
     seen: dict[tuple[str, object], int] = {}
     for i, given in enumerate(services):
         here = f"{path}[{i}]"

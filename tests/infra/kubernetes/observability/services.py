@@ -12,7 +12,7 @@ import pulumi
 import pytest
 import yaml
 
-from slipway import AiApiService, GpuModelServer, vendor
+from slipway import AiApiService, GpuModelServer, GpuPrerequisites, vendor
 from slipway.kubernetes.observability.objectives import Promise
 from slipway.kubernetes.observability.rules import rule_groups
 from slipway.kubernetes.observability.watched import Watched, WatchedService
@@ -51,6 +51,11 @@ def model(name: str = "llama", **more: Any) -> Watched:
 
 def router(name: str = "api", **more: Any) -> Watched:
     return known(lambda: AiApiService(name, cast("Any", {**ROUTER, **more})).watched())
+
+
+def gpus(name: str = "gpus", **more: Any) -> Watched:
+    """A DCGM exporter, as GpuPrerequisites brings it."""
+    return known(lambda: GpuPrerequisites(name, cast("Any", more or {"existing": True})).watched())
 
 
 def promtool() -> str:

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from tests.infra.kubernetes.observability.services import SCALING, model, router, rule_faults
+from tests.infra.kubernetes.observability.services import SCALING, gpus, model, router, rule_faults
 
 from slipway.kubernetes.observability.dashboards import DATA_SOURCE, dashboards
 from slipway.kubernetes.observability.objectives import Promise
@@ -14,14 +14,15 @@ from slipway_router.metric_table import METRICS
 
 PROMISE = Promise(daily_dollars=10.0)
 API, LLAMA = router(scaling={"max": 4, "requests_per_second": 10}), model(scaling=SCALING)
+GPUS = gpus()
 
 
 def shown() -> dict[str, dict[str, Any]]:
-    return {name: json.loads(text) for name, text in dashboards([API, LLAMA], PROMISE).items()}
+    return {name: json.loads(text) for name, text in dashboards([API, LLAMA, GPUS], PROMISE).items()}
 
 
 def test_there_is_one_for_each_service_with_panels_side_by_side() -> None:
-    assert shown().keys() == {"ai-api.json", "ai-llama.json"}
+    assert shown().keys() == {"ai-api.json", "ai-llama.json", "gpu-operator-gpus.json"}
     for made in shown().values():
         places = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in made["panels"]]
         assert len(set(places)) == len(places)
@@ -29,7 +30,7 @@ def test_there_is_one_for_each_service_with_panels_side_by_side() -> None:
         for panel in made["panels"]:
             assert panel["datasource"] == {"type": "prometheus", "uid": DATA_SOURCE}
             assert panel["targets"]
-    assert len({made["uid"] for made in shown().values()}) == 2
+    assert len({made["uid"] for made in shown().values()}) == 3
 
 
 def test_a_panels_line_is_at_what_the_scaler_aims_at() -> None:
@@ -53,6 +54,6 @@ def test_every_metric_is_told_or_recorded() -> None:
 
 def test_prometheus_can_read_every_question() -> None:
     # A question that is no PromQL is an error; to one about series that are not there the answer is empty, or 0 replicas.
-    questions = [q.expr.replace(RATE, "1m") for s in (API, LLAMA) for panel in panels(s, PROMISE) for q in panel.questions]
+    questions = [q.expr.replace(RATE, "1m") for s in (API, LLAMA, GPUS) for panel in panels(s, PROMISE) for q in panel.questions]
     tests = [{"promql_expr_test": [{"expr": f"({q}) < -1e9", "eval_time": "1m", "exp_samples": list[Any]()} for q in questions]}]
     assert rule_faults([API], PROMISE, tests) == ""

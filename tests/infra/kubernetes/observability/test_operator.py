@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from tests.infra.kubernetes.observability.services import MODEL, ROUTER, SCALING, model, promtool, router
+from tests.infra.kubernetes.observability.services import MODEL, ROUTER, SCALING, gpus, model, promtool, router
 from tests.infra.kubernetes.service import schema_faults
 
-from slipway import AiApiService, GpuModelServer, ObservabilityStack
+from slipway import AiApiService, GpuModelServer, GpuPrerequisites, ObservabilityStack
 from slipway.kubernetes.observability.objectives import Promise
 from slipway.kubernetes.observability.operator import pod_monitor_spec, prometheus_rule_spec
 from slipway.kubernetes.observability.rules import rule_groups
@@ -22,8 +22,14 @@ def planned(operator: dict[str, Any], **more: Any) -> Plan:
     def program() -> None:
         llama = GpuModelServer("llama", cast("Any", {**MODEL, "scaling": SCALING}))
         api = AiApiService("api", cast("Any", ROUTER))
+        gpus = GpuPrerequisites("gpus", {"existing": True})
         prometheus = {"operator": {"url": URL, **operator}, "interval_seconds": 10}
-        args: Any = {"namespace": "monitoring", "watch": [api.watched(), llama.watched()], "prometheus": prometheus, **more}
+        args: Any = {
+            "namespace": "monitoring",
+            "watch": [api.watched(), llama.watched(), gpus.watched()],
+            "prometheus": prometheus,
+            **more,
+        }
         stack = ObservabilityStack("watch", args)
         stack.prometheus_url.apply(lambda url: told.update(url=url))
         stack.prometheus_secret.apply(lambda secret: told.update(secret=secret))
@@ -40,7 +46,7 @@ def test_every_object_passes_the_operators_schema_and_no_server_is_made() -> Non
     assert schema_faults(plan) == []
     own = [r for r in plan if r.custom and r.name.startswith("watch")]
     kinds = sorted(str(r.inputs["kind"]) for r in own)
-    assert kinds == ["ConfigMap", "ConfigMap", "PodMonitor", "PodMonitor", "PrometheusRule"]
+    assert kinds == [*["ConfigMap"] * 3, *["PodMonitor"] * 3, "PrometheusRule"]
     for made in own:
         chosen = made.inputs["metadata"]["labels"].get("release") == RELEASE["release"]
         assert chosen == (made.inputs["apiVersion"] == "monitoring.coreos.com/v1")
@@ -56,7 +62,7 @@ def test_dashboards_are_made_for_the_grafana_that_exists() -> None:
 
 def test_the_rules_are_those_of_a_prometheus_of_our_own(tmp_path: Path) -> None:
     rules = planned({}, runbooks="https://wiki.example.com")["watch-rules"].inputs["spec"]
-    services, promise = [router(), model(scaling=SCALING)], Promise()
+    services, promise = [router(), model(scaling=SCALING), gpus()], Promise()
     assert rules == prometheus_rule_spec(services, promise, 10, "https://wiki.example.com")
     ours = rule_groups(services, promise, "https://wiki.example.com")
     assert [g["rules"] for g in rules["groups"]] == [g["rules"] for g in ours]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.infra.kubernetes.observability.services import RUNBOOKS, SCALING, model, promtool, router, rule_faults
+from tests.infra.kubernetes.observability.services import RUNBOOKS, SCALING, gpus, model, promtool, router, rule_faults
 
 from slipway.kubernetes.observability.objectives import Promise
 from slipway.kubernetes.observability.rules import rule_groups
@@ -19,11 +19,14 @@ from slipway.kubernetes.observability.rules import rule_groups
 PROMISE = Promise(daily_dollars=100.0)
 API = router(scaling={"min": 2, "max": 4, "requests_per_second": 10})
 LLAMA = model(scaling={**SCALING, "waiting_requests": 5, "running_requests": 100})
+EVERY = [API, LLAMA, gpus()]
 POD = 'namespace="ai",pod="api-router-5d4f8c7b6-x2z45"'
 SECOND = 'namespace="ai",pod="api-router-5d4f8c7b6-bcdfg"'
 STRANGER = 'namespace="ai",pod="other-router-5d4f8c7b6-bcdfg"'
 SERVER = 'namespace="ai",pod="llama-server-0"'
 OTHER = 'namespace="ai",pod="llama-server-1"'
+
+GPU = 'service="gpus",node="node-1",gpu="0",UUID="GPU-1",namespace="ai",pod="llama-server-0"'
 
 UP = {f"up{{{POD}}}": "1x5000", f"up{{{SECOND}}}": "1x5000", f"up{{{SERVER}}}": "1x5000"}
 """All is well."""
@@ -40,6 +43,10 @@ def first_tokens(fast: str, every: str) -> dict[str, str]:
 
 def backend(metric: str, values: str) -> dict[str, str]:
     return {f'slipway_router_{metric}{{{POD},backend="gpt"}}': values}
+
+
+def gpu(metric: str, values: str, more: str = "") -> dict[str, str]:
+    return {f"DCGM_FI_DEV_{metric}{{{GPU}{more}}}": values}
 
 
 GOOD = requests("200", "0+600x5000")
@@ -105,12 +112,46 @@ CASES: list[Case] = [
         {f"vllm:num_requests_running{{{SERVER}}}": "399x100"},
         "20m",
     ),
+    # 13 is a fault of the program.
+    ("GpuXidError", gpu("XID_ERRORS", "79x100", ',err_code="79"'), gpu("XID_ERRORS", "13x100", ',err_code="13"'), "5m"),
+    ("GpuMemoryFaulty", gpu("ROW_REMAP_FAILURE", "1x100"), gpu("ROW_REMAP_FAILURE", "0x100"), "5m"),
+    (
+        "GpuMemoryFaulty",
+        gpu("UNCORRECTABLE_REMAPPED_ROWS", "2x30 3x100"),
+        gpu("UNCORRECTABLE_REMAPPED_ROWS", "2x200"),
+        "60m",
+    ),
+    ("GpuHot", gpu("GPU_TEMP", "86x100"), gpu("GPU_TEMP", "85x100"), "20m"),
+    (
+        "GpuMemoryFull",
+        {**gpu("FB_USED", "80500x100"), **gpu("FB_FREE", "500x100")},
+        {**gpu("FB_USED", "74000x100"), **gpu("FB_FREE", "7000x100")},
+        "20m",
+    ),
+    (
+        "GpuIdle",
+        {**gpu("GPU_UTIL", "3x100"), f"vllm:num_requests_waiting{{{SERVER}}}": "1x100"},
+        {**gpu("GPU_UTIL", "3x100"), f"vllm:num_requests_waiting{{{SERVER}}}": "0x100"},
+        "20m",
+    ),
+    (
+        "GpuIdle",
+        {**gpu("GPU_UTIL", "9x100"), f"vllm:num_requests_waiting{{{SERVER}}}": "9x100"},
+        {**gpu("GPU_UTIL", "70x100"), f"vllm:num_requests_waiting{{{SERVER}}}": "9x100"},
+        "20m",
+    ),
+    (
+        "GpuMetricsMissing",
+        {'up{service="gpus",node="node-1"}': "0x100"},
+        {'up{service="gpus",node="node-1"}': "1x100"},
+        "20m",
+    ),
 ]
 
 
 def rules() -> dict[str, dict[str, Any]]:
     """The alerts by name; of those that both services have, the model's."""
-    groups = rule_groups([API, LLAMA], PROMISE, RUNBOOKS)
+    groups = rule_groups(EVERY, PROMISE, RUNBOOKS)
     return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
@@ -138,7 +179,7 @@ def _judged(case: Case, *, fires: bool) -> dict[str, Any]:
 def _faults(cases: Sequence[Case], sides: Sequence[bool] = (True, False)) -> str:
     """What promtool finds wrong with these cases, taken together; all have the same unit of time."""
     tests = [_judged(case, fires=fires) for case in cases for fires in sides]
-    return rule_faults([API, LLAMA], PROMISE, tests, every=_PACES[cases[0][3][-1]][1])
+    return rule_faults(EVERY, PROMISE, tests, every=_PACES[cases[0][3][-1]][1])
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +201,7 @@ def test_every_alert_is_tried() -> None:
 
 def test_promtool_finds_nothing_wrong_with_the_rules(tmp_path: Path) -> None:
     file = tmp_path / "rules.yml"
-    file.write_text(yaml.safe_dump({"groups": rule_groups([API, LLAMA], PROMISE, RUNBOOKS)}))
+    file.write_text(yaml.safe_dump({"groups": rule_groups(EVERY, PROMISE, RUNBOOKS)}))
     done = subprocess.run([promtool(), "check", "rules", str(file)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "rules found" in done.stdout
