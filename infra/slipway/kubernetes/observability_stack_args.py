@@ -34,8 +34,8 @@ class ObservabilityStackArgs(TypedDict):
     namespace: pulumi.Input[str]
     """Namespace to run in. It must exist. Services let in a Prometheus of namespace `monitoring` unless they say otherwise."""
     watch: Sequence[WatchedService]
-    """What is watched: `watched()` of an AiApiService, a GpuModelServer or GpuPrerequisites, or fields of your own. At least one. From their
-    arguments come the readings, the rules, the alerts and the dashboards."""
+    """What is watched: `watched()` of an AiApiService, a GpuModelServer or GpuPrerequisites, or fields of your own. At least
+    one. From their arguments come the readings, the rules, the alerts and the dashboards."""
     objectives: NotRequired[Objectives]
     """What is promised of the routers. Default: 99.9 % of requests, and 95 % of first tokens within 2.5 s, over 30 days."""
     prometheus: NotRequired[PrometheusArgs]
