@@ -136,7 +136,8 @@ def _show_plan(made: Plan, costs: Cost) -> None:
     console = _console()
     console.print(table)
     components = sum(not r.custom for r in made)
-    console.print(f"{made.stack}: {len(made) - components} resources in {components} components")
+    of_all = "1 component" if components == 1 else f"{components} components"
+    console.print(f"{made.stack}: {len(made) - components} resources in {of_all}")
     if costs.components:
         _show_cost(costs, console)
 

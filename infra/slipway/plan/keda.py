@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from slipway.plan.objects import kind_of, metadata_of
 from slipway.plan.plan import Plan, Resource
 
 Fields = Mapping[str, Any]
@@ -19,17 +20,17 @@ def shut_out(plan: Plan) -> list[str]:
     """
     told: dict[str, None] = {}
     for scaler in plan:
-        if scaler.inputs.get("kind") != "ScaledObject":
+        if kind_of(scaler) != "ScaledObject":
             continue
-        home = _metadata(scaler).get("namespace")
+        home = metadata_of(scaler).get("namespace")
         for trigger in cast("Sequence[Fields]", scaler.inputs["spec"].get("triggers", ())):
             address = trigger.get("metadata", {}).get(_ADDRESSES.get(trigger["type"], ""))
             service = _service(plan, address, home) if isinstance(address, str) else None
             if service is None or _admits(plan, service):
                 continue
-            name = _metadata(service)["name"]
+            name = metadata_of(service)["name"]
             told[
-                f"{_metadata(scaler)['name']} has KEDA read {name}, whose network policy refuses KEDA: nothing is scaled. Let "
+                f"{metadata_of(scaler)['name']} has KEDA read {name}, whose network policy refuses KEDA: nothing is scaled. Let "
                 f"it in by the argument 'allow_from' of {name}: {{'namespace': 'keda', 'pod_labels': "
                 "{'app.kubernetes.io/name': 'keda-operator'}}, with the namespace that KEDA is in."
             ] = None
@@ -42,19 +43,19 @@ def _service(plan: Plan, address: str, home: object) -> Resource | None:
     name, _, rest = host.partition("/")[0].partition(":")[0].partition(".")
     namespace = rest.partition(".")[0] or home
     for resource in plan:
-        about = _metadata(resource)
-        if resource.inputs.get("kind") == "Service" and (about.get("name"), about.get("namespace")) == (name, namespace):
+        about = metadata_of(resource)
+        if kind_of(resource) == "Service" and (about.get("name"), about.get("namespace")) == (name, namespace):
             return resource
     return None
 
 
 def _admits(plan: Plan, service: Resource) -> bool:
     """Whether KEDA may connect to the pods of a Service: by one policy of them, or because there is none."""
-    pods, namespace = cast("Fields", service.inputs["spec"].get("selector", {})), _metadata(service).get("namespace")
+    pods, namespace = cast("Fields", service.inputs["spec"].get("selector", {})), metadata_of(service).get("namespace")
     policies = [
         cast("Fields", resource.inputs["spec"])
         for resource in plan
-        if resource.inputs.get("kind") == "NetworkPolicy" and _metadata(resource).get("namespace") == namespace
+        if kind_of(resource) == "NetworkPolicy" and metadata_of(resource).get("namespace") == namespace
     ]
     about = [p for p in policies if "Ingress" in p.get("policyTypes", ()) and _labels(p["podSelector"]).items() <= pods.items()]
     return not about or any(_is_keda(peer, namespace) for policy in about for peer in _peers(policy))
@@ -75,7 +76,3 @@ def _is_keda(peer: Fields, home: object) -> bool:
 
 def _labels(selector: Fields) -> Fields:
     return cast("Fields", selector.get("matchLabels", {}))
-
-
-def _metadata(resource: Resource) -> Fields:
-    return cast("Fields", resource.inputs.get("metadata", {}))

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import yaml
 
+from slipway.plan.objects import api_version, is_object, is_patch, kind_of, metadata_of, object_key
 from slipway.plan.plan import Plan, PlanError, Resource
 from slipway.plan.values import Secret, Unknown
 
@@ -59,27 +60,27 @@ def render(plan: Plan, *, skip_secrets: bool = False) -> Rendering:
     for resource in plan:
         if not resource.custom or resource.type.startswith("pulumi:providers:"):
             continue
-        if not _is_object(resource):
+        if not is_object(resource):
             elsewhere.append(resource)
             continue
         if "read" in resource.options:
             expected.append(resource)
             continue
         found = list(_unrenderable(resource, skip_secrets))
-        if _kind(resource) == "Secret" and any(isinstance(v, Secret) for v in resource.inputs.values()):
+        if kind_of(resource) == "Secret" and any(isinstance(v, Secret) for v in resource.inputs.values()):
             secrets.append(_secret(resource))
             if skip_secrets:
                 continue
-        faults += [f"{resource.name} ({_kind(resource)}): {fault}" for fault in found]
-        if _is_patch(resource):
+        faults += [f"{resource.name} ({kind_of(resource)}): {fault}" for fault in found]
+        if is_patch(resource):
             patches.append(resource)
             continue
-        key = _key(resource)
+        key = object_key(resource)
         if key in objects and key[3]:
-            faults.append(f"{resource.name} ({_kind(resource)}): is the same object as {objects[key].name}, {key[2]}/{key[3]}")
+            faults.append(f"{resource.name} ({kind_of(resource)}): is the same object as {objects[key].name}, {key[2]}/{key[3]}")
         objects[key] = resource
     for patch in patches:
-        key = _key(patch)
+        key = object_key(patch)
         # Of an object that is made elsewhere, the manifest has these fields alone.
         objects[key] = replace(objects[key], inputs=_merged(objects[key].inputs, patch.inputs)) if key in objects else patch
     if faults:
@@ -91,7 +92,7 @@ def render(plan: Plan, *, skip_secrets: bool = False) -> Rendering:
 
 def manifest(resource: Resource) -> str:
     """One object as YAML, with the type from its token where its inputs do not tell it."""
-    body = {**resource.inputs, "apiVersion": _api_version(resource), "kind": _kind(resource)}
+    body = {**resource.inputs, "apiVersion": api_version(resource), "kind": kind_of(resource)}
     ordered = {**{k: body[k] for k in _FIRST_KEYS if k in body}, **dict(sorted(body.items()))}
     return yaml.dump(ordered, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
@@ -119,20 +120,6 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def _is_object(resource: Resource) -> bool:
-    # Helm releases and the like have types of the provider, but no API of Kubernetes.
-    return resource.type.startswith("kubernetes:") and ("kind" in resource.inputs or "read" in resource.options)
-
-
-def _kind(resource: Resource) -> str:
-    return str(resource.inputs.get("kind") or resource.type.rpartition(":")[2])
-
-
-def _is_patch(resource: Resource) -> bool:
-    """Whether it says some fields of an object that another resource makes, as the provider's `ServicePatch` and its like do."""
-    return resource.type.rpartition(":")[2] == f"{_kind(resource)}Patch"
-
-
 def _merged(whole: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
     """One object with the fields of another, which win."""
     merged = dict(whole)
@@ -143,26 +130,10 @@ def _merged(whole: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _api_version(resource: Resource) -> str:
-    return str(resource.inputs.get("apiVersion") or resource.type.split(":")[1].removeprefix("core/"))
-
-
-def _metadata(resource: Resource) -> Mapping[str, Any]:
-    told = resource.inputs.get("metadata")
-    return cast("Mapping[str, Any]", told) if isinstance(told, Mapping) else {}
-
-
-def _key(resource: Resource) -> tuple[str, str, str, str]:
-    metadata = _metadata(resource)
-    group = _api_version(resource).rpartition("/")[0]
-    name = metadata.get("name", resource.urn)
-    return group, _kind(resource), str(metadata.get("namespace", "")), str(name)
-
-
 def _unrenderable(resource: Resource, skip_secrets: bool) -> Iterator[str]:
-    if "name" not in _metadata(resource) and not isinstance(resource.inputs.get("metadata"), Unknown):
+    if "name" not in metadata_of(resource) and not isinstance(resource.inputs.get("metadata"), Unknown):
         yield "metadata.name: is missing; give a name, as kubectl applies no other objects"
-    whole = _kind(resource) == "Secret"
+    whole = kind_of(resource) == "Secret"
     for path, value in _walk(resource.inputs, ""):
         if isinstance(value, Unknown):
             yield f"{path}: is known only after `up`; give it as configuration, or bring this stack up with Pulumi"
@@ -185,7 +156,7 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _secret(resource: Resource) -> str:
-    metadata = _metadata(resource)
+    metadata = metadata_of(resource)
     keys: set[str] = set()
     for part in ("data", "stringData"):
         held = resource.inputs.get(part)
