@@ -108,7 +108,9 @@ class Project:
             PlanError: the stack is not known, or some settings are wrong; with every fault.
         """
         if stack not in self.stacks():
-            listed = ", ".join(self.stacks()) or f"none: put Pulumi.{stack}.yaml into {self.stack_directory}"
+            listed = ", ".join(self.stacks()) or (
+                f"none: put Pulumi.{stack}.yaml into {self.stack_directory}, empty where the defaults of Pulumi.yaml will do"
+            )
             raise PlanError(f"there is no stack '{stack}' in project '{self.name}'; there are {listed}")
         file = next(f for f in _files(self.stack_directory, f"Pulumi.{stack}") if f.is_file())
         data = _mapping(file, file.name)

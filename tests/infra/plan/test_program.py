@@ -46,6 +46,13 @@ def test_a_stack_that_is_not_there_names_those_that_are() -> None:
         plan_project(SHOP, "live")
 
 
+def test_the_first_stack_of_a_project_may_be_an_empty_file(shop: Path) -> None:
+    for file in shop.rglob("Pulumi.*.yaml"):
+        file.unlink()
+    with pytest.raises(PlanError, match=r"put Pulumi\.live\.yaml into .+, empty where the defaults of Pulumi\.yaml will do"):
+        plan_project(shop, "live")
+
+
 def test_a_directory_without_a_project(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"has no Pulumi\.yaml"):
         plan_project(tmp_path, "dev")
