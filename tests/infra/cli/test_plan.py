@@ -53,7 +53,7 @@ def test_a_tree_with_counts() -> None:
         ["front-service", "kubernetes:core/v1:Service"],
         ["shop", "kubernetes:core/v1:Namespace"],
         ["token", "kubernetes:core/v1:Secret"],
-        ["prod:", "5", "resources", "in", "1", "components"],
+        ["prod:", "5", "resources", "in", "1", "component"],
         [],
         ["Cost", "a", "month", "USD", "Of"],
         ["front", "unknown", "3", "x", "a", "pod:", *SHARE.split()],
