@@ -6,6 +6,9 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
+from slipway.aws.sagemaker_container_args import SageMakerContainer
+from slipway.aws.sagemaker_scaling_args import SageMakerConcurrencyScaling, SageMakerScaling
+
 
 class SageMakerVpc(TypedDict):
     """Where in a VPC the containers run."""
@@ -16,53 +19,6 @@ class SageMakerVpc(TypedDict):
     """Security groups, one to five."""
 
 
-class SageMakerStep(TypedDict):
-    """One step of scaling for bursts."""
-
-    above: float
-    """Concurrent requests for one instance (or copy) from which on the step is taken; above the target, rising from step to
-    step."""
-    add: int
-    """Instances (or copies) that it adds, at least 1."""
-
-
-class SageMakerSchedule(TypedDict):
-    """Other bounds from a point of time on."""
-
-    when: str
-    """`cron(0 7 ? * MON-FRI *)`, `at(2026-12-24T18:00:00)` or `rate(1 day)`, as Application Auto Scaling has them."""
-    timezone: NotRequired[str]
-    """IANA name, such as `Europe/Berlin`. Default UTC."""
-    min: NotRequired[int]
-    """Fewest from then on. Default: as before. Give it, `max` or both."""
-    max: NotRequired[int]
-    """Most from then on. Default: as before."""
-
-
-class SageMakerScaling(TypedDict):
-    """How the number of instances, or of a component's copies, follows the load. It keeps to one of three targets."""
-
-    min: int
-    """Fewest. At least 1, but 0 for asynchronous endpoints and inference components: no other form scales to zero."""
-    max: int
-    """Most."""
-    invocations_per_instance: NotRequired[float]
-    """Target: invocations for one instance (or copy) in one minute. Measure what one can serve, and take some 70 %."""
-    concurrent_requests_per_instance: NotRequired[float]
-    """Target: requests at once for one instance (or copy), measured every 10 seconds. Right for language models, whose answers
-    take long. Not with `async_inference`."""
-    backlog_per_instance: NotRequired[float]
-    """Target: requests that wait for one instance. With `async_inference` only, and the only target there."""
-    steps: NotRequired[Sequence[SageMakerStep]]
-    """Steps up for bursts, beside the target, which alone scales in. Not with `async_inference`. Default: none."""
-    schedules: NotRequired[Mapping[str, SageMakerSchedule]]
-    """Other bounds at certain times, by a name of your choice. Default: none."""
-    scale_out_cooldown_seconds: NotRequired[int]
-    """Least time between two steps up, in seconds. Default 300."""
-    scale_in_cooldown_seconds: NotRequired[int]
-    """Least time between two steps down, in seconds. Default 300."""
-
-
 class SageMakerVariant(TypedDict):
     """A second production variant, or a shadow. What is absent is the endpoint's own, but for `scaling` and `instance_count`."""
 
@@ -71,6 +27,8 @@ class SageMakerVariant(TypedDict):
     its name only. For a shadow: the part of the endpoint's own requests that it is shown, 1 for all."""
     image: NotRequired[pulumi.Input[str]]
     """As the endpoint's `image`."""
+    container: NotRequired[SageMakerContainer]
+    """As the endpoint's `container`."""
     model_package_arn: NotRequired[pulumi.Input[str]]
     """As the endpoint's `model_package_arn`."""
     weights_s3_uri: NotRequired[pulumi.Input[str]]
@@ -92,8 +50,10 @@ class SageMakerVariant(TypedDict):
 class SageMakerComponent(TypedDict):
     """An inference component: one of several models that share the endpoint's instances."""
 
-    image: pulumi.Input[str]
-    """As the endpoint's `image`."""
+    image: NotRequired[pulumi.Input[str]]
+    """As the endpoint's `image`. Required, unless `container` is given."""
+    container: NotRequired[SageMakerContainer]
+    """As the endpoint's `container`."""
     weights_s3_uri: NotRequired[pulumi.Input[str]]
     """As the endpoint's `weights_s3_uri`."""
     weights_kms_key_arn: NotRequired[pulumi.Input[str]]
@@ -105,7 +65,7 @@ class SageMakerComponent(TypedDict):
     memory_mib: int
     """Main memory that one copy is sure of, in MiB, at least 128."""
     accelerators: NotRequired[int]
-    """GPUs or Neuron devices of one copy. Default: none."""
+    """GPUs or Neuron devices of one copy, at most those of an instance. Required for an engine that needs some. Default: none."""
     cpus: NotRequired[float]
     """CPU cores of one copy, at least 0.25. Default: SageMaker's choice."""
     copies: NotRequired[int]
@@ -131,7 +91,10 @@ class SageMakerServerless(TypedDict):
     max_concurrency: int
     """Most requests at once, 1 to 200."""
     provisioned_concurrency: NotRequired[int]
-    """How many of them are kept warm, 1 to `max_concurrency`. Default: none."""
+    """How many of them are kept warm, 1 to `max_concurrency`; with `scaling`: how many it begins with. Default: none, and the
+    first request after a pause waits for a start."""
+    scaling: NotRequired[SageMakerConcurrencyScaling]
+    """How many are kept warm follows the load. Needs `provisioned_concurrency`. Default: as many as that says."""
 
 
 class SageMakerAsync(TypedDict):
@@ -216,8 +179,10 @@ class SageMakerEndpointArgs(TypedDict):
 
     image: NotRequired[pulumi.Input[str]]
     """Serving container in Amazon ECR, in the endpoint's region, with `:TAG` or `@sha256:DIGEST`: one's own, or one that AWS
-    publishes. It must answer `GET /ping` and `POST /invocations` on port 8080. Required, unless `model_package_arn` or
-    `components` say what runs."""
+    publishes. It must answer `GET /ping` and `POST /invocations` on port 8080. Required, unless `container`, `model_package_arn`
+    or `components` say what runs."""
+    container: NotRequired[SageMakerContainer]
+    """One that AWS publishes, by engine and version, instead of `image`. Excludes `image` and `model_package_arn`."""
     model_package_arn: NotRequired[pulumi.Input[str]]
     """Version of a model package, of one's own registry or from the Marketplace, instead of `image` and `environment`. `image`
     and `weights_s3_uri` then only say what the execution role may pull and read. Default: none."""
@@ -272,8 +237,8 @@ class SageMakerEndpointArgs(TypedDict):
     network_isolation: NotRequired[bool]
     """Whether the containers reach no network. Default: true with `weights_s3_uri` and without `vpc`, else false."""
     inference_ami_version: NotRequired[pulumi.Input[str]]
-    """SageMaker's machine image, which decides the GPU driver, such as `al2-ami-sagemaker-inference-gpu-3-1`. Default:
-    SageMaker's choice."""
+    """SageMaker's machine image, which decides the GPU driver, such as `al2-ami-sagemaker-inference-gpu-3-1`. Default: with a
+    `container` of CUDA 13 `al2023-ami-sagemaker-inference-gpu-4-1`, whose driver knows that; else SageMaker's choice."""
     termination_wait_seconds: NotRequired[int]
     """How long the old fleet stays after an update has moved the traffic, in seconds, 0 to 3600. Default 480: the longest stream
     that SageMaker allows, so that none is cut. Not with the strategy 'rolling'."""

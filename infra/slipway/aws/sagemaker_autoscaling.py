@@ -13,6 +13,7 @@ SERVICE = "sagemaker"
 _METRICS = {
     (False, Target.INVOCATIONS): "SageMakerVariantInvocationsPerInstance",
     (False, Target.CONCURRENCY): "SageMakerVariantConcurrentRequestsPerModelHighResolution",
+    (False, Target.UTILIZATION): "SageMakerVariantProvisionedConcurrencyUtilization",
     (True, Target.INVOCATIONS): "SageMakerInferenceComponentInvocationsPerCopy",
     (True, Target.CONCURRENCY): "SageMakerInferenceComponentConcurrentRequestsPerCopyHighResolution",
 }
@@ -32,10 +33,14 @@ class Subject:
     """Name of the variant; None for a component."""
     component: pulumi.Input[str] | None = None
     """Name of the inference component."""
+    serverless: bool = False
+    """Whether the variant is, so that its provisioned concurrency is scaled."""
 
     @property
     def dimension(self) -> str:
         """What Application Auto Scaling changes."""
+        if self.serverless:
+            return "sagemaker:variant:DesiredProvisionedConcurrency"
         return "sagemaker:variant:DesiredInstanceCount" if self.variant else "sagemaker:inference-component:DesiredCopyCount"
 
     @property

@@ -13,6 +13,16 @@ from slipway.aws.sagemaker_rules import STREAM_LIMIT_SECONDS, package_place
 from slipway.aws.sagemaker_variants import Variant
 from slipway.backend import Backend, BackendError
 
+_MODEL_NAMES = (
+    "SM_VLLM_SERVED_MODEL_NAME",
+    "SM_VLLM_MODEL",
+    "SM_SGLANG_SERVED_MODEL_NAME",
+    "SM_SGLANG_MODEL_PATH",
+    "HF_MODEL_ID",
+)
+"""Variables that tell AWS's containers the model, those first that go before the others."""
+_CONTEXT = ("OPTION_MAX_MODEL_LEN", "SM_VLLM_MAX_MODEL_LEN", "SM_SGLANG_CONTEXT_LENGTH")
+"""Variables that tell them the longest prompt and answer."""
 _MISSING = {
     "model": "is required: no variable HF_MODEL_ID tells what the container calls its model; give that name",
     "region": "is required: no image tells it; give the endpoint's region",
@@ -50,7 +60,7 @@ def backend(
     """
     subject = _subject(name, fleet, args, variant, component)
     environment: Mapping[str, object] = subject.model.get("environment") or {}
-    model = known.get("model") or _plain(environment.get("HF_MODEL_ID"))
+    model = known.get("model") or _first(environment, _MODEL_NAMES)
     region = known.get("region") or _region(subject.model)
     missing = [k for k, v in (("model", model), ("region", region)) if v is None]
     if missing:
@@ -77,7 +87,7 @@ def backend(
         made["inference_component"] = component_name
     if "serverless" not in args:
         made["min_replicas"], made["max_replicas"] = _replicas(subject if part else fleet)
-    context = _plain(environment.get("OPTION_MAX_MODEL_LEN"))
+    context = _first(environment, _CONTEXT)
     if context is not None and context.isdigit():
         made["context_tokens"] = int(context)
     if (cost := known.get("instance_cost_per_hour")) is not None:
@@ -125,6 +135,10 @@ def _region(model: Mapping[str, Any]) -> str | None:
         return place[1]
     found = EcrImage.parse(image) if image else None
     return found.region if found else None
+
+
+def _first(environment: Mapping[str, object], names: tuple[str, ...]) -> str | None:
+    return next((value for name in names if (value := _plain(environment.get(name))) is not None), None)
 
 
 def _plain(value: object) -> str | None:

@@ -11,12 +11,16 @@ from typing import Any, cast
 
 import pulumi
 
-from slipway.args import Faults
+from slipway.accelerators import Place
+from slipway.args import Faults, known
 from slipway.aws import sagemaker_rules as rules
+from slipway.aws.ecr_image import EcrImage
 from slipway.aws.sagemaker_model import check_engine, check_model, check_weights
 from slipway.aws.sagemaker_rules import AUTO_NAME, NAME_LIMIT, bounded, excluded
 from slipway.aws.sagemaker_scaling import Scaling, check_scaling
+from slipway.machines import find
 
+_GPUS = "EC2's DescribeInstanceTypes"
 CLOUDFORMATION_TYPE = "AWS::SageMaker::InferenceComponent"
 
 
@@ -115,11 +119,15 @@ def check_components(name: str, given: Mapping[str, Any], faults: Faults) -> Non
         if not rules.is_name(key, longest):
             faults.add(path, f"is a name that cannot be; give at most {longest} letters, digits and '-'")
         _check_component(given, entry, path, faults)
+    if entries and not any(faults.at(key) for key in ("components", "managed_instances", "instance_count", "instance_type")):
+        _check_together(given, entries, faults)
 
 
 def _check_component(given: Mapping[str, Any], entry: Mapping[str, Any], path: str, faults: Faults) -> None:
     check_model(entry, path, faults)
     check_weights(entry, path, faults)
+    if "image" not in entry and not faults.at(path):
+        faults.add(f"{path}.image", "is required; give it, or 'container'")
     if faults.at(path):
         return
     bounded(entry, path, "memory_mib", 128, None, faults)
@@ -134,6 +142,44 @@ def _check_component(given: Mapping[str, Any], entry: Mapping[str, Any], path: s
             faults.add(
                 f"{path}.image", f"has an engine that cannot run on {instance_type}; give another image or 'instance_type'"
             )
-        if "accelerators" in entry and rules.family_of(instance_type) and not rules.has_accelerators(instance_type):
-            faults.add(f"{path}.accelerators", f"asks for {entry['accelerators']}, and {instance_type} has none")
+        if not faults.at(path):
+            _check_accelerators(entry, instance_type, path, faults)
     check_scaling(entry.get("scaling"), f"{path}.scaling", faults, to_zero=True, count=entry.get("copies"))
+
+
+def _check_accelerators(entry: Mapping[str, Any], instance_type: str, path: str, faults: Faults) -> None:
+    """A copy lives on one instance, and has those of its accelerators that it asks for."""
+    here, asked, there = f"{path}.accelerators", entry.get("accelerators"), gpus_of(instance_type)
+    if asked is not None and rules.family_of(instance_type) and not rules.has_accelerators(instance_type):
+        faults.add(here, f"asks for {asked}, and {instance_type} has none")
+    elif asked is not None and there is not None and asked > there:
+        faults.add(here, f"asks for {asked}, and {instance_type} has {there} ({_GPUS}); give at most {there}, or a larger type")
+
+    def engine(reference: object) -> None:
+        image = EcrImage.parse(reference) if isinstance(reference, str) else None
+        if image and image.accelerator and asked is None:
+            kind = "GPUs" if image.accelerator == "gpu" else "Neuron devices"
+            most = f", at most {there}" if there is not None else ""
+            faults.add(
+                here, f"is required: the image's engine needs {kind}, and a copy has those it asks for; give 1 or more{most}"
+            )
+
+    known(entry.get("image"), engine)
+
+
+def _check_together(given: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]], faults: Faults) -> None:
+    """The fewest copies of all must have room on the most instances."""
+    there = gpus_of(str(given.get("instance_type")))
+    if there is None:
+        return
+    asked = {k: e.get("copies", (e.get("scaling") or {}).get("min", 1)) * e.get("accelerators", 0) for k, e in entries.items()}
+    most = (given.get("managed_instances") or {}).get("max") or given.get("instance_count") or 1
+    if (needed := sum(asked.values())) > there * most:
+        told = ", ".join(f"'{k}' {n}" for k, n in asked.items() if n)
+        has = f"{there * most} GPUs of {most} x {given['instance_type']}"
+        faults.add("components", f"ask for {needed} GPUs in their first copies ({told}), and there are {has}; give fewer or more")
+
+
+def gpus_of(instance_type: str) -> int | None:
+    """GPUs of an instance type by the catalogue, `None` for what is not in it."""
+    return next((m.gpus[0] for m in find(Place.SAGEMAKER, instance_type)), None)

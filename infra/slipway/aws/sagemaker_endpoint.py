@@ -18,19 +18,24 @@ from slipway.aws.sagemaker_args import (
     SageMakerDeployment,
     SageMakerEndpointArgs,
     SageMakerManagedInstances,
-    SageMakerScaling,
-    SageMakerSchedule,
     SageMakerServerless,
-    SageMakerStep,
     SageMakerStrategy,
     SageMakerVariant,
     SageMakerVpc,
 )
 from slipway.aws.sagemaker_autoscaling import Subject, scale
 from slipway.aws.sagemaker_components import CLOUDFORMATION_TYPE
+from slipway.aws.sagemaker_container_args import SageMakerContainer, SageMakerEngine
+from slipway.aws.sagemaker_containers import with_images
 from slipway.aws.sagemaker_execution import execution_policy
 from slipway.aws.sagemaker_fleet import Fleet
 from slipway.aws.sagemaker_model import container, with_secrets
+from slipway.aws.sagemaker_scaling_args import (
+    SageMakerConcurrencyScaling,
+    SageMakerScaling,
+    SageMakerSchedule,
+    SageMakerStep,
+)
 from slipway.aws.sagemaker_serverless import serverless_config
 from slipway.aws.sagemaker_storage import async_config, capture_config
 from slipway.aws.sagemaker_variants import Variant, variant_args
@@ -41,10 +46,13 @@ __all__ = [
     "SageMakerAlarms",
     "SageMakerAsync",
     "SageMakerComponent",
+    "SageMakerConcurrencyScaling",
+    "SageMakerContainer",
     "SageMakerDataCapture",
     "SageMakerDeployment",
     "SageMakerEndpoint",
     "SageMakerEndpointArgs",
+    "SageMakerEngine",
     "SageMakerManagedInstances",
     "SageMakerScaling",
     "SageMakerSchedule",
@@ -76,7 +84,7 @@ class SageMakerEndpoint(pulumi.ComponentResource):
     def __init__(self, name: str, args: SageMakerEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         fleet = Fleet.of(name, args)
         # What is given as None counts as absent, here as in the checks.
-        given = with_secrets({k: v for k, v in args.items() if v is not None})
+        given = with_secrets(with_images({k: v for k, v in args.items() if v is not None}))
         super().__init__("slipway:index:SageMakerEndpoint", name, cast("Any", given), opts)
         self._name, self._args, self._fleet = name, given, fleet
         self._grantees: set[str] = set()
@@ -111,7 +119,8 @@ class SageMakerEndpoint(pulumi.ComponentResource):
             self._alarms(endpoint.name)
         for variant in fleet.variants:
             if variant.scaling:
-                scale(Subject(variant.role(name), endpoint.name, variant.name), variant.scaling, self._tags, self)
+                subject = Subject(variant.role(name), endpoint.name, variant.name, serverless="serverless" in given)
+                scale(subject, variant.scaling, self._tags, self)
         self._components(endpoint)
 
         self.endpoint_name, self.endpoint_arn, self.role_arn = endpoint.name, endpoint.arn, self._role.arn
@@ -154,7 +163,7 @@ class SageMakerEndpoint(pulumi.ComponentResource):
 
         Args:
             name: Name in metrics, headers and the policy. Default: the component's, with the variant's or component's.
-            model: The model's name at the container. Default: its variable `HF_MODEL_ID`.
+            model: The model's name at the container. Default: what its environment tells, such as `HF_MODEL_ID`.
             region: The endpoint's region. Default: that of its image.
             variant: Key of `variants` whose variant alone is asked, whatever the weights. Default: SageMaker chooses by weight.
             component: Key of `components` that is asked. Required where there are any.

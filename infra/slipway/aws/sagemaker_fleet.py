@@ -9,6 +9,7 @@ from slipway.aws import sagemaker_rules as rules
 from slipway.aws.sagemaker_alarm_checks import PER_VARIANT, check_alarms, rolls_back
 from slipway.aws.sagemaker_args import SageMakerEndpointArgs
 from slipway.aws.sagemaker_components import Component, check_components, components_of
+from slipway.aws.sagemaker_containers import with_images
 from slipway.aws.sagemaker_deployment import Deployment, check_deployment
 from slipway.aws.sagemaker_model import check_engine, check_model, check_weights
 from slipway.aws.sagemaker_rules import AUTO_NAME, NAME_LIMIT, STREAM_LIMIT_SECONDS, bounded
@@ -37,7 +38,7 @@ class Fleet:
     def of(cls, name: str, args: SageMakerEndpointArgs) -> "Fleet":
         """Raises `pulumi.InputPropertiesError` that lists every fault."""
         faults = Faults("SageMakerEndpoint")
-        given = check_shape(args, SageMakerEndpointArgs, faults)
+        given = with_images(check_shape(args, SageMakerEndpointArgs, faults), faults)
         _check_name(name, given, faults)
         _check_required(given, faults)
         check_model(given, "", faults)
@@ -92,8 +93,9 @@ def _check_name(name: str, given: Mapping[str, Any], faults: Faults) -> None:
 
 
 def _check_required(given: Mapping[str, Any], faults: Faults) -> None:
-    if not {"image", "model_package_arn", "components"} & given.keys() and not faults.at("image"):
-        faults.add("image", "is required; give it, 'model_package_arn' or 'components'")
+    told = faults.at("image") or faults.at("container")
+    if not {"image", "model_package_arn", "components"} & given.keys() and not told:
+        faults.add("image", "is required; give it, 'container', 'model_package_arn' or 'components'")
     if "serverless" not in given and "instance_type" not in given and not faults.at("instance_type"):
         faults.add("instance_type", "is required; give it, such as 'ml.g6.2xlarge', or 'serverless'")
 

@@ -18,6 +18,8 @@ class Target(StrEnum):
     INVOCATIONS = "invocations_per_instance"
     CONCURRENCY = "concurrent_requests_per_instance"
     BACKLOG = "backlog_per_instance"
+    UTILIZATION = "utilization"
+    """Of a serverless endpoint's provisioned concurrency."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +96,26 @@ def check_scaling(
         below = f", below {path}.min ({low})" if high < low else ""
         faults.add(f"{path}.max", f"is {high}{below}; give at least {max(low, 1)}")
     _check_target(given, path, faults, asynchronous)
-    for key in ("scale_out_cooldown_seconds", "scale_in_cooldown_seconds"):
-        if given.get(key, 0) < 0:
-            faults.add(f"{path}.{key}", f"is {given[key]}; give 0 or more seconds")
+    check_cooldowns(given, path, faults)
     _check_steps(given, path, faults)
-    for name, entry in given.get("schedules", {}).items():
-        _check_schedule(entry, f"{path}.schedules.{name}", given, 0 if to_zero else 1, faults)
+    check_schedules(given, path, 0 if to_zero else 1, faults)
     where = path.removesuffix("scaling")
     if isinstance(count, int) and not faults.at(path) and not low <= count <= high:
         key = f"{where}copies" if where.startswith("components") else f"{where}instance_count"
         faults.add(key, f"is {count}, outside of scaling ({low} to {high}); give a number within, or leave it out")
+
+
+def check_cooldowns(given: Mapping[str, Any], path: str, faults: Faults) -> None:
+    """Check the times between steps."""
+    for key in ("scale_out_cooldown_seconds", "scale_in_cooldown_seconds"):
+        if given.get(key, 0) < 0:
+            faults.add(f"{path}.{key}", f"is {given[key]}; give 0 or more seconds")
+
+
+def check_schedules(given: Mapping[str, Any], path: str, least: int, faults: Faults) -> None:
+    """Check the schedules of a scaling, whose bounds are no less than `least`."""
+    for name, entry in given.get("schedules", {}).items():
+        _check_schedule(entry, f"{path}.schedules.{name}", given, least, faults)
 
 
 def _check_target(given: Mapping[str, Any], path: str, faults: Faults, asynchronous: bool) -> None:

@@ -11,6 +11,7 @@ from slipway.aws import sagemaker_rules as rules
 from slipway.aws.sagemaker_model import check_engine, check_model, check_weights
 from slipway.aws.sagemaker_rules import AUTO_NAME, NAME_LIMIT, bounded
 from slipway.aws.sagemaker_scaling import Scaling, check_scaling
+from slipway.aws.sagemaker_serverless import serverless_scaling
 
 if TYPE_CHECKING:
     import pulumi_aws as aws
@@ -47,6 +48,7 @@ class Variant:
     startup_timeout: int
     network_isolation: bool
     scaling: Scaling | None
+    """Of its instances; of its provisioned concurrency where it is serverless."""
 
     def role(self, component: str) -> str:
         """What the logical names of its resources begin with."""
@@ -93,7 +95,8 @@ def _own(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _variant(key: str | None, model: dict[str, Any], given: Mapping[str, Any], weight: float) -> Variant:
-    scaling = Scaling.of(given.get("scaling"))
+    serverless = given.get("serverless")
+    scaling = serverless_scaling(serverless) if serverless else Scaling.of(given.get("scaling"))
     from_s3 = "weights_s3_uri" in model
     download, startup = rules.timeouts(model.get("weights_gib"), from_s3)
     instance_type = model.pop("instance_type", None)

@@ -19,6 +19,8 @@ from slipway.plan.values import Secret, of_struct
 REGION = "eu-central-1"
 _OLD_ENOUGH = "ml.g4dn.xlarge"
 """moto's list of instance types ends before g5; the type itself is checked by botocore's list."""
+_SCALED = {"sagemaker:variant:DesiredProvisionedConcurrency": "sagemaker:variant:DesiredInstanceCount"}
+"""What moto's list of what is scaled lacks, by what takes its place; botocore's list has it."""
 _RENAMED = {"kmsKeyArn": "KmsKeyId", "configName": "EndpointConfigName", "timezone": "Timezone", "metricQueries": "Metrics"}
 _ALWAYS_THEIRS = frozenset({"tags", "forceDetachPolicies", "maxSessionDuration", "path", "actionsEnabled"})
 
@@ -107,12 +109,14 @@ def translated(shape: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _accepted(told: Mapping[str, Any]) -> dict[str, Any]:
-    """What moto takes: no instance type that is younger than its list."""
+    """What moto takes: no instance type and nothing scaled that is younger than its lists."""
 
     def each(value: Any) -> Any:
         if isinstance(value, Mapping):
             entries = cast("Mapping[str, Any]", value).items()
             return {k: _OLD_ENOUGH if k == "InstanceType" else each(v) for k, v in entries}
+        if isinstance(value, str):
+            return _SCALED.get(value, value)
         if isinstance(value, list):
             return [each(v) for v in cast("list[Any]", value)]
         return value

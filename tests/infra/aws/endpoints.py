@@ -32,6 +32,15 @@ AB: SageMakerEndpointArgs = {
 }
 SHADOW: SageMakerEndpointArgs = {**SMALL, "shadow": {"weight": 0.5, "instance_type": "ml.g6e.2xlarge"}}
 SERVERLESS: SageMakerEndpointArgs = {"image": CPU_IMAGE, "serverless": {"memory_mib": 4096, "max_concurrency": 20}}
+WARM: SageMakerEndpointArgs = {
+    "image": CPU_IMAGE,
+    "serverless": {
+        "memory_mib": 4096,
+        "max_concurrency": 20,
+        "provisioned_concurrency": 2,
+        "scaling": {"min": 1, "max": 10, "schedules": {"day": {"when": "cron(0 7 ? * MON-FRI *)", "min": 4}}},
+    },
+}
 ASYNC: SageMakerEndpointArgs = {
     **SMALL,
     "async_inference": {
@@ -78,6 +87,7 @@ FORMS: dict[str, SageMakerEndpointArgs] = {
     "a/b": AB,
     "shadow": SHADOW,
     "serverless": SERVERLESS,
+    "warm": WARM,
     "async": ASYNC,
     "components": COMPONENTS,
     "steps": STEPS,

@@ -17,7 +17,7 @@ import yaml
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.server import ThreadedMotoServer
 from tests.infra.aws.boto import Made, apply, faults, input_shape
-from tests.infra.aws.endpoints import AB, ASYNC, COMPONENTS, FROM_PACKAGE, LINEAR, ROLLING, SERVERLESS, SHADOW, STEPS
+from tests.infra.aws.endpoints import AB, ASYNC, COMPONENTS, FROM_PACKAGE, LINEAR, ROLLING, SERVERLESS, SHADOW, STEPS, WARM
 
 from slipway import SageMakerEndpoint
 from slipway.aws import policies
@@ -63,6 +63,7 @@ FORMS: dict[str, SageMakerEndpointArgs] = {
     "ab": AB,
     "shadow": SHADOW,
     "serverless": SERVERLESS,
+    "warm": WARM,
     "async": ASYNC,
     "steps": STEPS,
     "package": FROM_PACKAGE,

@@ -240,7 +240,14 @@ async def test_what_is_not_known_yet_is_not_refused() -> None:
 
 
 SERVERLESS: dict[str, Any] = {"image": CPU_IMAGE, "serverless": {"memory_mib": 2048, "max_concurrency": 5}}
-COMPONENT: dict[str, Any] = {"image": GPU_IMAGE, "memory_mib": 1024}
+COMPONENT: dict[str, Any] = {"image": GPU_IMAGE, "memory_mib": 1024, "accelerators": 1}
+WARM: dict[str, Any] = {"memory_mib": 1024, "max_concurrency": 9, "provisioned_concurrency": 2}
+
+
+def warm(**scaling: Any) -> dict[str, Any]:
+    return {**SERVERLESS, "serverless": {**WARM, "scaling": {"min": 1, "max": 4, **scaling}}}
+
+
 SHARED: dict[str, Any] = {"instance_type": "ml.g6.2xlarge", "components": {"a": COMPONENT}}
 
 
@@ -257,6 +264,20 @@ SHARED: dict[str, Any] = {"instance_type": "ml.g6.2xlarge", "components": {"a": 
             "serverless.provisioned_concurrency",
             "1 to 2",
         ),
+        (
+            {**SERVERLESS, "serverless": {"memory_mib": 1024, "max_concurrency": 9, "scaling": {"min": 1, "max": 2}}},
+            "serverless.scaling",
+            "there is none",
+        ),
+        (warm(min=0), "serverless.scaling.min", "1 to 9"),
+        (warm(max=10), "serverless.scaling.max", "no more than 'max_concurrency'"),
+        (warm(min=3, max=2), "serverless.scaling.max", "below serverless.scaling.min (3)"),
+        (warm(utilization=70), "serverless.scaling.utilization", "above 0 and at most 1"),
+        (warm(utilization=0), "serverless.scaling.utilization", "above 0 and at most 1"),
+        (warm(min=3), "serverless.provisioned_concurrency", "outside of scaling (3 to 4)"),
+        (warm(scale_in_cooldown_seconds=-1), "serverless.scaling.scale_in_cooldown_seconds", "0 or more"),
+        (warm(schedules={"a": {"when": "noon", "min": 1}}), "serverless.scaling.schedules.a.when", "give cron("),
+        (warm(schedules={"a": {"when": "rate(1 day)", "max": 10}}), "serverless.scaling.schedules.a.max", "1 to 9"),
         ({**SERVERLESS, "instance_type": "ml.c7i.xlarge"}, "instance_type", "no instances to choose"),
         ({**SERVERLESS, "scaling": TRACKED}, "scaling", "no instances to choose"),
         ({**SERVERLESS, "async_inference": QUEUED}, "async_inference", "no serverless form"),
@@ -285,6 +306,21 @@ SHARED: dict[str, Any] = {"instance_type": "ml.g6.2xlarge", "components": {"a": 
             {"instance_type": "ml.c7i.xlarge", "components": {"a": {**COMPONENT, "image": CPU_IMAGE, "accelerators": 1}}},
             "components.a.accelerators",
             "ml.c7i.xlarge has none",
+        ),
+        (
+            {**SHARED, "components": {"a": {**COMPONENT, "accelerators": 2}}},
+            "components.a.accelerators",
+            "ml.g6.2xlarge has 1 (EC2's DescribeInstanceTypes); give at most 1",
+        ),
+        (
+            {**SHARED, "components": {"a": {"image": GPU_IMAGE, "memory_mib": 1024}}},
+            "components.a.accelerators",
+            "give 1 or more",
+        ),
+        (
+            {**SHARED, "components": {"a": {**COMPONENT, "copies": 2}, "b": {**COMPONENT, "copies": 0}}},
+            "components",
+            "ask for 2 GPUs in their first copies ('a' 2), and there are 1 GPUs of 1 x ml.g6.2xlarge",
         ),
         ({**SHARED, "managed_instances": {"min": -1, "max": 1}}, "managed_instances.min", "0 or more"),
         ({**SHARED, "managed_instances": {"min": 3, "max": 1}}, "managed_instances.max", "3 or more: no less than 'min'"),

@@ -24,6 +24,7 @@ from tests.infra.aws.endpoints import (
     SMALL,
     STEPS,
     TOPIC,
+    WARM,
     inputs,
     planned,
 )
@@ -146,6 +147,22 @@ def test_serverless_has_no_instances() -> None:
     assert variant["serverlessConfig"] == {"memorySizeInMb": 4096, "maxConcurrency": 20}
     assert "instanceType" not in variant
     assert "enableNetworkIsolation" not in plan["chat-model"].inputs
+
+
+def test_what_a_serverless_endpoint_keeps_warm_follows_the_load() -> None:
+    plan = planned(WARM)
+    (variant,) = plan["chat-config"].inputs["productionVariants"]
+    assert variant["serverlessConfig"] == {"memorySizeInMb": 4096, "maxConcurrency": 20, "provisionedConcurrency": 2}
+    target = plan["chat-scaling-target"].inputs
+    assert target["scalableDimension"] == "sagemaker:variant:DesiredProvisionedConcurrency"
+    assert (target["minCapacity"], target["maxCapacity"]) == (1, 10)
+    tracking = plan["chat-scaling-policy"].inputs["targetTrackingScalingPolicyConfiguration"]
+    assert tracking["targetValue"] == 0.7
+    told = {"predefinedMetricType": "SageMakerVariantProvisionedConcurrencyUtilization"}
+    assert tracking["predefinedMetricSpecification"] == told
+    schedule = plan["chat-scaling-day"].inputs
+    assert schedule["scalableDimension"] == target["scalableDimension"]
+    assert schedule["scalableTargetAction"] == {"minCapacity": 4}
 
 
 def test_asynchronous_answers_go_to_s3_and_the_role_may_write_there_only() -> None:
