@@ -13,33 +13,31 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from slipway import machines
+from slipway import cluster_prices, machines
 from slipway.accelerators import AcceleratorError, Place, document, parse
+from slipway.price import HOURS_PER_MONTH, Price, Usd
 
-HOURS_PER_MONTH = 730
-"""8,760 hours of a year / 12."""
+__all__ = [
+    "FILE",
+    "HOURS_PER_MONTH",
+    "OWN",
+    "ClusterRates",
+    "MachineRate",
+    "OwnRates",
+    "Price",
+    "PriceList",
+    "Rates",
+    "RatesError",
+]
+
 FILE = "rates.yaml"
 """Name of a project's own rates."""
 OWN = "own"
 """The place of GPUs that are one's own."""
 
-Usd = Annotated[float, Field(gt=0, lt=100_000, allow_inf_nan=False)]
-
 
 class RatesError(ValueError):
     """A file of rates that cannot be used; says every fault, with its path."""
-
-
-@dataclass(frozen=True)
-class Price:
-    """An hour of one machine."""
-
-    usd_per_hour: float
-    region: str | None
-    """Where it holds; `None`: anywhere."""
-    source: str
-    date: datetime.date | None = None
-    """The day on which it was read; `None` for one's own."""
 
 
 class PriceList(BaseModel):
@@ -111,12 +109,26 @@ class OwnRates(BaseModel):
     """An hour of one CPU that a pod without GPUs asks for."""
     memory_gib_usd_per_hour: Usd | None = None
     """An hour of one GiB of memory that it asks for."""
+    control_plane_usd_per_hour: Usd | None = None
+    """An hour of a cluster, in place of its list price."""
+    volume_gib_usd_per_month: Usd | None = None
+    """A month of one GiB of any volume, in place of its list price."""
 
 
 @cache
 def price_lists() -> tuple[PriceList, ...]:
     """Every list of the catalogue, with its source."""
     return tuple(PriceList.model_validate(p) for p in document()["prices"])
+
+
+@cache
+def node_lists() -> tuple[PriceList, ...]:
+    """List prices of machines without GPUs, for a cluster's other nodes."""
+    return tuple(PriceList.model_validate(p) for p in cluster_prices.document()["nodes"])
+
+
+def _priced(place: Place, machine: str) -> bool:
+    return any(machine in told.on_demand for told in node_lists() if told.place is place)
 
 
 @dataclass(frozen=True)
@@ -154,7 +166,7 @@ class Rates:
             f"machines.{i}.machine: is {rate.machine!r}, which {rate.place.value} does not have in the catalogue; "
             f"there are {', '.join(dict.fromkeys(m.name for m in machines.machines(rate.place)))}"
             for i, rate in enumerate(own.machines)
-            if not machines.find(rate.place, rate.machine)
+            if not machines.find(rate.place, rate.machine) and not _priced(rate.place, rate.machine)
         ]
         if unknown:
             raise RatesError(_listed(file, unknown))
@@ -183,13 +195,14 @@ class Rates:
             # What was said of this region goes before what was said of all.
             best = min(fits, key=lambda r: (region is not None and r.region is None, r.usd_per_hour))
             return Price(best.usd_per_hour, best.region, self.source)
-        lists = [p for p in price_lists() if p.place is place and (region is None or p.region == region)]
+        lists = [p for p in (*price_lists(), *node_lists()) if p.place is place and (region is None or p.region == region)]
         newest: dict[str, Price] = {}
         for told in sorted(lists, key=lambda p: p.date):
             prices: Mapping[str, float] = told.spot if spot else told.on_demand
             if machine in prices:
                 newest[told.region] = Price(prices[machine], told.region, told.source, told.date)
-        return min(newest.values(), key=lambda p: p.usd_per_hour, default=None)
+        # Of regions that cost the same, the one that was read last.
+        return min(newest.values(), key=lambda p: (p.usd_per_hour, -p.date.toordinal() if p.date else 0), default=None)
 
 
 def _faults(file: Path, error: ValidationError) -> str:

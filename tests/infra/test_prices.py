@@ -45,9 +45,12 @@ def test_a_larger_machine_of_a_family_costs_no_less_for_each_place() -> None:
         (Place.GCE, "g2-standard-4", "us-central1", False, 0.706832),
         (Place.GCE, "g2-standard-4", "us-central1", True, 0.397336),
         (Place.VERTEX, "a3-highgpu-1g", None, False, 12.625919),
+        (Place.SAGEMAKER, "ml.p5.48xlarge", "us-west-2", False, 63.296),
+        (Place.EC2, "g6e.xlarge", "eu-central-1", False, 2.327),
+        (Place.AZURE, "Standard_NC4as_T4_v3", "eastus", False, 0.526),
         (Place.SAGEMAKER, "ml.g5.xlarge", "eu-west-1", False, None),
         (Place.SAGEMAKER, "ml.g5.xlarge", None, True, None),
-        (Place.AZURE, "Standard_NC4as_T4_v3", None, False, None),
+        (Place.AZURE, "Standard_NC4as_T4_v3", None, True, None),
     ],
 )
 def test_list_prices(place: Place, machine: str, region: str | None, spot: bool, usd: float | None) -> None:
@@ -60,6 +63,12 @@ def test_without_a_region_the_cheapest_is_told_with_its_region() -> None:
     price = Rates().of(Place.GCE, "a2-highgpu-1g")
     assert price is not None
     assert price.usd_per_hour == min(p.on_demand["a2-highgpu-1g"] for p in price_lists() if "a2-highgpu-1g" in p.on_demand)
+
+
+def test_of_regions_that_cost_the_same_the_one_read_last_is_told() -> None:
+    price = Rates().of(Place.EC2, "g6.xlarge")
+    assert price is not None
+    assert (price.region, price.date) == ("us-east-1", datetime.date(2026, 7, 20))
 
 
 def test_the_newer_of_two_lists_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +128,8 @@ def test_an_empty_file_is_no_rates(tmp_path: Path) -> None:
         ("machines: [{place: mars, machine: x, usd_per_hour: 1}]", "machines.0.place: Input should be 'ec2', 'sagemaker'"),
         ("machines: [{place: ec2, machine: g5.xlarge}]", "machines.0.usd_per_hour: Field required"),
         (
-            "machines: [{place: ec2, machine: m5.large, usd_per_hour: 1}]",
-            "machines.0.machine: is 'm5.large', which ec2 does not have",
+            "machines: [{place: ec2, machine: m5.huge, usd_per_hour: 1}]",
+            "machines.0.machine: is 'm5.huge', which ec2 does not have",
         ),
         ("machines: [{place: ec2, machine: g5.xlarge, kind: reserved, usd_per_hour: 1}]", "machines.0.kind: Input should be"),
         ("- 1", "(top): Input should be a valid dictionary"),

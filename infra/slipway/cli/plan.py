@@ -148,7 +148,7 @@ def _show_cost(costs: Cost, console: Console) -> None:
         for i, line in enumerate(component.lines):
             table.add_row(Text(component.name if not i else ""), Text("" if i else str(component.total)), Text(words(line)))
     table.add_row(
-        Text("total", style="bold"), Text(str(costs.total), style="bold"), Text("without storage, traffic and vendors' tokens")
+        Text("total", style="bold"), Text(str(costs.total), style="bold"), Text("without traffic, requests and vendors' tokens")
     )
     console.print()
     console.print(table)

@@ -1,20 +1,28 @@
-"""What of a plan is paid by the hour: machines, GPUs of a cluster's nodes, CPUs, each with its least and most number."""
+"""What of a plan is paid by the hour: machines, clusters, nodes or pods, volumes, each with its least and most number."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from slipway import machines
 from slipway.accelerators import Place
-from slipway.plan.billed_item import Billed, read
+from slipway.plan.billed_clusters import NODES, clusters, where
+from slipway.plan.billed_item import Billed
+from slipway.plan.billed_jobs import JOBS, job
+from slipway.plan.billed_note import note
 from slipway.plan.billed_pods import WORKLOADS, workload
+from slipway.plan.billed_volumes import volumes
 from slipway.plan.inputs import deep, first, mapping, mappings, whole
 from slipway.plan.plan import Plan, Resource
-from slipway.prices import FILE, Price, Rates
+from slipway.prices import Rates
 
 
 def billed(plan: Plan, rates: Rates) -> list[Billed]:
-    """Everything in a plan that is paid by the hour. Storage, traffic, tokens of vendors and control planes are not."""
+    """Everything in a plan that is paid by the hour or by the GiB. Traffic, requests and tokens of vendors are not.
+
+    Pods are not counted beside node groups and node pools of the same stack, on which they run.
+    """
     found: list[Billed] = []
+    own_nodes = any(resource.type in NODES for resource in plan)
+    place, region = where(plan, rates)
     for resource in plan:
         if "read" in resource.options or not resource.custom:
             continue
@@ -23,8 +31,14 @@ def billed(plan: Plan, rates: Rates) -> list[Billed]:
             found += _sagemaker(plan, resource, rates)
         elif resource.type.startswith("gcp:vertex/") or kind == "VertexDeployments":
             found += _vertex(resource, rates)
-        elif resource.type.startswith("kubernetes:") and kind in WORKLOADS:
-            found.append(workload(plan, resource, kind, rates))
+        elif not resource.type.startswith("kubernetes:"):
+            found += clusters(resource, rates)
+        elif kind in JOBS and not own_nodes:
+            found.append(job(resource, kind, rates))
+        else:
+            pods = workload(plan, resource, kind, rates) if kind in WORKLOADS else None
+            found += [pods] if pods and not own_nodes else []
+            found += volumes(resource, pods, rates, place, region)
     return found
 
 
@@ -48,7 +62,7 @@ def _sagemaker(plan: Plan, resource: Resource, rates: Rates) -> Iterator[Billed]
             numbers = whole(managed.get("minInstanceCount")), whole(managed.get("maxInstanceCount"))
         else:
             numbers = _scaled(variant, variants, targets)
-        yield Billed(resource, name, *numbers, price, _note(rates, price, name, Place.SAGEMAKER, region))
+        yield Billed(resource, name, *numbers, price, note(rates, price, name, Place.SAGEMAKER, region))
 
 
 def _targets(plan: Plan, resource: Resource) -> list[Resource]:
@@ -121,15 +135,4 @@ def _vertex(resource: Resource, rates: Rates) -> Iterator[Billed]:
         added = name.startswith("n1-") and isinstance(kind, str)
         price = None if added else rates.of(Place.VERTEX, name, region, spot=spot)
         what = f"{name} with {count} x {kind}" if added else name
-        yield Billed(resource, what, least, most, price, _note(rates, price, name, Place.VERTEX, region, spot=spot))
-
-
-def _note(rates: Rates, price: Price | None, machine: str, place: Place, region: str | None, *, spot: bool = False) -> str:
-    if price is not None:
-        return read(price)
-    known = f"no {'spot ' if spot else ''}price of {machine}{f' in {region}' if region else ''} is known"
-    if not machines.find(place, machine):
-        return f"{known}: it is not in the catalogue"
-    elsewhere = rates.of(place, machine, spot=spot) if region else None
-    hint = f" (in {elsewhere.region} it is ${elsewhere.usd_per_hour:,.2f} an hour)" if elsewhere else ""
-    return f"{known}{hint}; give it under 'machines' in {FILE}"
+        yield Billed(resource, what, least, most, price, note(rates, price, name, Place.VERTEX, region, spot=spot))

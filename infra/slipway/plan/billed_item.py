@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from slipway.plan.plan import Resource
-from slipway.prices import Price
+from slipway.price import HOURS_PER_MONTH, Price
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,12 @@ class Billed:
     """Of one."""
     note: str
     """Where the price is from; why there is none, and how to give one."""
+    hours: tuple[float, float] | None = (HOURS_PER_MONTH, HOURS_PER_MONTH)
+    """Hours of a month that each is there, at least and at most; `None`: not known."""
 
 
 def read(price: Price) -> str:
     """Where a price was read, in words."""
     if price.date is None:
         return "your own price"
-    return f"{price.region}'s list price of {price.date}"
+    return f"{price.region}'s list price of {price.date}" if price.region else f"list price of {price.date}"

@@ -12,7 +12,7 @@ from slipway.prices import FILE, Price, Rates
 from slipway.quantities import parse
 
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet"})
-"""Kinds whose pods stay. Jobs end: an hour of one says nothing of a month."""
+"""Kinds whose pods stay."""
 _CLOUDS: Mapping[GpuNodeLabels, Place] = {
     GpuNodeLabels.GKE: Place.GCE,
     GpuNodeLabels.KARPENTER: Place.EC2,
@@ -39,6 +39,12 @@ def workload(plan: Plan, resource: Resource, kind: str, rates: Rates) -> Billed:
         pod, size = mapping(mapping(spec.get("template")).get("spec")), 1
     least, most = _replicas(plan, resource, spec, kind)
     least, most = (None if n is None or size is None else n * size for n in (least, most))
+    price, what, note = priced(pod, rates)
+    return Billed(resource, what, least, most, price, note)
+
+
+def priced(pod: Mapping[str, Any], rates: Rates) -> tuple[Price | None, str, str]:
+    """The price of one pod, what it is of, and where the price is from."""
     asked: dict[str, float] = {}
     for container in (
         *mappings(pod.get("containers")),
@@ -49,11 +55,7 @@ def workload(plan: Plan, resource: Resource, kind: str, rates: Rates) -> Billed:
             with suppress(ValueError):
                 asked[name] = asked.get(name, 0) + float(parse(str(quantity)))
     gpus = {name: int(n) for name, n in asked.items() if name.startswith(_GPUS) and n}
-    if gpus:
-        price, what, note = _gpu_price(pod, gpus, rates)
-    else:
-        price, what, note = _cpu_price(asked, rates)
-    return Billed(resource, what, least, most, price, note)
+    return _gpu_price(pod, gpus, rates) if gpus else _cpu_price(asked, rates)
 
 
 def _replicas(plan: Plan, resource: Resource, spec: Mapping[str, Any], kind: str) -> tuple[int | None, int | None]:

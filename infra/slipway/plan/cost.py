@@ -63,14 +63,14 @@ class Cost:
 
 def month(line: Billed) -> Range:
     """Of one line."""
-    if line.price is None or line.least is None or line.most is None:
+    if line.price is None or line.least is None or line.most is None or line.hours is None:
         return Range(unknown=(line.resource.name,))
-    each = line.price.usd_per_hour * HOURS_PER_MONTH
-    return Range(each * line.least, each * line.most)
+    least, most = (line.price.usd_per_hour * hours for hours in line.hours)
+    return Range(least * line.least, most * line.most)
 
 
 def cost(plan: Plan, rates: Rates) -> Cost:
-    """What of a plan is paid by the hour, for a month of 730.
+    """What of a plan is paid by the hour or by the GiB, for a month of 730 hours.
 
     Args:
         plan: Made now, or read from JSON.
@@ -137,6 +137,7 @@ def _line(line: Billed) -> Mapping[str, Any]:
         "what": line.what,
         "leastCount": line.least,
         "mostCount": line.most,
+        "hoursAMonth": line.hours and [round(hours, 3) for hours in line.hours],
         "usdPerHour": None if price is None else round(price.usd_per_hour, 6),
         "region": price and price.region,
         "date": price and price.date and price.date.isoformat(),

@@ -57,7 +57,7 @@ def test_a_tree_with_counts() -> None:
         [],
         ["Cost", "a", "month", "USD", "Of"],
         ["front", "unknown", "3", "x", "a", "pod:", *SHARE.split()],
-        ["total", "unknown", "without", "storage,", "traffic", "and", "vendors'", "tokens"],
+        ["total", "unknown", "without", "traffic,", "requests", "and", "vendors'", "tokens"],
     ]
     assert "\n  front-server " in result.stdout
     assert "environment (team/prod) is skipped" in result.stderr
