@@ -1,5 +1,6 @@
 """Every argument of a component, however deep, as its TypedDict and those within it declare them, with a wrong value each."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from types import UnionType
@@ -12,8 +13,7 @@ Key = str | int
 
 def wrong_everywhere(shape: type, above: tuple[Key, ...] = ()) -> Iterator[tuple[tuple[Key, ...], object]]:
     """The keys that lead to each field, and a value that it cannot have. Of a list it is the first entry, of a mapping one."""
-    hints = get_type_hints(shape, localns={"Output": pulumi.Output, "T": TypeVar("T")}, include_extras=True)
-    for name, hint in hints.items():
+    for name, hint in _hints(shape).items():
         yield from _wrong(hint, (*above, name))
 
 
@@ -29,6 +29,34 @@ def at(keys: tuple[Key, ...], value: object, base: Mapping[str, Any]) -> dict[st
 def path(keys: tuple[Key, ...]) -> str:
     """As errors write it."""
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+
+
+def fields_on(shape: type, told: str) -> list[tuple[str, str]]:
+    """The fields that a path leads through, each with the TypedDict that declares it: of `allow_from[0].cidr` the last is `Peer`
+    and `cidr`."""
+    hints: list[Any] = [shape]
+    found: list[tuple[str, str]] = []
+    for key in re.findall(r"[^.\[\]]+", told):
+        below: list[Any] = []
+        for hint in hints:
+            if is_typeddict(hint):
+                fields = _hints(hint)
+                if key in fields:
+                    found.append((hint.__name__, key))
+                    below += _options(fields[key])
+            elif get_args(hint) and get_origin(hint) in (list, Sequence, dict, Mapping):
+                below += _options(get_args(hint)[-1])
+        hints = below
+    return found
+
+
+def fields(shape: type) -> set[tuple[str, str]]:
+    """Every field of a TypedDict and of those within it, each with the TypedDict that declares it."""
+    return {field for keys, _ in wrong_everywhere(shape) for field in fields_on(shape, path(keys))}
+
+
+def _hints(shape: type) -> Mapping[str, Any]:
+    return get_type_hints(shape, localns={"Output": pulumi.Output, "T": TypeVar("T")}, include_extras=True)
 
 
 def _wrong(hint: Any, keys: tuple[Key, ...]) -> Iterator[tuple[tuple[Key, ...], object]]:

@@ -8,6 +8,7 @@ import pulumi_kubernetes as k8s
 from slipway import accelerators
 from slipway.accelerators import Accelerator, AcceleratorError, GpuNodeLabels
 from slipway.args import Faults
+from slipway.kubernetes.names import check_label_key, check_label_value
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
@@ -44,12 +45,16 @@ def asked_gpus(text: str, given: Mapping[str, Any], faults: Faults) -> tuple[Acc
 
 
 def check_tolerations(given: Mapping[str, Any], faults: Faults) -> None:
-    """Refuse effects that no taint has, in the argument `tolerations`."""
+    """Refuse what no taint has, in the argument `tolerations`."""
     asked = given.get("tolerations")
     for i, toleration in enumerate(cast("Sequence[object]", asked) if isinstance(asked, list | tuple) else ()):
-        effect = cast("Mapping[str, object]", toleration).get("effect") if isinstance(toleration, Mapping) else None
+        taint: Mapping[str, object] = cast("Mapping[str, object]", toleration) if isinstance(toleration, Mapping) else {}
+        effect = taint.get("effect")
         if isinstance(effect, str) and effect not in _EFFECTS:
             faults.add(f"tolerations[{i}].effect", f"is {effect!r}; give {', '.join(repr(e) for e in _EFFECTS)}")
+        for part, check in (("key", check_label_key), ("value", check_label_value)):
+            if isinstance(taint.get(part), str):
+                check(f"tolerations[{i}].{part}", cast("str", taint[part]), faults)
 
 
 def tolerations(gpus: int, asked: Sequence[GpuToleration]) -> list[k8s.core.v1.TolerationArgsDict]:

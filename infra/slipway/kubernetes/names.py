@@ -14,6 +14,7 @@ _QUALIFIED = re.compile(rf"((?=[^/]{{1,253}}/){_DNS_NAME}/)?[A-Za-z0-9]([A-Za-z0
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
+_KEY_RULE = "give a name of letters, digits, '-', '_' and '.', at most 63, or DOMAIN/NAME"
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 
@@ -45,18 +46,27 @@ def check_annotations(path: str, annotations: object, faults: Faults) -> None:
     """Refuse keys that are no qualified names; of what is no plain mapping, nothing is looked at."""
     for key, _ in _pairs(annotations):
         if not faults.at(f"{path}.{key}") and not _QUALIFIED.fullmatch(key):
-            faults.add(f"{path}.{key}", "is no key; give a name of letters, digits, '-', '_' and '.', at most 63, or DOMAIN/NAME")
+            faults.add(f"{path}.{key}", f"is no key; {_KEY_RULE}")
 
 
 def check_labels(path: str, labels: object, faults: Faults) -> None:
     """Refuse keys and plain values that Kubernetes would not take for labels."""
     check_annotations(path, labels, faults)
     for key, value in _pairs(labels):
-        if isinstance(value, str) and not faults.at(f"{path}.{key}") and value and not _LABEL_VALUE.fullmatch(value):
-            faults.add(
-                f"{path}.{key}",
-                f"is {value!r}; give letters, digits, '-', '_' and '.', at most 63, none of the signs at the ends",
-            )
+        if isinstance(value, str) and not faults.at(f"{path}.{key}"):
+            check_label_value(f"{path}.{key}", value, faults)
+
+
+def check_label_key(path: str, key: str, faults: Faults) -> None:
+    """Refuse what is no qualified name, as the keys of labels and taints must be."""
+    if not _QUALIFIED.fullmatch(key):
+        faults.add(path, f"is {key!r}; {_KEY_RULE}")
+
+
+def check_label_value(path: str, value: str, faults: Faults) -> None:
+    """Refuse what is no value of a label or a taint; it may be empty."""
+    if value and not _LABEL_VALUE.fullmatch(value):
+        faults.add(path, f"is {value!r}; give letters, digits, '-', '_' and '.', at most 63, none of the signs at the ends")
 
 
 def _pairs(mapping: object) -> list[tuple[str, object]]:

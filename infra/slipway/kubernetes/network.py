@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 
 from slipway.args import Faults, known
 from slipway.backend import Egress
-from slipway.kubernetes.names import check_namespace
+from slipway.kubernetes.names import check_labels, check_namespace
 
 ANYWHERE = ("0.0.0.0/0", "::/0")
 SAME_NAMESPACE: "Peer" = {"pod_labels": {}}
@@ -58,6 +58,7 @@ def _check_place(path: str, place: Peer | Egress, faults: Faults) -> None:
             ipaddress.ip_network(cidr)
         except ValueError as error:
             faults.add(f"{path}.cidr", f"is {cidr!r}: {error}; give an address range such as '10.0.0.0/8'")
+    check_labels(f"{path}.pod_labels", place.get("pod_labels"), faults)
     known(
         place.get("namespace"),
         lambda plain: None if faults.at(f"{path}.namespace") else check_namespace(f"{path}.namespace", plain, faults),

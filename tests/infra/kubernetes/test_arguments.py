@@ -21,6 +21,8 @@ from slipway.kubernetes.gpu_prerequisites_args import GpuPrerequisitesArgs, Prer
 from slipway.kubernetes.observability_stack_args import ObservabilityStackArgs, StackSettings
 from slipway.kubernetes.postgres_database_args import PostgresDatabaseArgs, PostgresSettings
 from slipway.kubernetes.redis_cache_args import RedisCacheArgs, RedisSettings
+from slipway.kubernetes.training_job_args import TrainingJobArgs, TrainingSettings
+from slipway.kubernetes.vector_store_args import VectorSettings, VectorStoreArgs
 from slipway.kubernetes.worker_pool_args import WorkerPoolArgs, WorkerSettings
 
 API: Mapping[str, Any] = {
@@ -29,6 +31,7 @@ API: Mapping[str, Any] = {
     "backends": [{"name": "gpt", "url": "https://api.openai.com/v1", "model": "gpt-4o-mini"}],
 }
 WORKER: Mapping[str, Any] = {"namespace": "ai", "image": "app:1", "broker": {"host": "redis.ai.svc"}, "celery": {"app": "tasks"}}
+TRAINING: Mapping[str, Any] = {"namespace": "ai", "image": "trainer:1", "command": ["train"]}
 WATCHED: Mapping[str, Any] = {
     "namespace": "monitoring",
     "watch": [{"kind": "model", "name": "a", "namespace": "ai", "pods": "a-.+", "pod_labels": {"app": "a"}, "port": 8000}],
@@ -40,6 +43,8 @@ COMPONENTS: Mapping[str, tuple[type, Callable[[str, Any], object], Mapping[str, 
     "RedisCache": (RedisCacheArgs, RedisSettings.of, {"namespace": "ai"}),
     "AiNamespace": (AiNamespaceArgs, NamespaceSettings.of, {}),
     "GpuPrerequisites": (GpuPrerequisitesArgs, PrerequisiteSettings.of, {"repository": "https://charts.example.com"}),
+    "TrainingJob": (TrainingJobArgs, TrainingSettings.of, TRAINING),
+    "VectorStore": (VectorStoreArgs, VectorSettings.of, {"namespace": "ai"}),
     "WorkerPool": (WorkerPoolArgs, WorkerSettings.of, WORKER),
     "ObservabilityStack": (ObservabilityStackArgs, StackSettings.of, WATCHED),
 }

@@ -178,26 +178,26 @@ def test_its_times_agree_where_nothing_is_said() -> None:
     assert pod(plan)["terminationGracePeriodSeconds"] == 625
 
 
-@pytest.mark.parametrize(
-    ("celery", "told"),
-    [
-        ({"app": "my app"}, {"celery.app": "is 'my app'; give a module"}),
-        ({"app": "tasks", "concurrency": 0}, {"celery.concurrency": "is 0; give 1 or more"}),
-        ({"app": "tasks", "max_tasks_per_child": 0}, {"celery.max_tasks_per_child": "is 0; give 1 or more"}),
-        ({"app": "tasks", "longest_delay_seconds": -1}, {"celery.longest_delay_seconds": "is -1; give 0 or more"}),
-        ({"app": "tasks", "log_level": "LOUD"}, {"celery.log_level": "is 'LOUD'; give 'DEBUG'"}),
-        ({"app": "tasks", "visibility_timeout_seconds": 0}, {"celery.visibility_timeout_seconds": "is 0; give 1 or more"}),
-        (
-            {"app": "tasks", "visibility_timeout_seconds": 370, "longest_delay_seconds": 60},
-            {
-                "celery.visibility_timeout_seconds": "longest_delay_seconds 60 + longest_task_seconds 300 + 10 = 370 s,"
-                " and Redis would hand it to a second one meanwhile; give more than 370"
-            },
-        ),
-        ({"app": "tasks", "visibility_timeout_seconds": 311}, {}),
-        ({}, {"celery.app": "is required"}),
-    ],
-)
+WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"app": "my app"}, {"celery.app": "is 'my app'; give a module"}),
+    ({"app": "tasks", "concurrency": 0}, {"celery.concurrency": "is 0; give 1 or more"}),
+    ({"app": "tasks", "max_tasks_per_child": 0}, {"celery.max_tasks_per_child": "is 0; give 1 or more"}),
+    ({"app": "tasks", "longest_delay_seconds": -1}, {"celery.longest_delay_seconds": "is -1; give 0 or more"}),
+    ({"app": "tasks", "log_level": "LOUD"}, {"celery.log_level": "is 'LOUD'; give 'DEBUG'"}),
+    ({"app": "tasks", "visibility_timeout_seconds": 0}, {"celery.visibility_timeout_seconds": "is 0; give 1 or more"}),
+    (
+        {"app": "tasks", "visibility_timeout_seconds": 370, "longest_delay_seconds": 60},
+        {
+            "celery.visibility_timeout_seconds": "longest_delay_seconds 60 + longest_task_seconds 300 + 10 = 370 s,"
+            " and Redis would hand it to a second one meanwhile; give more than 370"
+        },
+    ),
+    ({"app": "tasks", "visibility_timeout_seconds": 311}, {}),
+    ({}, {"celery.app": "is required"}),
+]
+
+
+@pytest.mark.parametrize(("celery", "told"), WRONG)
 def test_what_celery_would_refuse_or_do_twice_is_refused_here(celery: dict[str, Any], told: dict[str, str]) -> None:
     faults = refused(celery=celery)
     assert faults.keys() == told.keys(), faults

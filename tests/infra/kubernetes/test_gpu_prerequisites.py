@@ -126,6 +126,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"shared_replicas": 65}, {"shared_replicas": "is 65; give 2 to 64"}),
     ({"service_monitor": {}}, {"service_monitor": "give true or false"}),
     ({"values": []}, {"values": "give a mapping"}),
+    ({"existing": "yes"}, {"existing": "give true or false"}),
     ({"existing": True}, {"repository": "does nothing with 'existing'"}),
     ({"existing": True, "repository": None, "driver": False}, {"driver": "does nothing with 'existing'"}),
     ({"repo": "x"}, {"repo": "is not an argument"}),

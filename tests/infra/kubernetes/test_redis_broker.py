@@ -39,20 +39,21 @@ def test_the_password_is_in_no_manifest() -> None:
     assert "REDIS_PASSWORD" not in {e["name"] for e in container(planned(broker={"host": "r"}))["env"]}
 
 
-@pytest.mark.parametrize(
-    ("broker", "told"),
-    [
-        ({}, {"host": "is required"}),
-        ({"host": "redis://r"}, {"host": "is 'redis://r'; give a host's name"}),
-        ({"host": "r", "port": 0}, {"port": "is 0; give 1 to 65535"}),
-        ({"host": "r", "database": -1}, {"database": "is -1; give 0 to 65535"}),
-        ({"host": "r", "username": "a:b", "password": SECRET}, {"username": "is 'a:b'; give letters"}),
-        ({"host": "r", "username": "a"}, {"username": "goes with 'password'"}),
-        ({"host": "r", "password": {"name": "A!", "key": "k"}}, {"password.name": "is 'A!'; give a Secret's name"}),
-        ({"host": "r", "egress": {"port": 1}}, {"egress": "has no address"}),
-        ({"host": "r", "url": "x"}, {"url": "is not an argument"}),
-    ],
-)
+WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({}, {"host": "is required"}),
+    ({"host": "redis://r"}, {"host": "is 'redis://r'; give a host's name"}),
+    ({"host": "r", "port": 0}, {"port": "is 0; give 1 to 65535"}),
+    ({"host": "r", "database": -1}, {"database": "is -1; give 0 to 65535"}),
+    ({"host": "r", "username": "a:b", "password": SECRET}, {"username": "is 'a:b'; give letters"}),
+    ({"host": "r", "username": "a"}, {"username": "goes with 'password'"}),
+    ({"host": "r", "password": {"name": "A!", "key": "k"}}, {"password.name": "is 'A!'; give a Secret's name"}),
+    ({"host": "r", "tls": "yes"}, {"tls": "is the text 'yes'; give true or false"}),
+    ({"host": "r", "egress": {"port": 1}}, {"egress": "has no address"}),
+    ({"host": "r", "url": "x"}, {"url": "is not an argument"}),
+]
+
+
+@pytest.mark.parametrize(("broker", "told"), WRONG)
 def test_each_wrong_argument_is_one_clear_fault(broker: dict[str, Any], told: dict[str, str]) -> None:
     faults = refused(broker=broker)
     assert faults.keys() == {f"broker.{path}" for path in told}, faults

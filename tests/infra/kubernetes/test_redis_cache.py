@@ -287,6 +287,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"resources": {"requests": {"cpu": "many"}}}, {"resources.requests.cpu": "give a quantity such as '500m'"}),
     ({"resources": {"limit": {}}}, {"resources.limit": "did you mean 'limits'?"}),
     ({"allow_from": [{}]}, {"allow_from[0]": "names nobody; give 'namespace', 'pod_labels'"}),
+    ({"allow_from": [{"namespace": "Edge"}]}, {"allow_from[0].namespace": "is 'Edge'; give lower case letters"}),
+    ({"allow_from": [{"pod_labels": {"a b": "c"}}]}, {"allow_from[0].pod_labels.a b": "is no key; give a name of letters"}),
     ({"allow_from": [{"cidr": "everyone"}]}, {"allow_from[0].cidr": "give an address range"}),
     ({"node_selector": ["a"]}, {"node_selector": "give a mapping"}),
     ({"external_url": "https://redis.example.com"}, {"external_url": "is no address of a Redis; give an address such as"}),

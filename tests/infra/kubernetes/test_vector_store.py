@@ -9,7 +9,6 @@ import pulumi
 import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
 from tests.infra.kubernetes.model_server import revealed
-from tests.support.arguments import Key, at, path, wrong_everywhere
 
 from slipway import VectorStore
 from slipway.kubernetes.quantity import parse
@@ -269,15 +268,6 @@ def test_a_name_too_long_for_its_jobs_is_refused() -> None:
     assert refused("d" * 44, backup={}) == {}
     assert "give at most 44" in refused("d" * 45, backup={})["name"]
     assert "give at most 46" in refused("d" * 47)["name"]
-
-
-EVERY = [pytest.param(keys, wrong, id=path(keys)) for keys, wrong in wrong_everywhere(VectorStoreArgs)]
-
-
-@pytest.mark.parametrize(("keys", "wrong"), EVERY)
-def test_a_value_of_the_wrong_kind_is_told_with_its_path_itself_and_the_choice(keys: tuple[Key, ...], wrong: object) -> None:
-    faults = refused(**at(keys, wrong, {}))
-    assert f"{wrong!r}; give " in faults[path(keys)]
 
 
 def test_pulumis_own_analyser_takes_it() -> None:

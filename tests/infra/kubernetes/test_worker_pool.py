@@ -147,6 +147,7 @@ def test_names_and_numbers_from_other_resources_arrive() -> None:
     assert made["worker-scaler"].inputs["spec"]["triggers"][0]["metadata"]["address"] == "cache.ai.svc:6379"
 
 
+ROLE = "arn:aws:iam::123456789012:role/worker"
 WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"namespace": "My_NS"}, {"namespace": "is 'My_NS'; give lower case"}),
     ({"image": "app"}, {"image": "means ':latest'; give a version"}),
@@ -172,9 +173,17 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"env": {"1A": "x"}}, {"env.1A": "is no name of an environment variable"}),
     ({"env_from_secrets": {"A": {"name": "S!", "key": "k"}}}, {"env_from_secrets.A.name": "is 'S!'; give a Secret's name"}),
     ({"egress": [{"port": 443}]}, {"egress[0]": "has no address; give 'pod_labels' or 'cidr'"}),
+    ({"egress": [{"port": 443, "cidr": "all"}]}, {"egress[0].cidr": "is 'all': 'all' does not appear to be"}),
+    ({"egress": [{"port": 443, "pod_labels": {"a": "b c"}}]}, {"egress[0].pod_labels.a": "is 'b c'; give letters"}),
+    ({"egress": [{"port": 443, "namespace": "AI", "pod_labels": {}}]}, {"egress[0].namespace": "is 'AI'; give lower case"}),
     ({"identity": {}}, {"identity": "names nobody"}),
+    ({"identity": {"aws_role_arn": "worker"}}, {"identity.aws_role_arn": "is 'worker'; give an ARN such as"}),
+    ({"identity": {"gcp_service_account": "me"}}, {"identity.gcp_service_account": "is 'me'; give an address such as"}),
+    ({"identity": {"aws_role_arn": ROLE, "eks_cluster": "a b"}}, {"identity.eks_cluster": "is 'a b'; give the cluster's name"}),
     ({"user": 0}, {"user": "is 0; give 1 or more, since pods under the restricted level do not run as root"}),
     ({"node_selector": {"a": "b c"}}, {"node_selector.a": "is 'b c'; give letters"}),
+    ({"tolerations": [{"key": ""}]}, {"tolerations[0].key": "is ''; give a name of letters, digits"}),
+    ({"tolerations": [{"key": "a", "value": "b c"}]}, {"tolerations[0].value": "is 'b c'; give letters"}),
     ({"tolerations": [{"key": "a", "effect": "Never"}]}, {"tolerations[0].effect": "is 'Never'; give 'NoSchedule'"}),
     ({"priority_class": "High!"}, {"priority_class": "is 'High!'; give lower case letters"}),
     ({"image_pull_secrets": ["A B"]}, {"image_pull_secrets[0]": "is 'A B'; give lower case letters"}),

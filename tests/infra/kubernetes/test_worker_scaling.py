@@ -70,30 +70,32 @@ def test_a_fixed_number_has_no_scaler() -> None:
     assert not {"worker-scaler", "worker-broker", "worker-hpa"} & {r.name for r in plan}
 
 
-@pytest.mark.parametrize(
-    ("scaling", "told"),
-    [
-        ({"min": -1}, {"min": "is -1; give 0 or more"}),
-        ({"min": 5, "max": 4}, {"min": "is 5, above scaling.max = 4; lower it or raise 'max'"}),
-        ({"max": 0}, {"max": "is 0; give 1 or more"}),
-        ({"tasks_per_replica": 0}, {"tasks_per_replica": "is 0; give 1 or more"}),
-        ({"min": 0, "idle_seconds": 0}, {"idle_seconds": "is 0; give 1 or more"}),
-        ({"idle_seconds": 60}, {"idle_seconds": "goes with 'min': 0, and that is 1"}),
-        ({"by": "vpa"}, {"by": "give one of 'hpa', 'keda'"}),
-        ({"by": "hpa"}, {"metric": "is required by 'hpa'"}),
-        ({"metric": METRIC}, {"metric": "is for 'hpa': 'keda' reads Redis itself"}),
-        ({"by": "hpa", "metric": {"name": "a b"}}, {"metric.name": "is 'a b'; give a metric's name"}),
-        ({"by": "hpa", "metric": {"name": "a", "labels": {"k": "?"}}}, {"metric.labels.k": "is '?'; give letters"}),
-        ({"by": "hpa", "metric": METRIC, "min": 0}, {"min": "is 0, which 'hpa' cannot"}),
-        ({"by": "hpa", "metric": METRIC, "schedule": [WINDOW]}, {"schedule": "is for 'keda'"}),
-        ({"keda_namespace": "KEDA"}, {"keda_namespace": "is 'KEDA'; give lower case letters"}),
-        ({"by": "hpa", "metric": METRIC, "keda_namespace": "keda"}, {"keda_namespace": "is for 'keda'; leave it out"}),
-        ({"schedule": [{**WINDOW, "replicas": 1}]}, {"schedule[0].replicas": "is 1; give more than scaling.min = 1"}),
-        ({"schedule": [{**WINDOW, "replicas": 11}]}, {"schedule[0].replicas": "up to scaling.max = 10"}),
-        ({"schedule": [{**WINDOW, "timezone": "Vienna"}]}, {"schedule[0].timezone": "is 'Vienna'; give a name of the IANA"}),
-        ({"queue": 5}, {"queue": "is not an argument"}),
-    ],
-)
+WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"min": -1}, {"min": "is -1; give 0 or more"}),
+    ({"min": 5, "max": 4}, {"min": "is 5, above scaling.max = 4; lower it or raise 'max'"}),
+    ({"max": 0}, {"max": "is 0; give 1 or more"}),
+    ({"tasks_per_replica": 0}, {"tasks_per_replica": "is 0; give 1 or more"}),
+    ({"min": 0, "idle_seconds": 0}, {"idle_seconds": "is 0; give 1 or more"}),
+    ({"idle_seconds": 60}, {"idle_seconds": "goes with 'min': 0, and that is 1"}),
+    ({"by": "vpa"}, {"by": "give one of 'hpa', 'keda'"}),
+    ({"by": "hpa"}, {"metric": "is required by 'hpa'"}),
+    ({"metric": METRIC}, {"metric": "is for 'hpa': 'keda' reads Redis itself"}),
+    ({"by": "hpa", "metric": {"name": "a b"}}, {"metric.name": "is 'a b'; give a metric's name"}),
+    ({"by": "hpa", "metric": {"name": "a", "labels": {"k": "?"}}}, {"metric.labels.k": "is '?'; give letters"}),
+    ({"by": "hpa", "metric": METRIC, "min": 0}, {"min": "is 0, which 'hpa' cannot"}),
+    ({"by": "hpa", "metric": METRIC, "schedule": [WINDOW]}, {"schedule": "is for 'keda'"}),
+    ({"keda_namespace": "KEDA"}, {"keda_namespace": "is 'KEDA'; give lower case letters"}),
+    ({"by": "hpa", "metric": METRIC, "keda_namespace": "keda"}, {"keda_namespace": "is for 'keda'; leave it out"}),
+    ({"schedule": [{**WINDOW, "replicas": 1}]}, {"schedule[0].replicas": "is 1; give more than scaling.min = 1"}),
+    ({"schedule": [{**WINDOW, "replicas": 11}]}, {"schedule[0].replicas": "up to scaling.max = 10"}),
+    ({"schedule": [{**WINDOW, "timezone": "Vienna"}]}, {"schedule[0].timezone": "is 'Vienna'; give a name of the IANA"}),
+    ({"schedule": [{**WINDOW, "start": "eight"}]}, {"schedule[0].start": "is 'eight'; give a cron line of five fields"}),
+    ({"schedule": [{**WINDOW, "end": WINDOW["start"]}]}, {"schedule[0].end": "when the window begins; give another time"}),
+    ({"queue": 5}, {"queue": "is not an argument"}),
+]
+
+
+@pytest.mark.parametrize(("scaling", "told"), WRONG)
 def test_each_wrong_argument_is_one_clear_fault(scaling: dict[str, Any], told: dict[str, str]) -> None:
     faults = refused(scaling=scaling)
     assert faults.keys() == {f"scaling.{path}" for path in told}, faults
