@@ -11,8 +11,9 @@ from slipway.kubernetes.deletion import DeletionPolicy
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate, with_each_other
-from slipway.kubernetes.training_job_args import TrainingCheckpoints, TrainingJobArgs, TrainingRestartPolicy, TrainingSettings
+from slipway.kubernetes.training_job_args import TrainingCheckpoints, TrainingJobArgs, TrainingRestartPolicy
 from slipway.kubernetes.training_job_pod import CONTAINER, MASTER_PORT, template
+from slipway.kubernetes.training_job_settings import TrainingSettings
 
 COMPONENT = "training-job"
 """Value of the label `app.kubernetes.io/name` of its pods."""

@@ -8,7 +8,8 @@ import pulumi_kubernetes as k8s
 
 from slipway.kubernetes import restricted, secret_env
 from slipway.kubernetes.gpu_nodes import tolerations
-from slipway.kubernetes.training_job_args import TrainingRestartPolicy, TrainingSettings
+from slipway.kubernetes.training_job_args import TrainingRestartPolicy
+from slipway.kubernetes.training_job_settings import TrainingSettings
 
 MASTER_PORT = 29500
 """Where the first pod waits for the others: PyTorch's default."""

@@ -21,7 +21,8 @@ from slipway.kubernetes.gpu_prerequisites_args import GpuPrerequisitesArgs, Prer
 from slipway.kubernetes.observability_stack_args import ObservabilityStackArgs, StackSettings
 from slipway.kubernetes.postgres_database_args import PostgresDatabaseArgs, PostgresSettings
 from slipway.kubernetes.redis_cache_args import RedisCacheArgs, RedisSettings
-from slipway.kubernetes.training_job_args import TrainingJobArgs, TrainingSettings
+from slipway.kubernetes.training_job_args import TrainingJobArgs
+from slipway.kubernetes.training_job_settings import TrainingSettings
 from slipway.kubernetes.vector_store_args import VectorSettings, VectorStoreArgs
 from slipway.kubernetes.worker_pool_args import WorkerPoolArgs, WorkerSettings
 

@@ -18,7 +18,8 @@ from tests.infra.kubernetes.model_server import env
 
 from slipway import TrainingJob
 from slipway.kubernetes.network import dns
-from slipway.kubernetes.training_job_args import OWN_ENV, TrainingJobArgs, TrainingSettings
+from slipway.kubernetes.training_job_args import TrainingJobArgs
+from slipway.kubernetes.training_job_settings import OWN_ENV, TrainingSettings
 from slipway.plan import Plan, plan_program
 from slipway.plan.render import render
 
