@@ -112,13 +112,19 @@ class Asker:
     def _body(self, request: Arrival, name: str) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._provider.model,
-            "messages": [{"role": "user", "content": prompt(request.prompt_tokens, name)}],
+            "messages": [{"role": "user", "content": self._prompt(request, name)}],
             "max_tokens": request.answer_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
             **self._extra,
         }
         return {field: value for field, value in body.items() if value is not None}
+
+    def _prompt(self, request: Arrival, name: str) -> str:
+        if not request.blocks:
+            return prompt(request.prompt_tokens, name)
+        made = "".join(prompt(request.block_tokens, f"{self._run}-{block}") for block in request.blocks)
+        return made[: request.prompt_tokens * CHARACTERS_PER_TOKEN]
 
     def _failed(self, reading: "_Reading", cause: str, detail: str) -> Outcome:
         # A server may repeat what it was sent.

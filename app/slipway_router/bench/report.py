@@ -73,7 +73,7 @@ def shown(told: Mapping[str, Any]) -> str:
     if told["causes"]:
         causes = [[f"{c['count']:,}", c["cause"], c["example"]] for c in told["causes"]]
         text += "\nfailures:\n\n" + table(("count", "cause", "such as"), causes, right=(0,), indent=2)
-    if told["generator_cpu_share"] >= BUSY:
+    if told["generator_cpu_share"] >= BUSY and told["failures"] < told["requests"]:
         share = f"{told['generator_cpu_share']:.0%}"
         text += (
             f"\nThe load generator itself computed for {share} of the time: these figures tell more of it than of the server.\n"

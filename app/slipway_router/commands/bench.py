@@ -15,7 +15,7 @@ import uvloop
 from pydantic import ValidationError
 
 from slipway_router.bench.asking import Asker
-from slipway_router.bench.chart import chart
+from slipway_router.bench.chart import chart, chart_fault, write_chart
 from slipway_router.bench.load import Measured, as_traced, at_once
 from slipway_router.bench.report import TIMES, shown, summary, times
 from slipway_router.bench.traffic import Arrival, TraceError, read_trace, scaled
@@ -49,10 +49,12 @@ def main(arguments: Sequence[str]) -> int:
     else:
         load |= {"prompt_tokens": asked.prompt_tokens, "answer_tokens": asked.answer_tokens}
     told = summary(measured, url=asked.url, model=asked.model, **load)
-    sys.stdout.write(json.dumps(told, indent=2) + "\n" if asked.json else shown(told))
+    head = f"{asked.url}, model {asked.model}: {_load_of(asked)}\n\n"
+    sys.stdout.write(json.dumps(told, indent=2) + "\n" if asked.json else head + shown(told))
     if asked.chart is not None:
         panels = {label: times(measured)[name] for name, label in TIMES.items()}
-        asked.chart.write_text(chart(f"{asked.url}, model {asked.model}: {told['requests']:,} requests", panels), "utf-8")
+        drawn = chart(f"{asked.url}, model {asked.model}: {told['requests']:,} requests, {_load_of(asked)}", panels)
+        write_chart(asked.chart, drawn)
     return FAILED if told["failures"] or not told["requests"] else 0
 
 
@@ -71,6 +73,14 @@ async def _load(
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         asker.close()
+
+
+def _load_of(asked: argparse.Namespace) -> str:
+    if asked.trace is None:
+        prompts = f"prompts of {asked.prompt_tokens:,} tokens, answers of at most {asked.answer_tokens:,}"
+        return f"{asked.concurrency:,} at once, {prompts}"
+    scale = "" if asked.length_scale == 1 else f", lengths times {asked.length_scale:g}"
+    return f"{asked.trace.name} at {asked.speedup:g} times its speed{scale}, at most {asked.concurrency:,} at once"
 
 
 def _asker(asked: argparse.Namespace, key: str | None, extra: Mapping[str, Any]) -> Asker:
@@ -98,11 +108,10 @@ def _checked(
     if not isinstance(extra, dict):
         faults.append(f"--extra is {asked.extra!r}; give a JSON object of fields of the body")
     trace: list[Arrival] | None = None
-    if not faults:
+    if asked.trace is not None:
         try:
-            if asked.trace is not None:
-                read = scaled(read_trace(asked.trace, asked.requests), asked.length_scale, asked.speedup)
-                trace = [r for r in read if r.at < asked.seconds]
+            read = read_trace(asked.trace, max(1, asked.requests))
+            trace = [r for r in scaled(read, asked.length_scale, asked.speedup) if r.at < asked.seconds] if not faults else None
         except TraceError as error:
             faults.append(f"--trace: {error}")
     try:
@@ -111,12 +120,8 @@ def _checked(
     except ValidationError as error:
         told = [f"URL {e['ctx']['error'] if 'ctx' in e else e['msg']}" for e in cast("Any", error.errors())]
         faults += [re.sub("//[^/@]*@", "//[a secret]@", fault) for fault in told]
-    if asked.chart is not None:
-        # Before a long run, not after it.
-        try:
-            asked.chart.open("ab").close()
-        except OSError as error:
-            faults.append(f"--chart: {asked.chart} cannot be written: {(error.strerror or str(error)).lower()}")
+    if asked.chart is not None and (fault := chart_fault(asked.chart)):
+        faults.append(f"--chart: {fault}")
     if faults:
         parser.exit(WRONG_ARGUMENTS, "".join(f"slipway-router bench: {fault}\n" for fault in faults))
     return key, cast("dict[str, Any]", extra), trace
@@ -127,7 +132,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="slipway-router bench",
         description="Send streamed chat completions to any OpenAI-compatible address, so many at once or at the times of a trace,"
         " and tell requests per second, time to first token and time per output token. Every prompt begins differently, so that"
-        " no server answers from its prefix cache. Ctrl-C ends it early and tells what came of it until then.",
+        " no server answers from its prefix cache, unless a trace says which begin alike."
+        " Ctrl-C ends it early and tells what came of it until then.",
         epilog="Exit codes: 0 every request was answered, 1 one failed or none ended, 2 wrong arguments.",
     )
     parser.add_argument("url", metavar="URL", help="the address with its version, such as http://127.0.0.1:8000/v1")
@@ -147,8 +153,9 @@ def _parser() -> argparse.ArgumentParser:
         "--trace",
         type=Path,
         metavar="FILE",
-        help="CSV with TIMESTAMP, ContextTokens and GeneratedTokens (Azure LLM inference traces): requests are sent at its times"
-        " with its lengths, and their times count from when they were due",
+        help="CSV with TIMESTAMP, ContextTokens and GeneratedTokens (Azure LLM inference traces), or JSON lines with timestamp in"
+        " ms, input_length, output_length and hash_ids (Mooncake's): requests are sent at its times with its lengths and common"
+        " prefixes, and their times count from when they were due",
     )
     parser.add_argument("--speedup", type=float, default=1, help="how much faster than the trace (default %(default)s)")
     parser.add_argument("--length-scale", type=float, default=1, help="factor on the trace's tokens (default %(default)s)")
@@ -162,5 +169,5 @@ def _parser() -> argparse.ArgumentParser:
         "--key-env", metavar="NAME", help=f"environment variable that holds the key (default {KEY_VARIABLE}, if it is set)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
-    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="write the times' percentiles as a chart")
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="write the times' percentiles as a chart: .svg, .html or .png")
     return parser

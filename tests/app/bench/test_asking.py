@@ -89,6 +89,20 @@ async def test_every_prompt_begins_differently() -> None:
     assert up.connections == 2  # kept between requests
 
 
+async def test_prompts_of_a_trace_are_alike_as_far_as_its_blocks_are() -> None:
+    async with upstream(fake.stream("a")) as up:
+        asker = Asker(up.url, "mock", key=None, timeout=10, extra={})
+        for blocks in ((0, 1, 2), (0, 1, 3), (4, 1, 2)):
+            await asker.ask(Arrival(0.0, 25, 1, blocks, 10), perf_counter())
+        asker.close()
+    first, second, third = (got.json["messages"][0]["content"] for got in up.posts)
+    assert len(first) == 100
+    assert first[:80] == second[:80]
+    assert first[:40] != third[:40]
+    assert first[40:] == third[40:]
+    assert first[80:] != second[80:]
+
+
 @pytest.mark.parametrize(
     ("behaviour", "cause", "said"),
     [

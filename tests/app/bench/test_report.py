@@ -42,3 +42,7 @@ def test_the_table_tells_rates_times_and_causes() -> None:
 @pytest.mark.parametrize(("share", "told"), [(0.79, False), (0.8, True)])
 def test_a_load_generator_that_was_too_busy_says_so(share: float, told: bool) -> None:
     assert ("itself computed for 80% of the time" in shown(summary(Measured(GOOD, 4.0, share)))) is told
+
+
+def test_that_it_was_busy_says_nothing_where_nothing_was_answered() -> None:
+    assert "itself computed" not in shown(summary(Measured(BAD, 0.01, 0.99)))

@@ -62,7 +62,7 @@ async def test_so_many_at_once_as_json_with_a_chart_and_a_key(tmp_path: Path) ->
         (7, True, "Bearer sk-secret")
     }
     texts = [t.text for t in ElementTree.fromstring(path.read_text()).iter("{http://www.w3.org/2000/svg}text")]
-    assert texts[0] == f"{up.url}, model mock: 12 requests"
+    assert texts[0] == f"{up.url}, model mock: 12 requests, 3 at once, prompts of 256 tokens, answers of at most 7"
     assert "sk-secret" not in out + path.read_text()
 
 
@@ -90,7 +90,9 @@ async def test_failures_are_told_by_cause_and_end_with_1() -> None:
     async with upstream(every_second) as up:
         code, out, _ = await run(up.url, "--requests", "6", "--concurrency", "1")
     assert code == 1
-    assert out.startswith("6 requests in ")
+    lines = out.splitlines()
+    assert lines[0] == f"{up.url}, model auto: 1 at once, prompts of 256 tokens, answers of at most 64"
+    assert lines[2].startswith("6 requests in ")
     assert ["3", "status", "503", "it", "is", "me"] in [line.split() for line in out.splitlines()]
 
 
@@ -132,7 +134,8 @@ URL = "http://127.0.0.1:9/v1"
         ([URL, "--extra", "["], ["--extra is '['; give a JSON object"]),
         ([URL, "--extra", "[]"], ["--extra is '[]'; give a JSON object"]),
         ([URL, "--chart", "/none/x.svg"], ["--chart: /none/x.svg cannot be written: no such file or directory"]),
-        ([URL, "--chart", "/"], ["--chart: / cannot be written: is a directory"]),
+        ([URL, "--chart", "/"], ["--chart: / has an ending that is no chart's; give one of .svg, .html, .png"]),
+        ([URL, "--chart", "x.jpg", "--trace", "none.csv"], ["--chart: x.jpg has", "--trace: none.csv cannot be read"]),
         ([URL, "--trace", "none.csv"], ["--trace: none.csv cannot be read: no such file"]),
         ([URL, "--key-env", "BENCH_TEST_NONE"], ["--key-env names the environment variable BENCH_TEST_NONE, which is not set"]),
         ([URL, "--key-env", "BENCH_TEST_WRONG"], ["the environment variable BENCH_TEST_WRONG holds no key"]),
