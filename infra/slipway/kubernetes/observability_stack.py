@@ -1,5 +1,6 @@
 """What watches routers and model servers in a cluster, made from the arguments that they themselves are made of."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -8,10 +9,13 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.network import Peer
 from slipway.kubernetes.observability import alertmanager, collector, grafana
 from slipway.kubernetes.observability.dashboards import dashboards
+from slipway.kubernetes.observability.data_sources import PROMETHEUS, DataSource, prometheus_source, tempo_source, variable
+from slipway.kubernetes.observability.logs import make_logs
 from slipway.kubernetes.observability.operator import make_custom_resources
 from slipway.kubernetes.observability.operator_args import READER_LABELS, OperatorSettings
 from slipway.kubernetes.observability.part import Place, address
-from slipway.kubernetes.observability.prometheus import PORT, ROLE, configuration, make_prometheus
+from slipway.kubernetes.observability.passwords import PASSWORD_KEY
+from slipway.kubernetes.observability.prometheus import PORT, ROLE, configuration, make_prometheus, way_to_prometheus
 from slipway.kubernetes.observability.watched import Watched
 from slipway.kubernetes.observability_stack_args import ObservabilityStackArgs, StackSettings
 
@@ -39,6 +43,12 @@ class ObservabilityStack(pulumi.ComponentResource):
     collector_url: pulumi.Output[str]
     """Where the OpenTelemetry collector takes OTLP over HTTP inside the cluster; empty where there is none."""
 
+    logs_url: pulumi.Output[str]
+    """Address of Loki inside the cluster; empty where there are no logs."""
+    logs_secret: pulumi.Output[str]
+    """The Secret with the password of the user `slipway`, who asks, under the key `password`, and that of the user `agent`, who
+    sends, under `push-password`: `NAME-loki-auth`. Empty where no Loki is made."""
+
     def __init__(self, name: str, args: ObservabilityStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """
         Raises:
@@ -50,7 +60,7 @@ class ObservabilityStack(pulumi.ComponentResource):
         # Namespaces may come from other resources, and with them whatever names one.
         facts: pulumi.Output[list[Any]] = pulumi.Output.from_input([dict(service) for service in settings.watch])
         watched = facts.apply(lambda services: [Watched.of(service) for service in services])
-        shown = watched.apply(lambda services: dashboards(services, settings.promise))
+        shown = watched.apply(lambda services: dashboards(services, settings.promise, settings.logs is not None))
         operator = settings.prometheus.operator
         if settings.collector is not None:
             theirs: Peer = {"pod_labels": restricted.selector(ROLE, name)}
@@ -60,8 +70,15 @@ class ObservabilityStack(pulumi.ComponentResource):
             self.collector_url = address(collector.ROLE, place, collector.HTTP_PORT)
         else:
             self.collector_url = pulumi.Output.from_input("")
+        sources: list[DataSource] = []
+        self.logs_url = self.logs_secret = pulumi.Output.from_input("")
+        if settings.logs is not None:
+            askers = [] if settings.dashboards_only else [grafana.asker(place)]
+            traces = settings.grafana.tempo_url is not None
+            self.logs_url, self.logs_secret, source = make_logs(place, settings.logs, watched, askers, traces)
+            sources.append(source)
         if operator is None:
-            self._serve(place, settings, watched, shown)
+            self._serve(place, settings, watched, shown, sources)
         else:
             self._hand_over(place, settings, operator, watched)
         if settings.dashboards_only:
@@ -73,6 +90,8 @@ class ObservabilityStack(pulumi.ComponentResource):
                 "grafana_url": self.grafana_url,
                 "grafana_secret": self.grafana_secret,
                 "collector_url": self.collector_url,
+                "logs_url": self.logs_url,
+                "logs_secret": self.logs_secret,
             }
         )
 
@@ -93,6 +112,7 @@ class ObservabilityStack(pulumi.ComponentResource):
         settings: StackSettings,
         watched: pulumi.Output[list[Watched]],
         shown: pulumi.Output[dict[str, str]],
+        sources: Sequence[DataSource],
     ) -> None:
         """Make the servers."""
         told = pulumi.Output.concat(f"{place.name}-{alertmanager.ROLE}.", settings.namespace, f".svc:{alertmanager.PORT}")
@@ -121,8 +141,15 @@ class ObservabilityStack(pulumi.ComponentResource):
         )
         self.prometheus_url = address(ROLE, place, PORT)
         if own:
-            url, secret = self.prometheus_url, self.prometheus_secret
-            self.grafana_secret = grafana.make_grafana(place, settings.grafana, shown, url, secret)
+            own_source = DataSource(
+                self.prometheus_url.apply(prometheus_source),
+                way_to_prometheus(place),
+                {variable(PROMETHEUS): (self.prometheus_secret, PASSWORD_KEY)},
+            )
+            traces: list[DataSource] = []
+            if (tempo := settings.grafana.tempo_url) is not None:
+                traces.append(DataSource(tempo_source(tempo, bool(sources)), settings.grafana.tempo_egress))
+            self.grafana_secret = grafana.make_grafana(place, settings.grafana, shown, [own_source, *sources, *traces])
             self.grafana_url = address(grafana.ROLE, place, grafana.PORT)
         else:
             self.grafana_secret = self.grafana_url = pulumi.Output.from_input("")

@@ -14,6 +14,7 @@ from slipway.kubernetes.network import Peer
 from slipway.kubernetes.observability.alertmanager_args import AlertmanagerArgs, AlertmanagerSettings
 from slipway.kubernetes.observability.collector_args import CollectorArgs, CollectorSettings
 from slipway.kubernetes.observability.grafana_args import GrafanaArgs, GrafanaSettings
+from slipway.kubernetes.observability.logs_args import LogsArgs, LogsSettings
 from slipway.kubernetes.observability.objectives import Objectives, Promise
 from slipway.kubernetes.observability.operator_args import READER_LABELS
 from slipway.kubernetes.observability.prometheus_args import PrometheusArgs, PrometheusSettings
@@ -41,10 +42,13 @@ class ObservabilityStackArgs(TypedDict):
     prometheus: NotRequired[PrometheusArgs]
     """The Prometheus, or with `operator` the one that exists. Default: one with 50 GiB, reading every 15 s."""
     alertmanager: NotRequired[AlertmanagerArgs]
-    """The Alertmanager. Default: one that tells nobody. Refused with `prometheus.operator`, as are `deletion_policy` and,
-    without a collector, `node_selector`."""
+    """The Alertmanager. Default: one that tells nobody. Refused with `prometheus.operator`, as are, without a Loki of the stack's
+    own, `deletion_policy`, and without that or a collector, `node_selector`."""
     collector: NotRequired[CollectorArgs]
     """An OpenTelemetry collector, whose metrics the Prometheus reads. Default: none."""
+    logs: NotRequired[LogsArgs]
+    """A Loki for what the pods in the namespaces of what is watched write, with agents that read it on every node. Default:
+    none."""
     grafana: NotRequired[GrafanaArgs]
     """The Grafana. Default: one that nobody reaches but by `kubectl port-forward`; with
     `prometheus.operator` the dashboards alone."""
@@ -67,6 +71,7 @@ class StackSettings:
     prometheus: PrometheusSettings
     alertmanager: AlertmanagerSettings
     collector: CollectorSettings | None
+    logs: LogsSettings | None
     grafana: GrafanaSettings
     runbooks: str
     deletion_policy: DeletionPolicy
@@ -100,6 +105,8 @@ class StackSettings:
             _check_left_to_others(given, faults)
         alertmanager = AlertmanagerSettings.of(_mapping(given, "alertmanager"), faults)
         collector = CollectorSettings.of(given.get("collector"), faults)
+        taken = [given.get("namespace"), *(one["namespace"] for one in watch if isinstance(one, Mapping) and "namespace" in one)]
+        logs = LogsSettings.of(name, given.get("logs"), taken, faults)
         grafana = GrafanaSettings.of(_mapping(given, "grafana"), faults)
         faults.refuse(name)
         return cls(
@@ -109,6 +116,7 @@ class StackSettings:
             prometheus=prometheus,
             alertmanager=alertmanager,
             collector=collector,
+            logs=logs,
             grafana=grafana,
             runbooks=given.get("runbooks", RUNBOOKS).rstrip("/"),
             deletion_policy=given.get("deletion_policy", DeletionPolicy.RETAIN),
@@ -133,8 +141,10 @@ def _check_texts(name: str, given: Mapping[str, Any], faults: Faults) -> None:
 
 def _check_left_to_others(given: Mapping[str, Any], faults: Faults) -> None:
     """Refuse what belongs to servers that are not made where the Prometheus Operator has its own."""
+    own_loki = "logs" in given and "external" not in _mapping(given, "logs")
+    served = {"deletion_policy": own_loki, "node_selector": own_loki or "collector" in given}
     for key in ("alertmanager", "deletion_policy", "node_selector"):
-        if key in given and not (key == "node_selector" and "collector" in given):
+        if key in given and not served.get(key):
             faults.add(key, "does nothing with 'prometheus.operator', where no server runs here; leave one out")
     if _mapping(given, "grafana").keys() - {"dashboards_only"} or not _mapping(given, "grafana").get("dashboards_only", True):
         faults.add(

@@ -16,7 +16,7 @@ from tests.infra.kubernetes.model_server import revealed
 from tests.infra.kubernetes.observability.services import MODEL, ROUTER, SCALING
 
 from slipway import AiApiService, AiNamespace, GpuModelServer, ObservabilityStack
-from slipway.kubernetes.observability.prometheus import bcrypt
+from slipway.kubernetes.observability.passwords import bcrypt
 from slipway.plan import Plan, Secret, plan_program
 
 EVERYTHING: Mapping[str, Any] = {

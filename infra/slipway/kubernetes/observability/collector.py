@@ -48,8 +48,7 @@ def configuration(settings: CollectorSettings) -> dict[str, str]:
             }
         },
         "processors": {
-            # First, so that what is refused costs nothing.
-            "memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20},
+            "memory_limiter": memory_limiter(),
             "batch": {},
         },
         "exporters": {
@@ -63,6 +62,11 @@ def configuration(settings: CollectorSettings) -> dict[str, str]:
         },
     }
     return {"collector.yml": yaml.safe_dump(told, sort_keys=False, width=1000)}
+
+
+def memory_limiter() -> dict[str, Any]:
+    """The processor that refuses what there is no memory for. It comes first, so that what is refused costs nothing."""
+    return {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20}
 
 
 def scrape_job(name: str, namespace: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The Grafana of a stack: it knows its Prometheus and its dashboards from the start."""
+"""The Grafana of a stack: it knows what to ask, and its dashboards, from the start."""
 
-import secrets
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -9,12 +9,11 @@ import yaml
 
 from slipway.kubernetes import restricted
 from slipway.kubernetes.network import Peer
-from slipway.kubernetes.observability.dashboards import DATA_SOURCE
+from slipway.kubernetes.observability.data_sources import DataSource
 from slipway.kubernetes.observability.generated import generated_secret
 from slipway.kubernetes.observability.grafana_args import GrafanaSettings
 from slipway.kubernetes.observability.part import Part, Place, Volume, deploy
-from slipway.kubernetes.observability.prometheus import PASSWORD_KEY, USERNAME
-from slipway.kubernetes.observability.prometheus import PORT as PROMETHEUS_PORT
+from slipway.kubernetes.observability.passwords import PASSWORD_KEY, new_password
 
 ROLE = APP = "grafana"
 PORT = 3000
@@ -24,24 +23,11 @@ CONFIG, DATA = "/etc/slipway", "/var/lib/grafana"
 START_SECONDS = 300
 
 
-def provisioning(prometheus_url: str) -> dict[str, str]:
-    """The files by which Grafana knows its data source and its dashboards, by path."""
-    source: dict[str, Any] = {
-        "name": "Prometheus",
-        "uid": DATA_SOURCE,
-        "type": "prometheus",
-        "access": "proxy",
-        "url": prometheus_url,
-        "isDefault": True,
-        "editable": False,
-        "basicAuth": True,
-        "basicAuthUser": USERNAME,
-        # Grafana takes it from its environment.
-        "secureJsonData": {"basicAuthPassword": "$PROMETHEUS_PASSWORD"},
-    }
+def provisioning(sources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The files by which Grafana knows its data sources and its dashboards, by path."""
     provider: dict[str, Any] = {"name": "slipway", "folder": "Slipway", "options": {"path": f"{CONFIG}/shown"}}
     files: dict[str, object] = {
-        "provisioning/datasources/slipway.yml": {"apiVersion": 1, "datasources": [source]},
+        "provisioning/datasources/slipway.yml": {"apiVersion": 1, "datasources": list(sources)},
         "provisioning/dashboards/slipway.yml": {"apiVersion": 1, "providers": [provider]},
     }
     return {path: yaml.safe_dump(content, sort_keys=False) for path, content in files.items()}
@@ -51,8 +37,7 @@ def make_grafana(
     place: Place,
     settings: GrafanaSettings,
     shown: pulumi.Output[dict[str, str]],
-    prometheus_url: pulumi.Output[str],
-    prometheus_secret: pulumi.Input[str],
+    sources: Sequence[DataSource],
 ) -> pulumi.Output[str]:
     """Make the server.
 
@@ -60,17 +45,15 @@ def make_grafana(
         place: Where.
         settings: What was asked for.
         shown: The dashboards, by name of their file.
-        prometheus_url: Where Prometheus is.
-        prometheus_secret: The Secret with its password.
+        sources: What it asks.
 
     Returns:
         Name of the Secret with the password of the user `admin`.
     """
     labels = restricted.labels(APP, place.name)
-    password = secrets.token_urlsafe(32)
-    secret = generated_secret(f"{ROLE}-admin", place, labels, {PASSWORD_KEY: password})
-    both: pulumi.Output[list[Any]] = pulumi.Output.all(shown, prometheus_url)
-    files = both.apply(lambda told: {**provisioning(told[1]), **{f"shown/{name}": text for name, text in told[0].items()}})
+    secret = generated_secret(f"{ROLE}-admin", place, labels, {PASSWORD_KEY: new_password()})
+    every: pulumi.Output[list[Any]] = pulumi.Output.all(shown, *(source.told for source in sources))
+    files = every.apply(lambda told: {**provisioning(told[1:]), **{f"shown/{name}": text for name, text in told[0].items()}})
     admin = (secret.metadata.name, PASSWORD_KEY)
     part = Part(
         role=ROLE,
@@ -96,23 +79,20 @@ def make_grafana(
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
             **({"GF_SERVER_ROOT_URL": settings.root_url} if settings.root_url else {}),
         },
-        env_secrets={"GF_SECURITY_ADMIN_PASSWORD": admin, "PROMETHEUS_PASSWORD": (prometheus_secret, PASSWORD_KEY)},
+        env_secrets={
+            "GF_SECURITY_ADMIN_PASSWORD": admin,
+            **{key: held for source in sources for key, held in source.password.items()},
+        },
         scratch={"/tmp": "256Mi"},  # noqa: S108 -- a mount
         allow_from={PORT: settings.allow_from},
-        egress=[
-            {
-                "pod_labels": restricted.selector("prometheus", place.name),
-                "namespace": place.namespace,
-                "port": PROMETHEUS_PORT,
-            }
-        ],
+        egress=[way for source in sources for way in source.egress],
     )
     deploy(part, place, [secret])
     return pulumi.Output.from_input(f"{place.name}-{ROLE}-admin")
 
 
 def asker(place: Place) -> Peer:
-    """Grafana, as Prometheus' policy needs to know it."""
+    """Grafana, as policies of what it asks need to know it."""
     return {"pod_labels": restricted.selector(APP, place.name)}
 
 

@@ -1,5 +1,6 @@
 """What can be said about the Grafana of an ObservabilityStack."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict, cast
@@ -8,13 +9,25 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from slipway.args import Faults, known
+from slipway.backend import Egress
 from slipway.kubernetes import quantity
 from slipway.kubernetes.names import check_image, check_object_name
-from slipway.kubernetes.network import Peer, check_peer
+from slipway.kubernetes.network import Peer, check_egress, check_peer
 from slipway.kubernetes.quantity import ComputeResources
+from slipway.kubernetes.router_telemetry import telemetry_egress
 
 IMAGE = "grafana/grafana:11.6.0"
 RESOURCES: ComputeResources = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+
+
+class TempoArgs(TypedDict):
+    """A Tempo that exists."""
+
+    url: str
+    """Address of its API, such as `http://tempo.tracing.svc:3200`. It is asked without a password."""
+    egress: NotRequired[Egress]
+    """How the network policy lets Grafana out to it. Policies see the pods' port, which may not be the Service's. Default: the
+    address' port, at all pods of the namespace that it names (`NAME.NAMESPACE.svc`), or else at any address."""
 
 
 class GrafanaArgs(TypedDict):
@@ -34,6 +47,8 @@ class GrafanaArgs(TypedDict):
     """CPU and memory. Default: requests of 100m and 256Mi, limits of 1 and 1Gi."""
     allow_from: NotRequired[Sequence[Peer]]
     """Who may connect to its port 3000, such as an Ingress controller's pods. Default: nobody; `kubectl port-forward` works."""
+    tempo: NotRequired[TempoArgs]
+    """A Tempo that exists, as a data source: a line of the logs leads to its trace, and a span to its lines. Default: none."""
     root_url: NotRequired[str]
     """Its address for browsers, such as `https://grafana.example.com/`, for links in what it sends. Default: none."""
 
@@ -49,6 +64,8 @@ class GrafanaSettings:
     resources: k8s.core.v1.ResourceRequirementsArgsDict
     allow_from: Sequence[Peer]
     root_url: str | None
+    tempo_url: str | None
+    tempo_egress: Sequence[Egress]
 
     @classmethod
     def of(cls, given: Mapping[str, Any], faults: Faults) -> "GrafanaSettings":
@@ -69,6 +86,12 @@ class GrafanaSettings:
         root = fit.get("root_url")
         if root is not None and not root.startswith(("http://", "https://")):
             faults.add(f"{path}.root_url", f"is {root!r}; give an address such as 'https://grafana.example.com/'")
+        tempo = cast("Mapping[str, Any]", fit.get("tempo", {}))
+        tempo_url: str | None = tempo.get("url")
+        if tempo_url is not None and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", tempo_url):
+            faults.add(f"{path}.tempo.url", f"is {tempo_url!r}; give an address such as 'http://tempo.tracing.svc:3200'")
+        if "egress" in tempo:
+            check_egress(f"{path}.tempo.egress", tempo["egress"], faults)
         return cls(
             dashboards_only=fit.get("dashboards_only", False),
             image=fit.get("image", IMAGE),
@@ -77,4 +100,6 @@ class GrafanaSettings:
             resources=quantity.fill(f"{path}.resources", fit.get("resources", {}), RESOURCES, faults),
             allow_from=allow_from,
             root_url=root,
+            tempo_url=None if tempo_url is None else tempo_url.rstrip("/"),
+            tempo_egress=[tempo["egress"]] if "egress" in tempo else telemetry_egress({"otel": {"endpoint": tempo_url or ""}}),
         )

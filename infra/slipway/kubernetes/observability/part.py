@@ -48,6 +48,18 @@ class Volume:
 
 
 @dataclass(frozen=True)
+class Front:
+    """A container between a server and those who connect: it has the part's ports and secrets, and the server has neither."""
+
+    name: str
+    image: pulumi.Input[str]
+    command: Sequence[str]
+    resources: k8s.core.v1.ResourceRequirementsArgsDict
+    ready: k8s.core.v1.ProbeArgsDict
+    alive: k8s.core.v1.ProbeArgsDict
+
+
+@dataclass(frozen=True)
 class Part:
     """What a server is made of."""
 
@@ -86,6 +98,8 @@ class Part:
     egress: Sequence[Egress] = ()
     more_ports: Mapping[str, int] = field(default_factory=dict[str, int])
     """Further ports, by name."""
+    front: Front | None = None
+    """What stands before it. It may write to the same scratch folders."""
 
 
 def deploy(part: Part, place: Place, before: Sequence[pulumi.Resource] = ()) -> k8s.apps.v1.StatefulSet:
@@ -96,45 +110,23 @@ def deploy(part: Part, place: Place, before: Sequence[pulumi.Resource] = ()) -> 
         place: Where.
         before: What has to be there before its pod.
     """
-    pods = restricted.selector(part.app, place.name)
-    labels = {**restricted.labels(part.app, place.name), **version_label(part.image)}
+    pods, labels = restricted.selector(part.app, place.name), _labels(part, place)
     name, role = place.name, part.role
-
-    def options(*needed: pulumi.Resource) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=place.parent, depends_on=list(needed))
-
-    ports = {"http": part.port, **part.more_ports}
     service = k8s.core.v1.Service(
         f"{name}-{role}-service",
         metadata=place.meta(role, labels, {"pulumi.com/skipAwait": "true"}),
         spec={
             "selector": pods,
-            "ports": [{"name": p, "port": port, "target_port": p, "protocol": "TCP"} for p, port in ports.items()],
+            "ports": [{"name": p, "port": port, "target_port": p, "protocol": "TCP"} for p, port in _ports(part).items()],
         },
-        opts=options(),
+        opts=pulumi.ResourceOptions(parent=place.parent),
     )
-    account = k8s.core.v1.ServiceAccount(
-        f"{name}-{role}-account",
-        metadata=place.meta(role, labels),
-        automount_service_account_token=False,
-        opts=options(),
-    )
-    policy = k8s.networking.v1.NetworkPolicy(
-        f"{name}-{role}-network",
-        metadata=place.meta(role, labels),
-        spec=opened(pods, part.allow_from, part.egress),
-        opts=options(),
-    )
-    needed: list[pulumi.Resource] = [*before, service, account, policy]
-    config: k8s.core.v1.ConfigMapVolumeSourceArgsDict | None = None
-    if part.config_path:
-        made, config = _config(part, place, labels)
-        needed.append(made)
+    needed, template = pod_template(part, place)
     spec: k8s.apps.v1.StatefulSetSpecArgsDict = {
         "service_name": f"{name}-{role}",
         "replicas": 1,
         "selector": {"match_labels": pods},
-        "template": {"metadata": {"labels": labels}, "spec": _pod(part, place, config, ports)},
+        "template": template,
     }
     if part.volume.gib:
         kept = "Retain" if place.deletion_policy.keeps else "Delete"
@@ -148,11 +140,42 @@ def deploy(part: Part, place: Place, before: Sequence[pulumi.Resource] = ()) -> 
         spec=spec,
         opts=pulumi.ResourceOptions(
             parent=place.parent,
-            depends_on=needed,
+            depends_on=[*before, service, *needed],
             custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
             protect=True if protected else None,
         ),
     )
+
+
+def pod_template(part: Part, place: Place) -> tuple[list[pulumi.Resource], k8s.core.v1.PodTemplateSpecArgsDict]:
+    """The pods of a part, and what has to be there before them: their account, their network policy, their configuration."""
+    labels = _labels(part, place)
+    account = k8s.core.v1.ServiceAccount(
+        f"{place.name}-{part.role}-account",
+        metadata=place.meta(part.role, labels),
+        automount_service_account_token=False,
+        opts=pulumi.ResourceOptions(parent=place.parent),
+    )
+    policy = k8s.networking.v1.NetworkPolicy(
+        f"{place.name}-{part.role}-network",
+        metadata=place.meta(part.role, labels),
+        spec=opened(restricted.selector(part.app, place.name), part.allow_from, part.egress),
+        opts=pulumi.ResourceOptions(parent=place.parent),
+    )
+    needed: list[pulumi.Resource] = [account, policy]
+    config: k8s.core.v1.ConfigMapVolumeSourceArgsDict | None = None
+    if part.config_path:
+        made, config = _config(part, place, labels)
+        needed.append(made)
+    return needed, {"metadata": {"labels": labels}, "spec": _pod(part, place, config)}
+
+
+def _labels(part: Part, place: Place) -> dict[str, str]:
+    return {**restricted.labels(part.app, place.name), **version_label(part.image)}
+
+
+def _ports(part: Part) -> dict[str, int]:
+    return {"http": part.port, **part.more_ports}
 
 
 def address(part_role: str, place: Place, port: int) -> pulumi.Output[str]:
@@ -188,37 +211,46 @@ def _key(path: str) -> str:
     return path.replace("/", "_")
 
 
-def _pod(
-    part: Part, place: Place, config: k8s.core.v1.ConfigMapVolumeSourceArgsDict | None, ports: Mapping[str, int]
-) -> k8s.core.v1.PodSpecArgsDict:
+def _pod(part: Part, place: Place, config: k8s.core.v1.ConfigMapVolumeSourceArgsDict | None) -> k8s.core.v1.PodSpecArgsDict:
     volumes: list[k8s.core.v1.VolumeArgsDict] = []
-    mounts: list[k8s.core.v1.VolumeMountArgsDict] = [{"name": "data", "mount_path": part.volume.path}]
+    mounts: list[k8s.core.v1.VolumeMountArgsDict] = []
+    held: list[k8s.core.v1.VolumeMountArgsDict] = []
+    scratch: list[k8s.core.v1.VolumeMountArgsDict] = []
     if config is not None:
         volumes.append({"name": "config", "config_map": config})
         mounts.append({"name": "config", "mount_path": part.config_path, "read_only": True})
     for i, (path, (secret, keys)) in enumerate(part.secrets.items()):
         items: list[k8s.core.v1.KeyToPathArgsDict] = [{"key": key, "path": key} for key in keys]
         volumes.append({"name": f"secret-{i}", "secret": {"secret_name": secret, "items": items, "default_mode": 0o440}})
-        mounts.append({"name": f"secret-{i}", "mount_path": path, "read_only": True})
+        held.append({"name": f"secret-{i}", "mount_path": path, "read_only": True})
     for i, (path, most) in enumerate(part.scratch.items()):
         volumes.append({"name": f"scratch-{i}", "empty_dir": {"size_limit": most}})
-        mounts.append({"name": f"scratch-{i}", "mount_path": path})
+        scratch.append({"name": f"scratch-{i}", "mount_path": path})
     if not part.volume.gib:
         volumes.append({"name": "data", "empty_dir": {"size_limit": "10Gi"}})
     env: list[k8s.core.v1.EnvVarArgsDict] = [{"name": key, "value": value} for key, value in part.env.items()]
     for key, (secret, held) in part.env_secrets.items():
         env.append({"name": key, "value_from": {"secret_key_ref": {"name": secret, "key": held}}})
+    ports: list[k8s.core.v1.ContainerPortArgsDict] = [
+        {"name": p, "container_port": port, "protocol": "TCP"} for p, port in _ports(part).items()
+    ]
     container: k8s.core.v1.ContainerArgsDict = {
         "name": part.role,
         "image": part.image,
-        "ports": [{"name": p, "container_port": port, "protocol": "TCP"} for p, port in ports.items()],
         "resources": part.resources,
         "startup_probe": {**part.ready, "period_seconds": 5, "failure_threshold": max(1, part.start_seconds // 5)},
         "readiness_probe": {**part.ready, "period_seconds": 10, "failure_threshold": 3},
         "liveness_probe": {**part.alive, "period_seconds": 15, "failure_threshold": 6},
         "security_context": restricted.container_security(),
-        "volume_mounts": mounts,
     }
+    containers = [container]
+    data: k8s.core.v1.VolumeMountArgsDict = {"name": "data", "mount_path": part.volume.path}
+    if part.front is None:
+        container["ports"] = ports
+        container["volume_mounts"] = [data, *mounts, *held, *scratch]
+    else:
+        container["volume_mounts"] = [data, *mounts, *scratch]
+        containers.append(_front(part.front, ports, [*mounts, *held, *scratch]))
     if part.args:
         container["args"] = part.args
     if env:
@@ -229,13 +261,29 @@ def _pod(
         "enable_service_links": False,
         "termination_grace_period_seconds": GRACE_SECONDS,
         "security_context": restricted.pod_security(part.user),
-        "containers": [container],
+        "containers": containers,
     }
     if volumes:
         spec["volumes"] = volumes
     if place.node_selector:
         spec["node_selector"] = place.node_selector
     return spec
+
+
+def _front(
+    front: Front, ports: list[k8s.core.v1.ContainerPortArgsDict], mounts: list[k8s.core.v1.VolumeMountArgsDict]
+) -> k8s.core.v1.ContainerArgsDict:
+    return {
+        "name": front.name,
+        "image": front.image,
+        "command": front.command,
+        "ports": ports,
+        "resources": front.resources,
+        "readiness_probe": {**front.ready, "period_seconds": 10, "failure_threshold": 3},
+        "liveness_probe": {**front.alive, "period_seconds": 15, "failure_threshold": 6},
+        "security_context": restricted.container_security(),
+        "volume_mounts": mounts,
+    }
 
 
 def _claim(volume: Volume) -> k8s.core.v1.PersistentVolumeClaimArgsDict:

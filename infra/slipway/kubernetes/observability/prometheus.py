@@ -1,6 +1,5 @@
 """The Prometheus of a stack: its configuration, and the server that has it."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,28 +13,20 @@ from slipway.kubernetes.network import ANYWHERE, Peer
 from slipway.kubernetes.observability.generated import generated_secret
 from slipway.kubernetes.observability.objectives import Promise, duration
 from slipway.kubernetes.observability.part import Part, Place, Volume, deploy
+from slipway.kubernetes.observability.passwords import PASSWORD_KEY, USERNAME, hashed, new_password
 from slipway.kubernetes.observability.prometheus_args import API_PORTS, PrometheusSettings
 from slipway.kubernetes.observability.rules import RULES_FILE, rule_groups
 from slipway.kubernetes.observability.scrape import scrape_configs, timeout
 from slipway.kubernetes.observability.watched import Watched, WatchedService
-
-try:
-    import bcrypt
-except ImportError as error:
-    raise ImportError("ObservabilityStack needs bcrypt; install it with: pip install 'slipway[observability]'") from error
 
 ROLE = APP = "prometheus"
 PORT = 9090
 USER = 65534
 """User of the official image."""
 CONFIG, AUTH, DATA = "/etc/prometheus/config", "/etc/prometheus/auth", "/prometheus"
-USERNAME = "slipway"
-"""Who clients say they are."""
-PASSWORD_KEY, WEB_KEY = "password", "web.yml"
+WEB_KEY = "web.yml"
 START_SECONDS = 1800
 """How long the last hours' readings may take to be read back from the volume."""
-_ROUNDS = 10
-"""Of bcrypt. The password has 256 random bits, which no number of rounds would make safer."""
 
 
 def configuration(
@@ -89,9 +80,8 @@ def arguments(settings: PrometheusSettings) -> list[str]:
 
 def credentials() -> dict[str, str]:
     """A new password, and the file by which the server knows it."""
-    password = secrets.token_urlsafe(32)
-    told = bcrypt.hashpw(password.encode(), bcrypt.gensalt(_ROUNDS)).decode()
-    return {PASSWORD_KEY: password, WEB_KEY: yaml.safe_dump({"basic_auth_users": {USERNAME: told}})}
+    password = new_password()
+    return {PASSWORD_KEY: password, WEB_KEY: yaml.safe_dump({"basic_auth_users": {USERNAME: hashed(password)}})}
 
 
 def make_prometheus(
@@ -154,6 +144,11 @@ def make_prometheus(
     )
     deploy(part, place, [secret, *reading])
     return pulumi.Output.from_input(f"{place.name}-{ROLE}-auth")
+
+
+def way_to_prometheus(place: Place) -> list[Egress]:
+    """Prometheus, as others' policies need to know it."""
+    return [{"pod_labels": restricted.selector(APP, place.name), "namespace": place.namespace, "port": PORT}]
 
 
 def _reader(place: Place, service: WatchedService, labels: Mapping[str, str]) -> list[pulumi.Resource]:

@@ -13,13 +13,12 @@ import httpx
 import pytest
 import yaml
 
+from slipway.kubernetes.observability.passwords import PASSWORD_KEY, USERNAME
 from slipway.kubernetes.observability.prometheus import (
     AUTH,
     CONFIG,
     DATA,
-    PASSWORD_KEY,
     PORT,
-    USERNAME,
     arguments,
     credentials,
 )

@@ -21,7 +21,8 @@ from tests.infra.kubernetes.observability.real_prometheus import free_port
 from slipway.args import Faults
 from slipway.kubernetes.observability.alertmanager import AUTH, CONFIG, DATA, PORT, RECEIVERS, arguments, configuration
 from slipway.kubernetes.observability.alertmanager_args import AlertmanagerSettings, ReceiverKind
-from slipway.kubernetes.observability.prometheus import PASSWORD_KEY, USERNAME, credentials
+from slipway.kubernetes.observability.passwords import PASSWORD_KEY, USERNAME
+from slipway.kubernetes.observability.prometheus import credentials
 
 SLACK: dict[str, Any] = {
     "name": "people",

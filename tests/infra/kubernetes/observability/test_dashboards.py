@@ -6,7 +6,8 @@ from typing import Any
 
 from tests.infra.kubernetes.observability.services import SCALING, gpus, model, router, rule_faults
 
-from slipway.kubernetes.observability.dashboards import DATA_SOURCE, dashboards
+from slipway.kubernetes.observability.dashboards import dashboards
+from slipway.kubernetes.observability.data_sources import PROMETHEUS
 from slipway.kubernetes.observability.objectives import Promise
 from slipway.kubernetes.observability.panels import RATE, panels
 from slipway.kubernetes.observability.rules import rule_groups
@@ -28,7 +29,7 @@ def test_there_is_one_for_each_service_with_panels_side_by_side() -> None:
         assert len(set(places)) == len(places)
         assert len({p["title"] for p in made["panels"]}) == len(places)
         for panel in made["panels"]:
-            assert panel["datasource"] == {"type": "prometheus", "uid": DATA_SOURCE}
+            assert panel["datasource"] == {"type": "prometheus", "uid": PROMETHEUS}
             assert panel["targets"]
     assert len({made["uid"] for made in shown().values()}) == 3
 

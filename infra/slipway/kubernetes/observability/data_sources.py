@@ -1,0 +1,99 @@
+"""What Grafana asks, as it is told of it when it starts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+
+from slipway.backend import Egress
+from slipway.kubernetes.observability.passwords import USERNAME
+
+PROMETHEUS, LOKI, TEMPO = "prometheus", "loki", "tempo"
+"""What Grafana calls them: dashboards ask by these."""
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """One of them, and the way there."""
+
+    told: pulumi.Input[Mapping[str, Any]]
+    """As Grafana's provisioning has it."""
+    egress: Sequence[Egress]
+    password: Mapping[str, tuple[pulumi.Input[str], str]] = field(default_factory=dict[str, tuple[pulumi.Input[str], str]])
+    """The variable that Grafana has its password in, with the Secret and the key; none where there is no password."""
+
+
+def prometheus_source(url: str) -> dict[str, Any]:
+    """The stack's own Prometheus."""
+    return {**_source("Prometheus", PROMETHEUS, url, USERNAME), "isDefault": True}
+
+
+def loki_source(url: str, username: str | None, tenant: str | None, traces: bool) -> dict[str, Any]:
+    """A Loki.
+
+    Args:
+        url: Its base address.
+        username: Who asks; None where it asks for no password.
+        tenant: Whose logs.
+        traces: Whether there is a Tempo.
+    """
+    made = _source("Loki", LOKI, url, username)
+    fields = [_field("request", "request_id", LOKI, _every("request_id"), "All lines of the request")]
+    fields.append(_field("trace", "trace_id", LOKI, _every("trace_id"), "All lines of the trace"))
+    if traces:
+        fields.append(_field("spans", "trace_id", TEMPO, "$${__value.raw}", "The trace"))
+    made["jsonData"] = {"derivedFields": fields}
+    if tenant is not None:
+        made["jsonData"]["httpHeaderName1"] = "X-Scope-OrgID"
+        made.setdefault("secureJsonData", {})["httpHeaderValue1"] = tenant.replace("$", "$$")
+    return made
+
+
+def tempo_source(url: str, logs: bool) -> dict[str, Any]:
+    """A Tempo.
+
+    Args:
+        url: Address of its API.
+        logs: Whether there is a Loki.
+    """
+    made = _source("Tempo", TEMPO, url, None)
+    if logs:
+        query = f"{_SOME} | trace_id=`$${{__trace.traceId}}`"
+        made["jsonData"] = {"tracesToLogsV2": {"datasourceUid": LOKI, "customQuery": True, "query": query}}
+    return made
+
+
+_SOME = '{k8s_namespace_name=~".+"}'
+"""Loki wants a label of which something is asked."""
+
+
+def _source(name: str, kind: str, url: str, username: str | None) -> dict[str, Any]:
+    made: dict[str, Any] = {"name": name, "uid": kind, "type": kind, "access": "proxy", "url": url, "editable": False}
+    if username is None:
+        return made
+    # Grafana takes it from its environment.
+    password = {"basicAuthPassword": f"${variable(kind)}"}
+    return {**made, "basicAuth": True, "basicAuthUser": username, "secureJsonData": password}
+
+
+def variable(kind: str) -> str:
+    """Of Grafana's environment, with the password of a data source."""
+    return f"{kind.upper()}_PASSWORD"
+
+
+def _every(field_name: str) -> str:
+    # Grafana puts variables of its environment in after a '$', unless there are two.
+    return f"{_SOME} | {field_name}=`$${{__value.raw}}`"
+
+
+def _field(name: str, label: str, asked: str, query: str, title: str) -> dict[str, Any]:
+    """A link beside a line that has this in its metadata."""
+    return {
+        "name": name,
+        "matcherType": "label",
+        "matcherRegex": label,
+        "datasourceUid": asked,
+        "url": query,
+        "urlDisplayLabel": title,
+    }

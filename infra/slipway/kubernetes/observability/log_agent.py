@@ -1,0 +1,245 @@
+"""What reads the logs on every node: a collector that follows the files of the watched namespaces' pods, and sends their
+lines."""
+
+import base64
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+import yaml
+
+from slipway.backend import Egress
+from slipway.kubernetes import restricted
+from slipway.kubernetes.ai_namespace_args import PodSecurityLevel, pod_security_labels
+from slipway.kubernetes.observability.collector import CONFIG, DATA, HEALTH_PORT, START_SECONDS, memory_limiter
+from slipway.kubernetes.observability.log_agent_args import LogAgentSettings
+from slipway.kubernetes.observability.loki import OTLP
+from slipway.kubernetes.observability.part import Part, Place, Volume, pod_template
+from slipway.kubernetes.observability.watched import Watched
+
+ROLE = APP = "log-agent"
+AUTH = "/etc/slipway-logs"
+FILES = "/var/log/pods"
+"""Where kubelet has the runtimes write, on the node and in the pod: NAMESPACE_POD_UID/CONTAINER/N.log."""
+GROUP = 0
+"""Of the files, by which whoever is not root may read them: containerd, CRI-O and kubelet let the group do so."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A Loki, as those who send to it need to know it."""
+
+    url: pulumi.Input[str]
+    username: str
+    secret: pulumi.Input[str] | None
+    """The Secret with the password, in the agent's namespace. None: it asks for none."""
+    key: str
+    tenant: str | None
+    egress: Sequence[Egress]
+
+
+def configuration(services: Sequence[Watched], url: str, to: Destination) -> dict[str, str]:
+    """The file that it is started with.
+
+    Args:
+        services: What is watched: all pods of their namespaces are read, and theirs are told by their names.
+        url: Where Loki is.
+        to: What else is known of it.
+    """
+    out: dict[str, Any] = {
+        "endpoint": f"{url}{OTLP}",
+        # While nobody takes them lines wait in the node's files, not here, and are never given up.
+        "retry_on_failure": {"max_elapsed_time": "0s"},
+        "sending_queue": {"queue_size": 100, "block_on_overflow": True},
+    }
+    extensions: dict[str, Any] = {
+        "health_check": {"endpoint": f"0.0.0.0:{HEALTH_PORT}"},
+        "file_storage": {"directory": DATA},
+    }
+    if to.secret is not None:
+        client = {"username": to.username, "password_file": f"{AUTH}/{to.key}"}
+        extensions["basicauth"] = {"client_auth": client}
+        out["auth"] = {"authenticator": "basicauth"}
+    if to.tenant is not None:
+        out["headers"] = {"X-Scope-OrgID": _literal(to.tenant)}
+    namespaces = sorted({service.namespace for service in services})
+    reader: dict[str, Any] = {
+        "include": [f"{FILES}/{namespace}_*/*/*.log" for namespace in namespaces],
+        # Where a file was read to is in the pod: a new one reads from the start, and Loki keeps a line that it has once.
+        "start_at": "beginning",
+        "storage": "file_storage",
+        "include_file_path": True,
+        "include_file_name": False,
+        "retry_on_failure": {"enabled": True, "max_elapsed_time": "0s"},
+        "operators": [{"type": "container"}, *_fields(), *_names(services)],
+    }
+    told: dict[str, Any] = {
+        "extensions": extensions,
+        "receivers": {"file_log": reader},
+        "processors": {"memory_limiter": memory_limiter(), "batch": {}},
+        "exporters": {"otlp_http": out},
+        "service": {
+            "extensions": list(extensions),
+            "pipelines": {
+                "logs": {"receivers": ["file_log"], "processors": ["memory_limiter", "batch"], "exporters": ["otlp_http"]}
+            },
+            "telemetry": {"metrics": {"level": "none"}, "logs": {"encoding": "json"}},
+        },
+    }
+    return {"agent.yml": yaml.safe_dump(told, sort_keys=False, width=1000)}
+
+
+def make_agent(
+    place: Place,
+    settings: LogAgentSettings,
+    services: pulumi.Output[list[Watched]],
+    to: Destination,
+    password: pulumi.Output[str] | None,
+) -> None:
+    """Make the agents, and their namespace.
+
+    Args:
+        place: Where the stack is.
+        settings: What was asked for.
+        services: What is watched.
+        to: Where lines go.
+        password: What the Secret named there holds, if it is to be made.
+    """
+    labels = restricted.labels(APP, place.name)
+    home = k8s.core.v1.Namespace(
+        f"{place.name}-{ROLE}-namespace",
+        metadata={
+            "name": settings.namespace,
+            "labels": {**labels, **pod_security_labels(PodSecurityLevel.PRIVILEGED)},
+        },
+        opts=pulumi.ResourceOptions(parent=place.parent),
+    )
+    inside = home.metadata.apply(lambda metadata: metadata.name or settings.namespace)
+    there = dataclasses.replace(place, namespace=inside, node_selector=settings.node_selector)
+    needed: list[pulumi.Resource] = []
+    if password is not None:
+        needed.append(
+            k8s.core.v1.Secret(
+                f"{place.name}-{ROLE}-auth",
+                metadata=there.meta(f"{ROLE}-auth", labels),
+                data={to.key: password.apply(lambda plain: base64.b64encode(plain.encode()).decode())},
+                opts=pulumi.ResourceOptions(parent=place.parent),
+            )
+        )
+    both: pulumi.Output[list[Any]] = pulumi.Output.all(services, to.url)
+    answers: k8s.core.v1.ProbeArgsDict = {"http_get": {"path": "/", "port": HEALTH_PORT}, "timeout_seconds": 5}
+    part = Part(
+        role=ROLE,
+        app=APP,
+        image=settings.image,
+        user=settings.user,
+        args=[f"--config={CONFIG}/agent.yml"],
+        port=HEALTH_PORT,
+        resources=settings.resources,
+        volume=Volume(DATA, 0),
+        ready=answers,
+        alive=answers,
+        start_seconds=START_SECONDS,
+        config=both.apply(lambda known: configuration(known[0], known[1], to)),
+        config_path=CONFIG,
+        secrets={} if to.secret is None else {AUTH: (to.secret, [to.key])},
+        egress=to.egress,
+    )
+    before, template = pod_template(part, there)
+    k8s.apps.v1.DaemonSet(
+        f"{place.name}-{ROLE}",
+        metadata=there.meta(ROLE, labels),
+        spec={
+            "selector": {"match_labels": restricted.selector(APP, place.name)},
+            "update_strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": "10%"}},
+            "template": _on_the_node(template, settings.user),
+        },
+        opts=pulumi.ResourceOptions(parent=place.parent, depends_on=[*needed, *before]),
+    )
+
+
+def _on_the_node(template: k8s.core.v1.PodTemplateSpecArgsDict, user: int) -> k8s.core.v1.PodTemplateSpecArgsDict:
+    """The same on every node, with the node's files to read, by those who may: all else is as restricted as any pod here."""
+    spec: Any = template.get("spec", {})
+    (container,) = spec["containers"]
+    mount: k8s.core.v1.VolumeMountArgsDict = {"name": "logs", "mount_path": FILES, "read_only": True}
+    volume: k8s.core.v1.VolumeArgsDict = {"name": "logs", "host_path": {"path": FILES, "type": "Directory"}}
+    return {
+        **template,
+        "spec": {
+            **spec,
+            "security_context": {**spec["security_context"], "run_as_non_root": user != 0, "run_as_group": GROUP},
+            "containers": [{**container, "volume_mounts": [*container["volume_mounts"], mount]}],
+            "volumes": [*spec["volumes"], volume],
+            "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
+        },
+    }
+
+
+def _fields() -> list[dict[str, Any]]:
+    """What the lines of JSON tell of themselves, in the fields where OpenTelemetry has it. The line stays as it is."""
+    parsed = "attributes.parsed"
+    quiet = {"on_error": "send_quiet"}
+    return [
+        {"type": "json_parser", "if": 'body matches "^[{]"', "parse_to": parsed, **quiet},
+        {
+            "type": "severity_parser",
+            "if": f"{parsed}?.level != nil",
+            "parse_from": f"{parsed}.level",
+            **quiet,
+        },
+        {
+            "type": "trace_parser",
+            "if": f"{parsed}?.trace_id != nil",
+            "trace_id": {"parse_from": f"{parsed}.trace_id"},
+            "span_id": {"parse_from": f"{parsed}.span_id"},
+            **quiet,
+        },
+        {
+            "type": "copy",
+            "if": f"{parsed}?.request_id != nil",
+            "from": f"{parsed}.request_id",
+            "to": "attributes.request_id",
+            **quiet,
+        },
+        *[
+            {"type": "remove", "if": f"{have} != nil", "field": field}
+            for have, field in (
+                (parsed, parsed),
+                *((f'attributes["{key}"]', f'attributes["{key}"]') for key in ("log.file.path", "logtag")),
+                *((f'resource["{key}"]', f'resource["{key}"]') for key in ("k8s.pod.uid", "k8s.container.restart_count")),
+            )
+        ],
+    ]
+
+
+def _names(services: Sequence[Watched]) -> list[dict[str, Any]]:
+    """Who wrote: the service's name for the pods of one that is watched, the container's for others."""
+    name = 'resource["service.name"]'
+    return [
+        {"type": "copy", "from": 'resource["k8s.container.name"]', "to": name},
+        *(
+            {
+                "type": "add",
+                "if": f'resource["k8s.namespace.name"] == {_text(service.namespace)}'
+                f' and resource["k8s.pod.name"] matches {_text(f"^(?:{service.pods})$")}',
+                "field": name,
+                "value": _literal(service.name),
+            }
+            for service in services
+        ),
+    ]
+
+
+def _text(plain: str) -> str:
+    """A string of the collector's expressions, in its configuration."""
+    return _literal(json.dumps(plain, ensure_ascii=False))
+
+
+def _literal(plain: str) -> str:
+    """The collector puts variables in after a '$', unless there are two."""
+    return plain.replace("$", "$$")
