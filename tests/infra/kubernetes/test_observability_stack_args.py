@@ -53,6 +53,14 @@ def collecting(**more: Any) -> dict[str, Any]:
     return {"collector": {"endpoint": "http://tempo.tracing.svc:4318", **more}}
 
 
+def logging(**more: Any) -> dict[str, Any]:
+    return {"logs": more}
+
+
+def elsewhere(**more: Any) -> dict[str, Any]:
+    return {"logs": {"external": {"url": "http://loki.logs.svc:3100", **more}}}
+
+
 LOAD = {"name": "queue", "query": "sum(x)", "target": 4}
 WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"namespace": "A_B"}, {"namespace": "is 'A_B'; give lower case"}),
@@ -140,6 +148,49 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     (collecting(image="otel/opentelemetry-collector-contrib"), {"collector.image": "which means ':latest'"}),
     (collecting(resources={"limits": {"cpu": "x"}}), {"collector.resources.limits.cpu": "give a quantity"}),
     (collecting(enpoint="x"), {"collector.enpoint": "did you mean 'endpoint'?"}),
+    ({"logs": True}, {"logs": "give a mapping with the keys"}),
+    (logging(retention_days=0), {"logs.retention_days": "is 0; give 1 day or more"}),
+    (logging(daily_gib=0), {"logs.daily_gib": "is 0; give more than 0"}),
+    (logging(storage_gib=0), {"logs.storage_gib": "is 0; give 1 GiB or more"}),
+    (
+        logging(retention_days=30, daily_gib=10),
+        {"logs.storage_gib": "but 30 + 1 days of 10 GiB, compressed to a quarter, are 77.5 GiB; give 97 or more"},
+    ),
+    (logging(storage_class="A"), {"logs.storage_class": "is 'A'; give lower case"}),
+    (logging(image="grafana/loki"), {"logs.image": "which means ':latest'"}),
+    (logging(proxy_image="nginx:latest"), {"logs.proxy_image": "'latest' moves"}),
+    (logging(resources={"limits": {"memory": "1Mi"}}), {"logs.resources.limits.memory": "below the request"}),
+    (logging(allow_from=[{}]), {"logs.allow_from[0]": "names nobody"}),
+    (logging(retention="7d"), {"logs.retention": "did you mean 'retention_days'?"}),
+    (logging(agent={"namespace": "A"}), {"logs.agent.namespace": "is 'A'; give lower case"}),
+    (logging(agent={"namespace": "ai"}), {"logs.agent.namespace": "is 'ai', which has other pods too"}),
+    (logging(agent={"namespace": "monitoring"}), {"logs.agent.namespace": "is 'monitoring', which has other pods too"}),
+    (logging(agent={"user": -1}), {"logs.agent.user": "is -1; give 0 to 2147483647"}),
+    (logging(agent={"node_selector": {"pool": "a b"}}), {"logs.agent.node_selector.pool": "is 'a b'; give letters"}),
+    (logging(agent={"image": "otel/collector"}), {"logs.agent.image": "which means ':latest'"}),
+    (logging(agent={"resources": {"limits": {"cpu": "x"}}}), {"logs.agent.resources.limits.cpu": "give a quantity"}),
+    (logging(agent={"existing": True, "user": 0}), {"logs.agent.user": "does nothing with 'existing'"}),
+    (logging(external={}), {"logs.external.url": "is required"}),
+    (elsewhere(url="loki:3100"), {"logs.external.url": "is 'loki:3100'; give an address such as"}),
+    (elsewhere(url="http://user:word@loki"), {"logs.external.url": "give an address such as"}),
+    (elsewhere(username="u"), {"logs.external.username": "goes with 'password'"}),
+    (
+        elsewhere(username="a:b", password={"name": "loki", "key": "k"}),
+        {"logs.external.username": "is 'a:b'; give a name without spaces and ':'"},
+    ),
+    (elsewhere(password={"name": "A b", "key": "k"}), {"logs.external.password.name": "is 'A b'; give a Secret's name"}),
+    (elsewhere(tenant="a/b"), {"logs.external.tenant": "is 'a/b'; give letters"}),
+    (elsewhere(egress={"port": 3100}), {"logs.external.egress": "has no address"}),
+    (
+        {"logs": {"external": {"url": "http://loki"}, "storage_gib": 5}},
+        {"logs.storage_gib": "does nothing with 'external', where no Loki runs here"},
+    ),
+    ({"grafana": {"tempo": {"url": "tempo"}}}, {"grafana.tempo.url": "is 'tempo'; give an address such as"}),
+    ({"grafana": {"tempo": {"url": "http://tempo", "egress": {"port": 1}}}}, {"grafana.tempo.egress": "has no address"}),
+    (
+        {**operated(), **elsewhere(), "deletion_policy": "retain"},
+        {"deletion_policy": "does nothing with 'prometheus.operator'"},
+    ),
     ({"runbooks": "a b"}, {"runbooks": "is 'a b'; give the address of a folder"}),
     ({"deletion_policy": "keep"}, {"deletion_policy": "give one of 'delete', 'retain', 'protect'"}),
     ({"node_selector": {"pool": "a b"}}, {"node_selector.pool": "is 'a b'; give letters"}),
@@ -185,6 +236,14 @@ def test_who_lets_the_operators_prometheus_in_can_be_watched(readers: list[Any])
     assert refused(**operated(namespace="metrics"), **watching(readers=readers), grafana={"dashboards_only": True}) == {}
     others = [{"namespace": "metrics", "pod_labels": {"app.kubernetes.io/instance": "watch"}}]
     assert "prometheus.operator.namespace" in refused(**operated(namespace="metrics"), **watching(readers=others))["watch[0]"]
+
+
+def test_a_loki_of_its_own_has_a_volume_and_a_place_even_where_prometheus_exists() -> None:
+    assert refused(**operated(), logs={}, deletion_policy="delete", node_selector={"pool": "data"}) == {}
+
+
+def test_the_volume_that_an_error_asks_for_is_enough() -> None:
+    assert refused(**logging(retention_days=30, daily_gib=10, storage_gib=97)) == {}
 
 
 def test_the_series_are_kept_for_as_long_as_a_budget_is_reckoned() -> None:

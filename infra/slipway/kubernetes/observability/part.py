@@ -214,7 +214,7 @@ def _key(path: str) -> str:
 def _pod(part: Part, place: Place, config: k8s.core.v1.ConfigMapVolumeSourceArgsDict | None) -> k8s.core.v1.PodSpecArgsDict:
     volumes: list[k8s.core.v1.VolumeArgsDict] = []
     mounts: list[k8s.core.v1.VolumeMountArgsDict] = []
-    held: list[k8s.core.v1.VolumeMountArgsDict] = []
+    private: list[k8s.core.v1.VolumeMountArgsDict] = []
     scratch: list[k8s.core.v1.VolumeMountArgsDict] = []
     if config is not None:
         volumes.append({"name": "config", "config_map": config})
@@ -222,7 +222,7 @@ def _pod(part: Part, place: Place, config: k8s.core.v1.ConfigMapVolumeSourceArgs
     for i, (path, (secret, keys)) in enumerate(part.secrets.items()):
         items: list[k8s.core.v1.KeyToPathArgsDict] = [{"key": key, "path": key} for key in keys]
         volumes.append({"name": f"secret-{i}", "secret": {"secret_name": secret, "items": items, "default_mode": 0o440}})
-        held.append({"name": f"secret-{i}", "mount_path": path, "read_only": True})
+        private.append({"name": f"secret-{i}", "mount_path": path, "read_only": True})
     for i, (path, most) in enumerate(part.scratch.items()):
         volumes.append({"name": f"scratch-{i}", "empty_dir": {"size_limit": most}})
         scratch.append({"name": f"scratch-{i}", "mount_path": path})
@@ -247,10 +247,10 @@ def _pod(part: Part, place: Place, config: k8s.core.v1.ConfigMapVolumeSourceArgs
     data: k8s.core.v1.VolumeMountArgsDict = {"name": "data", "mount_path": part.volume.path}
     if part.front is None:
         container["ports"] = ports
-        container["volume_mounts"] = [data, *mounts, *held, *scratch]
+        container["volume_mounts"] = [data, *mounts, *private, *scratch]
     else:
         container["volume_mounts"] = [data, *mounts, *scratch]
-        containers.append(_front(part.front, ports, [*mounts, *held, *scratch]))
+        containers.append(_front(part.front, ports, [*mounts, *private, *scratch]))
     if part.args:
         container["args"] = part.args
     if env:

@@ -1,0 +1,213 @@
+"""The logs of a stack: who reaches whom, what is made, and that Grafana, agents and dashboards speak of the same."""
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+import kubernetes_validate
+import pytest
+import yaml
+from tests.infra.kubernetes.model_server import revealed
+from tests.infra.kubernetes.observability.services import MODEL, ROUTER
+from tests.support.crds import is_custom
+
+from slipway import AiApiService, GpuModelServer, ObservabilityStack
+from slipway.plan import Plan, Secret, plan_program
+
+EVERYTHING: Mapping[str, Any] = {
+    "retention_days": 7,
+    "daily_gib": 20,
+    "storage_gib": 80,
+    "storage_class": "fast-ssd",
+    "image": "registry.example/loki:v1",
+    "proxy_image": "registry.example/nginx:v2",
+    "resources": {"limits": {"memory": "4Gi"}},
+    "allow_from": [{"namespace": "web", "pod_labels": {"app": "web"}}],
+    "agent": {
+        "namespace": "agents",
+        "user": 0,
+        "node_selector": {"pool": "ai"},
+        "image": "registry.example/collector:v3",
+        "resources": {"limits": {"memory": "300Mi"}},
+    },
+}
+ELSEWHERE: Mapping[str, Any] = {
+    "external": {
+        "url": "http://loki-gateway.logs.svc/",
+        "username": "us",
+        "password": {"name": "loki", "key": "word"},
+        "tenant": "team-a",
+        "egress": {"port": 8080, "namespace": "logs", "pod_labels": {"app": "gateway"}},
+    }
+}
+OPERATOR: Mapping[str, Any] = {"operator": {"url": "http://prometheus:9090"}}
+TEMPO: Mapping[str, Any] = {"tempo": {"url": "http://tempo.tracing.svc:3200"}}
+
+
+def planned(logs: Mapping[str, Any] | None, **more: Any) -> tuple[Plan, list[str]]:
+    """The plan, and where Loki is and the name of its Secret."""
+    told = ["?", "?"]
+
+    def program() -> None:
+        llama, api = GpuModelServer("llama", cast("Any", MODEL)), AiApiService("api", cast("Any", ROUTER))
+        given: Any = {} if logs is None else {"logs": logs}
+        made = ObservabilityStack(
+            "watch", {"namespace": "monitoring", "watch": [api.watched(), llama.watched()], **given, **more}
+        )
+        made.logs_url.apply(lambda url: told.__setitem__(0, url))
+        made.logs_secret.apply(lambda name: told.__setitem__(1, name))
+
+    plan = plan_program(program)
+    return plan, told
+
+
+@functools.cache
+def plain() -> Plan:
+    """With nothing said."""
+    return planned({})[0]
+
+
+def pod(plan: Plan, role: str) -> dict[str, Any]:
+    return cast("dict[str, Any]", plan[f"watch-{role}"].inputs["spec"]["template"]["spec"])
+
+
+def sources(plan: Plan) -> dict[str, dict[str, Any]]:
+    text = plan["watch-grafana-config"].inputs["data"]["provisioning_datasources_slipway.yml"]
+    return {source["uid"]: source for source in yaml.safe_load(text)["datasources"]}
+
+
+def ways(plan: Plan, role: str, way: str) -> list[tuple[int, Any]]:
+    """Ports with those who come in or are gone to, but for DNS."""
+    other = "from" if way == "ingress" else "to"
+    rules = plan[f"watch-{role}-network"].inputs["spec"].get(way, [])
+    return [(port["port"], peer) for r in rules for port in r["ports"] if port["port"] != 53 for peer in r[other]]
+
+
+def peer(labels: Mapping[str, str], namespace: str | None = None) -> dict[str, Any]:
+    made: dict[str, Any] = {"podSelector": {"matchLabels": dict(labels)}}
+    return made | ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}} if namespace else {})
+
+
+LOKI, AGENT, GRAFANA = (
+    {"app.kubernetes.io/name": app, "app.kubernetes.io/instance": "watch"} for app in ("loki", "log-agent", "grafana")
+)
+
+
+def test_there_are_none_unless_they_are_asked_for() -> None:
+    plan, told = planned(None)
+    assert told == ["", ""]
+    assert not [r for r in plan if "loki" in r.name or "agent" in r.name]
+    assert [*sources(plan)] == ["prometheus"]
+    assert not [p for p in dashboard(plan)["panels"] if p["datasource"]["type"] == "loki"]
+
+
+def dashboard(plan: Plan) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(plan["watch-grafana-config"].inputs["data"]["shown_ai-api.json"]))
+
+
+@pytest.mark.parametrize(
+    ("logs", "url"), [({}, "http://watch-loki.monitoring.svc:3100"), (ELSEWHERE, "http://loki-gateway.logs.svc")]
+)
+@pytest.mark.parametrize("more", [{}, {"prometheus": OPERATOR}])
+def test_every_object_passes_the_published_schema(logs: Mapping[str, Any], url: str, more: Mapping[str, Any]) -> None:
+    plan, told = planned(logs, **more)
+    own = [r for r in plan if r.custom and r.name.startswith("watch") and not is_custom(r.inputs)]
+    assert {kubernetes_validate.validate(revealed(r.inputs), "1.36", strict=True) for r in own} == {"1.36"}
+    assert told == [url, "" if logs else "watch-loki-auth"]
+    assert plan["watch-log-agent"].type.endswith(":DaemonSet")
+    assert bool([r for r in plan if r.name == "watch-loki"]) is not bool(logs)
+
+
+def test_loki_is_reached_by_grafana_and_the_agents_alone_and_reaches_nobody() -> None:
+    plan = plain()
+    assert ways(plan, "loki", "ingress") == [(3100, peer(GRAFANA)), (3100, peer(AGENT, "watch-log-agent"))]
+    assert ways(plan, "loki", "egress") == []
+    assert ways(plan, "log-agent", "ingress") == []
+    assert ways(plan, "log-agent", "egress") == [(3100, peer(LOKI, "monitoring"))]
+    assert (3100, peer(LOKI, "monitoring")) in ways(plan, "grafana", "egress")
+
+
+def test_the_password_is_asked_for_by_who_has_the_port_and_loki_has_none() -> None:
+    plan = plain()
+    server, proxy = pod(plan, "loki")["containers"]
+    assert "ports" not in server
+    assert [port["containerPort"] for port in proxy["ports"]] == [3100]
+    secret = next(v["name"] for v in pod(plan, "loki")["volumes"] if "secret" in v)
+    assert secret in {m["name"] for m in proxy["volumeMounts"]} - {m["name"] for m in server["volumeMounts"]}
+
+
+def test_the_agents_password_is_for_sending_only_and_the_same_as_lokis() -> None:
+    plan = plain()
+    held, sent = (plan[f"watch-{role}-auth"].inputs["data"] for role in ("loki", "log-agent"))
+    assert isinstance(held, Secret)
+    assert isinstance(sent, Secret)
+    assert cast("Any", sent.value) == {"push-password": cast("Any", held.value)["push-password"]}
+    (volume,) = (v["secret"] for v in pod(plan, "log-agent")["volumes"] if "secret" in v)
+    assert volume["secretName"] == plan["watch-log-agent-auth"].inputs["metadata"]["name"]
+
+
+def test_the_agents_are_restricted_but_for_the_nodes_files_and_on_nodes_with_gpus_too() -> None:
+    spec = pod(plain(), "log-agent")
+    (logs,) = (v for v in spec["volumes"] if "hostPath" in v)
+    (mount,) = (m for m in spec["containers"][0]["volumeMounts"] if m["name"] == logs["name"])
+    assert (logs["hostPath"]["path"], mount["readOnly"]) == ("/var/log/pods", True)
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsGroup"] == 0
+    assert spec["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert spec["tolerations"] == [{"operator": "Exists", "effect": "NoSchedule"}]
+    levels = {k: v for k, v in plain()["watch-log-agent-namespace"].inputs["metadata"]["labels"].items() if "security" in k}
+    assert set(levels.values()) == {"privileged"}
+
+
+def test_everything_that_can_be_asked_arrives() -> None:
+    plan, _ = planned(EVERYTHING, deletion_policy="protect", node_selector={"pool": "data"})
+    server, proxy = pod(plan, "loki")["containers"]
+    assert (server["image"], proxy["image"]) == (EVERYTHING["image"], EVERYTHING["proxy_image"])
+    assert server["resources"]["limits"]["memory"] == "4Gi"
+    (claim,) = plan["watch-loki"].inputs["spec"]["volumeClaimTemplates"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "80Gi"
+    assert claim["spec"]["storageClassName"] == "fast-ssd"
+    assert plan["watch-loki"].options["protect"] is True
+    assert (3100, peer({"app": "web"}, "web")) in ways(plan, "loki", "ingress")
+    assert (3100, peer(AGENT, "agents")) in ways(plan, "loki", "ingress")
+    agent = pod(plan, "log-agent")
+    assert (agent["nodeSelector"], pod(plan, "loki")["nodeSelector"]) == ({"pool": "ai"}, {"pool": "data"})
+    assert (agent["containers"][0]["image"], agent["securityContext"]["runAsUser"]) == ("registry.example/collector:v3", 0)
+    assert agent["securityContext"]["runAsNonRoot"] is False
+    assert plan["watch-log-agent"].inputs["metadata"]["namespace"] == "agents"
+
+
+def test_a_cluster_that_has_agents_gets_no_others() -> None:
+    plan, _ = planned({"agent": {"existing": True}})
+    assert not [r for r in plan if "agent" in r.name]
+
+
+def test_a_loki_that_exists_is_sent_to_and_asked() -> None:
+    plan, _ = planned(ELSEWHERE)
+    told = yaml.safe_load(plan["watch-log-agent-config"].inputs["data"]["agent.yml"])
+    assert told["exporters"]["otlp_http"]["endpoint"] == "http://loki-gateway.logs.svc/otlp"
+    assert told["extensions"]["basicauth"]["client_auth"]["username"] == "us"
+    source = sources(plan)["loki"]
+    assert (source["url"], source["basicAuthUser"]) == ("http://loki-gateway.logs.svc", "us")
+    assert source["jsonData"]["httpHeaderName1"] == "X-Scope-OrgID"
+    assert source["secureJsonData"]["httpHeaderValue1"] == "team-a"
+    held = {e["name"]: e["valueFrom"]["secretKeyRef"] for e in pod(plan, "grafana")["containers"][0]["env"] if "valueFrom" in e}
+    assert held["LOKI_PASSWORD"] == {"name": "loki", "key": "word"}
+    gateway = (8080, peer({"app": "gateway"}, "logs"))
+    assert gateway in ways(plan, "log-agent", "egress")
+    assert gateway in ways(plan, "grafana", "egress")
+
+
+def test_grafana_asks_by_the_labels_that_agents_give_and_lines_lead_to_their_trace() -> None:
+    plan, _ = planned({}, grafana=TEMPO)
+    shown = [p for p in dashboard(plan)["panels"] if p["datasource"] == {"type": "loki", "uid": "loki"}]
+    assert {p["type"] for p in shown} == {"timeseries", "logs"}
+    (lines,) = (p for p in shown if p["type"] == "logs")
+    assert lines["targets"][0]["expr"] == '{k8s_namespace_name="ai", service_name="api"}'
+    loki, tempo = sources(plan)["loki"], sources(plan)["tempo"]
+    links = {(field["matcherRegex"], field["datasourceUid"]) for field in loki["jsonData"]["derivedFields"]}
+    assert links == {("request_id", "loki"), ("trace_id", "loki"), ("trace_id", "tempo")}
+    assert tempo["jsonData"]["tracesToLogsV2"]["datasourceUid"] == loki["uid"]
+    (way,) = (to for port, to in ways(plan, "grafana", "egress") if port == 3200)
+    assert way["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "tracing"}
