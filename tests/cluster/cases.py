@@ -36,7 +36,7 @@ EXAMPLES = sorted(
     )
 )
 """Examples with objects of Kubernetes."""
-WORKLOADS = ("Deployment", "StatefulSet", "Job")
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
 Object = dict[str, Any]
 
 

@@ -10,21 +10,30 @@ from tests.cluster.cluster import Cluster, ClusterError, eventually
 KEPT = ("StatefulSet", "PersistentVolumeClaim", "Service", "Namespace")
 """Kinds whose objects hold data, or an address that others use: they outlive every upgrade."""
 
+_COUNTED = {"Job": ("spec", "completions", "succeeded"), "DaemonSet": ("status", "desiredNumberScheduled", "numberReady")}
+
 
 def complete(cluster: Cluster, manifests: Manifests) -> None:
     """Every workload runs as many ready pods as it asks for, a Job has run them, and all that they refer to is there."""
     assert manifests.of(*WORKLOADS)
     for workload in manifests.of(*WORKLOADS):
         live = cluster.get(workload["kind"], workload["metadata"]["name"], "--namespace", workload["metadata"]["namespace"])
-        asked_by, ready_by = ("completions", "succeeded") if live["kind"] == "Job" else ("replicas", "readyReplicas")
-        asked, ready, pods = live["spec"][asked_by], live["status"].get(ready_by, 0), pods_of(cluster, workload)
+        of, asked_by, ready_by = _COUNTED.get(live["kind"], ("spec", "replicas", "readyReplicas"))
+        asked, ready, pods = live[of][asked_by], live["status"].get(ready_by, 0), pods_of(cluster, workload)
         assert ready == len(pods) == asked >= 1, f"{live['metadata']['name']} asks for {asked}, has {len(pods)}, ready {ready}"
         assert missing_references(cluster, workload) == [], f"missing: {missing_references(cluster, workload)}"
 
 
 def restricted(cluster: Cluster, manifests: Manifests) -> None:
-    """The namespace takes no pod below the restricted level, and has the pods of these manifests."""
-    for namespace in manifests.namespaces:
+    """The namespace takes no pod below the restricted level, and has the pods of these manifests. One that takes such pods has
+    only what reads the nodes' files, and that is restricted but for these."""
+    open_ones = {o["metadata"]["name"] for o in manifests.of("Namespace") if _level(o) == "privileged"}
+    for namespace in open_ones:
+        on_nodes = [w for w in manifests.of(*WORKLOADS) if w["metadata"]["namespace"] == namespace]
+        assert {w["kind"] for w in on_nodes} == {"DaemonSet"}, f"{namespace} is open, and has more than what reads nodes' files"
+        for workload in on_nodes:
+            _but_for_files(cluster, workload, sorted(manifests.namespaces - open_ones)[0])
+    for namespace in manifests.namespaces - open_ones:
         loose = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "loose", "namespace": namespace}}
         spec = {"containers": [{"name": "c", "image": "any:1"}]}
         refused = cluster.run("create", "--filename=-", stdin=yaml.safe_dump({**loose, "spec": spec}))
@@ -64,7 +73,7 @@ def separate(cluster: Cluster, manifests: Manifests) -> None:
 
 def revisions(cluster: Cluster, manifests: Manifests) -> dict[str, set[str]]:
     """Of every workload the revisions that its pods run. A Job is a revision itself, of what its pods are labelled as."""
-    keys = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
+    keys = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash", "DaemonSet": "controller-revision-hash"}
     found: dict[str, set[str]] = {}
     for workload in manifests.of(*WORKLOADS):
         name = workload["metadata"]["name"]
@@ -85,6 +94,36 @@ def identities(cluster: Cluster, manifests: Manifests) -> dict[str, str]:
         lasting = [o for o in objects if all(owner["kind"] != "Pod" for owner in o["metadata"].get("ownerReferences", ()))]
         found |= {f"{o['kind']} {o['metadata']['name']}": o["metadata"]["uid"] for o in lasting}
     return found
+
+
+def _level(namespace: Object) -> str | None:
+    return namespace["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce")
+
+
+def _but_for_files(cluster: Cluster, workload: Object, namespace: str) -> None:
+    """A restricted namespace would take the workload's pods without the folders of the node, and does not take them with."""
+    spec = workload["spec"]["template"]["spec"]
+    files = {volume["name"] for volume in spec["volumes"] if "hostPath" in volume}
+    (container,) = spec["containers"]
+    mounts = [mount for mount in container["volumeMounts"] if mount["name"] in files]
+    assert files, "it reads no files of the node; run it where all else is"
+    assert all(mount["readOnly"] for mount in mounts), "it may write to the node"
+
+    def tried(without: set[str]) -> str:
+        kept = {
+            **spec,
+            "serviceAccountName": "default",
+            "volumes": [volume for volume in spec["volumes"] if volume["name"] not in without],
+            "containers": [
+                {**container, "volumeMounts": [mount for mount in container["volumeMounts"] if mount["name"] not in without]}
+            ],
+        }
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tried", "namespace": namespace}, "spec": kept}
+        done = cluster.run("create", "--dry-run=server", "--warnings-as-errors", "--filename=-", stdin=yaml.safe_dump(pod))
+        return done.stderr if done.returncode else ""
+
+    assert tried(files) == "", tried(files)
+    assert 'violates PodSecurity "restricted:latest": restricted volume types' in tried(set()), tried(set())
 
 
 def _applied(cluster: Cluster, manifests: Manifests) -> list[Object]:

@@ -159,9 +159,15 @@ def stacks(namespace: str, changed: bool) -> None:
             {**facts, "kind": "model", "name": "llama", "pods": "llama-server-.+", "pod_labels": {"app": "llama"}},
         ]
         args: Any = {"namespace": namespace, "watch": watch, "alertmanager": {"receivers": [receiver]}}
+        args["collector"] = {"endpoint": "http://tempo.tracing.svc:4318", "token": {"name": "otlp", "key": "token"}}
+        # On a node with GPUs, which others may not be on.
+        agent = {"namespace": f"{namespace}-{name}-agent", "node_selector": {"kubernetes.io/hostname": "gpu-l4"}}
+        args["logs"] = {"agent": agent}
         if changed:
             args["objectives"] = {"first_token_seconds": 1}
             args["alertmanager"]["repeat_hours"] = 24
+            args["collector"]["signals"] = ["traces"]
+            args["logs"] |= {"retention_days": 7, "agent": {**agent, "user": 0}}
         ObservabilityStack(name, args)
 
 

@@ -76,10 +76,12 @@ def test_rules_and_readings_of_the_prometheus_operator_are_admitted(crds: Cluste
         args["prometheus"] = {"pod_labels": {"app.kubernetes.io/name": "prometheus"}}
         operator: Any = {"operator": {"url": "http://prometheus.monitoring.svc:9090", "labels": {"release": "prometheus"}}}
         watch = [AiApiService("watched", args).watched()]
-        ObservabilityStack("watch", {"namespace": NAMESPACE, "watch": watch, "prometheus": operator})
+        collector: Any = {"endpoint": "http://tempo.tracing.svc:4318"}
+        ObservabilityStack("watch", {"namespace": NAMESPACE, "watch": watch, "prometheus": operator, "collector": collector})
 
     made = program(declare)
     assert {o["kind"] for o in made.objects} & SOURCES.keys() == {"PodMonitor", "PrometheusRule"}
+    assert {o["metadata"]["name"] for o in made.of("PodMonitor")} == {"watch-reads-0-watched", "watch-reads-collector"}
     crds.apply(made.text)
     assert crds.run("diff", "--server-side", "--field-manager=slipway", "--filename=-", stdin=made.text).returncode == 0
 

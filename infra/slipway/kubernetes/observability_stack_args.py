@@ -105,7 +105,8 @@ class StackSettings:
             _check_left_to_others(given, faults)
         alertmanager = AlertmanagerSettings.of(_mapping(given, "alertmanager"), faults)
         collector = CollectorSettings.of(given.get("collector"), faults)
-        taken = [given.get("namespace"), *(one["namespace"] for one in watch if isinstance(one, Mapping) and "namespace" in one)]
+        watched = [cast("Mapping[str, object]", one) for one in watch if isinstance(one, Mapping)]
+        taken = [given.get("namespace"), *(one.get("namespace") for one in watched)]
         logs = LogsSettings.of(name, given.get("logs"), taken, faults)
         grafana = GrafanaSettings.of(_mapping(given, "grafana"), faults)
         faults.refuse(name)

@@ -43,9 +43,10 @@ def loki_source(url: str, username: str | None, tenant: str | None, traces: bool
     fields.append(_field("trace", "trace_id", LOKI, _every("trace_id"), "All lines of the trace"))
     if traces:
         fields.append(_field("spans", "trace_id", TEMPO, "$${__value.raw}", "The trace"))
-    made["jsonData"] = {"derivedFields": fields}
+    told: dict[str, Any] = {"derivedFields": fields}
+    made["jsonData"] = told
     if tenant is not None:
-        made["jsonData"]["httpHeaderName1"] = "X-Scope-OrgID"
+        told["httpHeaderName1"] = "X-Scope-OrgID"
         made.setdefault("secureJsonData", {})["httpHeaderValue1"] = tenant.replace("$", "$$")
     return made
 

@@ -168,16 +168,14 @@ def _on_the_node(template: k8s.core.v1.PodTemplateSpecArgsDict, user: int) -> k8
     (container,) = spec["containers"]
     mount: k8s.core.v1.VolumeMountArgsDict = {"name": "logs", "mount_path": FILES, "read_only": True}
     volume: k8s.core.v1.VolumeArgsDict = {"name": "logs", "host_path": {"path": FILES, "type": "Directory"}}
-    return {
-        **template,
-        "spec": {
-            **spec,
-            "security_context": {**spec["security_context"], "run_as_non_root": user != 0, "run_as_group": GROUP},
-            "containers": [{**container, "volume_mounts": [*container["volume_mounts"], mount]}],
-            "volumes": [*spec["volumes"], volume],
-            "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
-        },
+    made: Any = {
+        **spec,
+        "security_context": {**spec["security_context"], "run_as_non_root": user != 0, "run_as_group": GROUP},
+        "containers": [{**container, "volume_mounts": [*container["volume_mounts"], mount]}],
+        "volumes": [*spec["volumes"], volume],
+        "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
     }
+    return {**template, "spec": made}
 
 
 def _fields() -> list[dict[str, Any]]:

@@ -101,7 +101,8 @@ def found(client: httpx.Client, query: str) -> list[tuple[Mapping[str, str], str
     answer = client.get("/loki/api/v1/query_range", params={"query": query, "limit": 1000, "direction": "forward"})
     assert answer.status_code == 200, answer.text
     streams = cast("list[dict[str, Any]]", answer.json()["data"]["result"])
-    return [(stream["stream"], line) for stream in streams for _, line in stream["values"]]
+    each = [(moment, stream["stream"], line) for stream in streams for moment, line in stream["values"]]
+    return [(labels, line) for _, labels, line in sorted(each, key=lambda one: one[0])]
 
 
 def until(holds: Any, process: "subprocess.Popen[bytes]", seconds: float = 20) -> None:

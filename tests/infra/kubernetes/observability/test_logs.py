@@ -52,9 +52,8 @@ def planned(logs: Mapping[str, Any] | None, **more: Any) -> tuple[Plan, list[str
     def program() -> None:
         llama, api = GpuModelServer("llama", cast("Any", MODEL)), AiApiService("api", cast("Any", ROUTER))
         given: Any = {} if logs is None else {"logs": logs}
-        made = ObservabilityStack(
-            "watch", {"namespace": "monitoring", "watch": [api.watched(), llama.watched()], **given, **more}
-        )
+        args: Any = {"namespace": "monitoring", "watch": [api.watched(), llama.watched()], **given, **more}
+        made = ObservabilityStack("watch", args)
         made.logs_url.apply(lambda url: told.__setitem__(0, url))
         made.logs_secret.apply(lambda name: told.__setitem__(1, name))
 
@@ -142,7 +141,7 @@ def test_the_agents_password_is_for_sending_only_and_the_same_as_lokis() -> None
     held, sent = (plan[f"watch-{role}-auth"].inputs["data"] for role in ("loki", "log-agent"))
     assert isinstance(held, Secret)
     assert isinstance(sent, Secret)
-    assert cast("Any", sent.value) == {"push-password": cast("Any", held.value)["push-password"]}
+    assert sent.value == {"push-password": held.value["push-password"]}
     (volume,) = (v["secret"] for v in pod(plan, "log-agent")["volumes"] if "secret" in v)
     assert volume["secretName"] == plan["watch-log-agent-auth"].inputs["metadata"]["name"]
 

@@ -83,7 +83,7 @@ def test_nobody_gets_in_without_the_password_and_each_password_is_good_for_one_t
 def test_it_takes_and_finds_lines_refuses_who_has_no_password_and_keeps_them_over_a_restart(place: RealLoki) -> None:
     with place.running() as client:
         assert place.push(client, "one", "two") in (200, 204)
-        assert client.post(f"{OTLP}/v1/logs", json={}, auth=None).status_code == 401
+        assert httpx.post(f"{place.base}{OTLP}/v1/logs", json={}, trust_env=False).status_code == 401
         assert httpx.get(f"{place.base}/loki/api/v1/labels", trust_env=False).status_code == 401
         assert [line for _, line in found(client, '{service_name="api", k8s_namespace_name="ai"}')] == ["one", "two"]
         labels = client.get("/loki/api/v1/labels").json()["data"]
