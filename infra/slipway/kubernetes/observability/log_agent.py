@@ -80,12 +80,21 @@ def configuration(services: Sequence[Watched], url: str, to: Destination) -> dic
     told: dict[str, Any] = {
         "extensions": extensions,
         "receivers": {"file_log": reader},
-        "processors": {"memory_limiter": memory_limiter(), "batch": {}},
+        "processors": {
+            "memory_limiter": memory_limiter(),
+            # When a line was read is not part of it: Loki would take one that is read again for another.
+            "transform": {"log_statements": ["set(log.observed_time_unix_nano, 0)"]},
+            "batch": {},
+        },
         "exporters": {"otlp_http": out},
         "service": {
             "extensions": list(extensions),
             "pipelines": {
-                "logs": {"receivers": ["file_log"], "processors": ["memory_limiter", "batch"], "exporters": ["otlp_http"]}
+                "logs": {
+                    "receivers": ["file_log"],
+                    "processors": ["memory_limiter", "transform", "batch"],
+                    "exporters": ["otlp_http"],
+                }
             },
             "telemetry": {"metrics": {"level": "none"}, "logs": {"encoding": "json"}},
         },
