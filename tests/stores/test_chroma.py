@@ -3,6 +3,7 @@ command makes comes back in an empty one.
 """
 
 import json
+import shutil
 import socket
 import subprocess
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.stores.job import FOREIGN, MISSING, OLDER, OLDEST, PYTHON, planned, run
+from tests.stores.job import FOREIGN, MISSING, OLDER, OLDEST, PYTHON, carry, planned, run
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
 
@@ -118,6 +119,29 @@ def test_what_was_backed_up_comes_back_in_an_empty_one(filled: str, tmp_path: Pa
                 # With cosine distance Chroma keeps direction and length, and 32-bit numbers in their last digit only.
                 assert found[name][2][record][0] == pytest.approx(vector, rel=1e-6)
                 assert found[name][2][record][1:] == (document, about)
+
+
+@pytest.mark.skipif(shutil.which("rclone") is None, reason="no rclone on PATH: apt-get install rclone")
+def test_backups_go_to_a_bucket_and_come_back_from_there(filled: str, tmp_path: Path) -> None:
+    plan, backups, bucket = planned("chroma", keep=2, bucket="s3://acme-backups/docs"), tmp_path / "backups", tmp_path / "bucket"
+    backups.mkdir()
+    bucket.mkdir()
+    for file in (OLDEST, OLDER, FOREIGN):
+        (bucket / file).write_bytes(b"old")
+    made = run(plan, "backup", filled, backups, "initContainers")
+    assert made.returncode == 0, made.stderr
+    brought = carry(plan, "backup", backups, bucket)
+    assert brought.returncode == 0, brought.stderr
+    kept = sorted(file.name for file in bucket.iterdir())
+    assert (kept[0], kept[2], len(kept)) == (OLDER, FOREIGN, 3)
+    next(backups.iterdir()).unlink()
+    whole = held(filled)
+    (tmp_path / "other").mkdir()
+    with chroma(tmp_path / "other") as empty:
+        assert carry(plan, "restore", backups, bucket).returncode == 0
+        back = run(plan, "restore", empty, backups)
+        assert back.returncode == 0, back.stderr
+        assert held(empty).keys() == whole.keys()
 
 
 def test_nothing_is_restored_over_what_is_there(filled: str, tmp_path: Path) -> None:
