@@ -40,8 +40,9 @@ format: .venv/.dev ## Format and mend what the linter can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: .venv/.dev ## The router beside other gateways, its fail-over and the plan: tables of medians and ratios
+bench: .venv/.dev ## The router beside other gateways, with and without the operator's side, its fail-over and the plan: medians and ratios
 	$(BIN)/python -m bench.peers
+	$(BIN)/python -m bench.overhead --only 'all of it, in memory' --only 'all of it, in Redis'
 	$(BIN)/python -m bench.faults
 	$(BIN)/python -m bench.plan
 	$(BIN)/python -m bench.plan_servers

@@ -32,7 +32,7 @@ from bench.faulty import MODES
 from bench.peers.catalogue import FAIL_OVER
 from bench.peers.environments import MissingError
 from bench.peers.gateway import running
-from bench.router import MESSAGES, PATH, free_port, process, wait_healthy
+from bench.processes import MESSAGES, PATH, free_port, process, wait_healthy
 from rich.console import Console
 from rich.table import Table
 

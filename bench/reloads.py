@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.router import free_port, wait_healthy
+from bench.processes import free_port, wait_healthy
 from bench.served import Router, upstream
 from rich.console import Console
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from bench.router import free_port, process, wait_healthy
+from bench.processes import free_port, process, wait_healthy
 
 DRAIN_SECONDS = 60
 """How long a router that is told to stop lets streams go on."""

@@ -14,7 +14,7 @@ from string import Template
 import psutil
 from bench.peers.catalogue import PEERS, Peer
 from bench.peers.environments import REPOSITORY, MissingError, find, site_packages
-from bench.router import free_port
+from bench.processes import cpu_seconds, free_port
 
 START_SECONDS = 90.0
 _CONFIGS = Path(__file__).parent / "configs"
@@ -36,7 +36,7 @@ class Gateway:
 
     def cpu_seconds(self) -> float:
         """CPU time of all its processes and their threads, exact to the nanosecond as the scheduler counts it."""
-        return sum(_scheduled(p.pid) for p in self._family()) / 1e9
+        return sum(cpu_seconds(p.pid) for p in self._family())
 
     def memory_mib(self) -> float:
         """Proportional set size of all its processes."""
@@ -151,16 +151,6 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
     for pid in family[1:]:
         with contextlib.suppress(psutil.NoSuchProcess):
             psutil.Process(pid).kill()
-
-
-def _scheduled(pid: int) -> int:
-    """Nanoseconds on a CPU of all threads there are."""
-    spent = 0
-    with contextlib.suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            with contextlib.suppress(OSError):
-                spent += int((thread / "schedstat").read_text().split()[0])
-    return spent
 
 
 def pss_kib(pid: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.peers.environments import MissingError, load_kit
 from bench.peers.gateway import Gateway, get
-from bench.router import free_port
+from bench.processes import free_port
 
 MESSAGES = [
     {

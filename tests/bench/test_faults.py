@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from bench.faults import Outcome, generate, table, told, whole
-from bench.router import free_port, process
+from bench.processes import free_port, process
 from rich.console import Console
 
 from bench import faults
