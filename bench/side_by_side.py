@@ -69,7 +69,7 @@ class Round:
 class Counted(NamedTuple):
     """What a load came to."""
 
-    count: int
+    number: int
     seconds: float
     p50_ms: float
     p99_ms: float
@@ -151,8 +151,8 @@ def measure(proxy: Proxy, kind: Kind, connections: int, seconds: float, built: P
             # What is told later costs too.
             time.sleep(PERF_SECONDS)
         spent = cpu_seconds(proxy.pid) - before
-    each = max(1, load.count)
-    figures = load.count / load.seconds, spent / each * 1e6, load.p50_ms, load.p99_ms, load.failures, counter.counted / each
+    each = max(1, load.number)
+    figures = load.number / load.seconds, spent / each * 1e6, load.p50_ms, load.p99_ms, load.failures, counter.counted / each
     return Round(proxy.name, kind, *figures)
 
 

@@ -2,6 +2,7 @@
 
 from asyncio import get_running_loop
 from collections.abc import Callable
+from functools import partial
 
 from slipway_router.asgi import Send
 from slipway_router.config import Task
@@ -109,13 +110,13 @@ class Arrival:
         """
         tenant = self.caller.tenant
         assert tenant is not None
-        charge = self.charge = self.router.charge(tenant, self.asked, self.decision)
+        charge = self.charge = self.router.charge(tenant, self.asked, self.decision, self.started)
         if charge is None:
             return True
         self.asked = charge.asked
-        if charge.pending is None:
+        if not charge.pending:
             return True
-        charge.pending.add_done_callback(lambda _: then(self))
+        charge.then = partial(then, self)
         return False
 
     def admitted(self) -> None:
@@ -144,17 +145,17 @@ class Arrival:
             self.asked = self.charge.asked
 
     def tap(self, cycle: LeanCycle) -> None:
-        """Have a stream's answer counted, and a whole one kept, where that is wanted."""
+        """Have a whole answer kept, where that is wanted."""
         if self.keeping is not None:
             self.keeping.tap(cycle)
-        if self.charge is not None and self.charge.meter is not None:
-            self.charge.meter.tap(cycle)
 
     def metered(self, send: Send) -> Send:
-        """The same, of what a task sends."""
-        if self.keeping is not None:
-            send = self.keeping.sending(send)
+        """Where a stream's answer is counted, of what a task sends; `Express` does it itself."""
         return send if self.charge is None or self.charge.meter is None else self.charge.meter.sending(send)
+
+    def kept_and_metered(self, send: Send) -> Send:
+        """The same, and a whole one is kept."""
+        return self.metered(send if self.keeping is None else self.keeping.sending(send))
 
     def withdraw(self) -> None:
         """It is not sent on: nothing is owed."""

@@ -194,7 +194,7 @@ class Exchange:
                 for target in [t for t in waking if not t.away]:
                     if await self._try(target, early=True):
                         return
-            raise attempts.all_failed(self.headers())
+            raise attempts.all_failed([*self.headers(), *self._limits()])
         finally:
             attempts.over()
 
@@ -284,16 +284,18 @@ class Exchange:
         ]
         if self._router.draining_since is not None:
             headers.append(CLOSE)
-        if self.charge is not None:
-            headers += self.charge.told
         return headers
+
+    def _limits(self) -> list[Header]:
+        """What tells the client of its limits."""
+        return self.charge.headers if self.charge is not None else []
 
     async def _pass_whole(self, attempt: Attempt) -> None:
         answer = attempt.got
         body = await answer.read_up_to(HOLD_BYTES)
         if answer.status < 300:
             check_whole(body, cut=answer.pending)
-        headers = self.answer_headers(attempt.at, answer)
+        headers = [*self.answer_headers(attempt.at, answer), *self._limits()]
         if answer.status >= 400 and not answer.pending:
             headers, body = as_openais(answer.status, headers, body)
         if answer.pending:
@@ -312,7 +314,7 @@ class Exchange:
     async def _pass_stream(self, attempt: Attempt) -> None:
         answer, chunk = attempt.got, attempt.chunk
         self.begin_stream(attempt)
-        headers = self.answer_headers(attempt.at, answer)
+        headers = [*self.answer_headers(attempt.at, answer), *self._limits()]
         send = self._send
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         held = before = last = b""
@@ -376,10 +378,13 @@ class Exchange:
         key.dollars.value += (prompt * prices.prompt + answer * prices.answer) / 1000
 
     def answer_headers(self, target: Target, answer: Answer) -> list[Header]:
-        """What the client is told with an answer."""
+        """What the client is told with an answer, but for its limits: those are a `Charge`'s to tell."""
         stays = _NOT_PASSED_ON if self.charge is None else _NOT_PASSED_ON_TO_TENANTS
-        passed = [h for h in answer.headers if h[0] not in stays]
-        return [*passed, *target.headers, (b"x-request-id", self._request_id), *self.headers()]
+        headers = [h for h in answer.headers if h[0] not in stays]
+        headers += target.headers
+        headers.append((b"x-request-id", self._request_id))
+        headers += self.headers()
+        return headers
 
 
 def whole_events(data: bytes) -> tuple[bytes, bytes]:

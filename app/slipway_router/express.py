@@ -18,6 +18,7 @@ from slipway_router.lean import RememberedCycle
 from slipway_router.metrics import CLIENT_GONE
 from slipway_router.providers.dialects import as_openais
 from slipway_router.target import Target
+from slipway_router.tenancy.meter import Meter
 from slipway_router.watch import Reason
 
 
@@ -61,6 +62,7 @@ class Express:
         "_held",
         "_kept",
         "_last",
+        "_meter",
         "_request",
         "_streams",
         "_total_at",
@@ -86,6 +88,8 @@ class Express:
         self._chunk = self._held = self._before = self._last = b""
         self._total_at = 0.0
         self._request = (b"", b"")
+        charge = exchange.charge
+        self._meter: Meter | None = charge.meter if charge is not None else None
 
     def start(self, target: Target, started: float) -> None:
         """Ask a backend.
@@ -189,8 +193,14 @@ class Express:
         if attempt.assignment is not None:
             attempt.assignment.first_token()
         self.exchange.begin_stream(attempt)
-        self._cycle.start(answer.status, self.exchange.answer_headers(attempt.at, answer), None)
+        self._cycle.start(answer.status, self.exchange.answer_headers(attempt.at, answer), None, self._limits)
         self._pass_on(chunk)
+
+    @property
+    def _limits(self) -> bytes:
+        """Header lines that tell the client of its limits."""
+        charge = self.exchange.charge
+        return charge.lines if charge is not None else b""
 
     def _pass_whole(self, answer: Answer, attempt: Attempt) -> None:
         exchange, cycle = self.exchange, self._cycle
@@ -202,7 +212,7 @@ class Express:
             headers, body = as_openais(answer.status, headers, body)
         headers.append((b"content-length", b"%d" % len(body)))
         exchange.begin(attempt, answer)
-        cycle.start(answer.status, headers, len(body))
+        cycle.start(answer.status, headers, len(body), self._limits)
         cycle.passing = None
         cycle.write(body, more=False)
         if answer.status < 400:
@@ -220,6 +230,8 @@ class Express:
                 chunk, self._held = whole_events(self._held + chunk)
             if chunk:
                 self._before, self._last = self._last, chunk
+                if self._meter is not None:
+                    chunk = self._meter.feed(chunk)
                 cycle.write(chunk, more=True)
                 if cycle.flow.write_paused:
                     answer.hold()
@@ -234,7 +246,10 @@ class Express:
         if answer.until_close and b"[DONE]" not in last[-64:]:
             raise UpstreamError("reset", "closed the connection in the middle of its answer")
         cycle.passing = None
-        cycle.write(self._held, more=False)
+        held = self._held
+        if held and self._meter is not None:
+            held = self._meter.feed(held)
+        cycle.write(held, more=False)
         # Its usage comes in the last event before the end: both in one part, or each in its own.
         exchange.ended((self._before + last)[-END_BYTES:])
         self._leave(exchange.status)

@@ -155,13 +155,14 @@ class LeanCycle(RequestResponseCycle):
         else:
             self.write(message.get("body", b""), more=message.get("more_body", False))
 
-    def start(self, status: int, headers: list[Header], length: int | None) -> None:
+    def start(self, status: int, headers: list[Header], length: int | None, more: bytes = b"") -> None:
         """Begin the answer; its head goes out with the first `write`.
 
         Args:
             status: HTTP status.
             headers: With the length, where it is known.
             length: Of the body; None where only its end will tell.
+            more: Header lines of the router's own making, whole: they are not looked at.
 
         Raises:
             RuntimeError: a header holds a line break.
@@ -184,7 +185,7 @@ class LeanCycle(RequestResponseCycle):
         head = b"".join(parts)
         if not head.count(b"\r\n") == head.count(b"\n") == head.count(b"\r") == lines or b"\0" in head:
             raise RuntimeError("a header holds a line break")
-        self._head = head + b"\r\n"
+        self._head = b"%b%b\r\n" % (head, more)
 
     def write(self, body: bytes, *, more: bool) -> None:
         """Send some of the answer's body; without `more`, its end."""

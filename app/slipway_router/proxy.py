@@ -152,7 +152,7 @@ class Proxy:
                     await send({"type": "http.response.body", "body": kept.body})
                     return
                 await arrival.wait()
-            exchange, copying = self._exchange(arrival, arrival.metered(send))
+            exchange, copying = self._exchange(arrival, arrival.kept_and_metered(send))
             try:
                 await self._watched(exchange, exchange.attempts.longest, exchange.run(), receive, loop)
             finally:
@@ -205,7 +205,7 @@ class Proxy:
 
     def _send_on(self, cycle: RememberedCycle, arrival: Arrival) -> None:
         arrival.tap(cycle)
-        exchange, copying = self._exchange(arrival, cycle.send)
+        exchange, copying = self._exchange(arrival, arrival.metered(cycle.send))
         first = exchange.attempts.order[0]
         if copying is not None:
             cycle.run(self._copied(exchange, copying))

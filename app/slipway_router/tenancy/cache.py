@@ -109,9 +109,10 @@ class Keeping:
         """Have an answer go through this, however it is written."""
         start, write = cycle.start, cycle.write
 
-        def starting(status: int, headers: list[Header], length: int | None) -> None:
+        def starting(status: int, headers: list[Header], length: int | None, more: bytes = b"") -> None:
+            # What a client may spend now is not what the next could: `more`, its limits, is not kept.
             self.start(status, headers)
-            start(status, headers, length)
+            start(status, headers, length, more)
 
         def writing(body: bytes, *, more: bool) -> None:
             self.feed(body, more=more)

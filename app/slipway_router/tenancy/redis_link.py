@@ -1,22 +1,24 @@
-"""The router's one connection to Redis.
+"""What the router asks of Redis and tells it: many requests in one call.
 
-redis-py, because it is Redis' own and speaks to what people run (passwords, access lists, TLS); what a call of it costs, a
-tenth of a millisecond of Python, is paid once for all requests that come while the one before is under way: they go together
-(`Link.ask`).
+Whoever comes while a call is under way goes with the next one; so the more come, the less each costs.
 """
 
 import asyncio
 import importlib
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import orjson
 
 from slipway_router.config import ConfigError
+from slipway_router.tenancy.account import Told
 from slipway_router.tenancy.settings import RedisSettings
+
+if TYPE_CHECKING:
+    from slipway_router.tenancy.redis_wire import Wire
 
 WINDOW_SECONDS = 60.0
 """Of limits by the minute."""
@@ -25,28 +27,37 @@ MOST_TOGETHER = 256
 PATIENCE_SECONDS = 1.0
 """How long a call that no request waits for may take."""
 
-Ask = tuple[str, int, int, int, int, int, str, str]
-"""Of `admit.lua`."""
-Told = tuple[Literal[0, 1, 2, 3], int, int, int, int, float]
-"""Its answer."""
 Book = tuple[Any, ...]
 """Of `admit.lua`."""
 
 logger = logging.getLogger("slipway_router")
 
 
+class Waiting(Protocol):
+    """A request that waits for Redis."""
+
+    def ask(self) -> bytes:
+        """What `admit.lua` is asked."""
+        ...
+
+    def heard(self, told: Told | None) -> None:
+        """Go on, with what Redis said. None: it is gone."""
+        ...
+
+
 def connected(settings: RedisSettings, environ: Mapping[str, str]) -> Any:
     """A client of it, which connects when it is first asked.
 
     Raises:
-        ConfigError: redis-py is not installed.
+        ConfigError: redis-py, or its parser, is not installed.
     """
     try:
         module: Any = importlib.import_module("redis.asyncio")
+        importlib.import_module("hiredis")
         retry: Any = importlib.import_module("redis.asyncio.retry")
         backoff: Any = importlib.import_module("redis.backoff")
     except ImportError:
-        raise ConfigError([("redis", "needs redis-py; install slipway[redis], or leave 'redis' out")]) from None
+        raise ConfigError([("redis", "needs redis-py and hiredis; install slipway[redis], or leave 'redis' out")]) from None
     tls: dict[str, Any] = {}
     if settings.url.startswith("rediss:"):
         tls = {"ssl_ca_certs": settings.ca_file, "ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
@@ -63,20 +74,25 @@ def connected(settings: RedisSettings, environ: Mapping[str, str]) -> Any:
 
 
 class Link:
-    """What requests ask of Redis and tell it, many in one call.
+    """What requests ask of Redis and tell it.
 
     Once it fails, or is late, it is down: nobody waits for it until a call beside the requests was answered.
     """
 
-    def __init__(self, client: Any, settings: RedisSettings, me: str, window: float = WINDOW_SECONDS) -> None:
+    def __init__(
+        self, client: Any, settings: RedisSettings, environ: Mapping[str, str], me: str, window: float = WINDOW_SECONDS
+    ) -> None:
         """
         Args:
             client: See `connected`.
             settings: Of the configuration.
+            environ: Where the password is.
             me: What tells this router from others.
             window: Seconds of a limit.
         """
         self._client = client
+        self._settings = settings
+        self._environ = environ
         self._me = me
         self._window = int(window * 1e6)
         self._patience = settings.timeout_ms / 1000
@@ -85,7 +101,7 @@ class Link:
         self.up = False
         self.down_since = 0.0
         """By the loop's clock."""
-        self._asks: list[tuple[Ask, asyncio.Future[Told | None]]] = []
+        self._asks: list[Waiting] = []
         self._since = 0.0
         """When the first of them came."""
         self._books: list[Book] = []
@@ -94,20 +110,22 @@ class Link:
         self._seq = 0
         self._told_at = 0.0
         """When it was last told what had been admitted without it."""
-        self._pump: asyncio.Task[None] | None = None
+        self._wire: Wire | None = None
+        self._next: asyncio.Handle | None = None
+        """Sends the next call."""
+        self._flying: list[Waiting] | None = None
+        """Those whose call is under way; None: there is none."""
         self._late: asyncio.TimerHandle | None = None
         self._call_number = 0
         self._scripts = {n: Path(__file__).with_name(f"{n}.lua").read_text() for n in ("admit", "beat")}
         self._hashes: dict[str, str] = {}
 
-    def ask(self, ask: Ask) -> "asyncio.Future[Told | None]":
-        """Have a request admitted. Only while it is up. None: it went down meanwhile."""
-        future: asyncio.Future[Told | None] = asyncio.get_running_loop().create_future()
+    def ask(self, waiting: Waiting) -> None:
+        """Have a request admitted. Only while it is up."""
         if not self._asks:
             self._since = asyncio.get_running_loop().time()
-        self._asks.append((ask, future))
+        self._asks.append(waiting)
         self._go()
-        return future
 
     def book(self, book: Book) -> None:
         """Tell what happened, once, as soon as may be."""
@@ -120,14 +138,22 @@ class Link:
         """Bookings that Redis has not confirmed."""
         return len(self._books) + len(self._telling)
 
-    async def script(self, name: str, argument: object) -> Any:
+    async def script(self, name: str, argument: bytes) -> Any:
         """Call a script beside the requests.
 
         Raises:
             redis.RedisError, OSError, TimeoutError: there is no answer.
         """
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return await self._call(name, argument)
+            known = self._hashes.get(name)
+            if known is None:
+                known = self._hashes[name] = await self._client.script_load(self._scripts[name])
+            try:
+                said = await self._client.evalsha(known, 1, self.prefix, argument)
+            except _missing():
+                # Redis started anew.
+                said = await self._client.eval(self._scripts[name], 1, self.prefix, argument)
+        return orjson.loads(said)
 
     async def revive(self, unshared: Callable[[float], list[Book]]) -> None:
         """Be up again, once Redis knows what is owed to it.
@@ -138,12 +164,16 @@ class Link:
         Raises:
             redis.RedisError, OSError, TimeoutError: it is not there.
         """
+        from slipway_router.tenancy.redis_wire import wired
+
         if not self._telling:
             self._telling = self._taken()
         await self._tell()
         since, self._told_at = max(self.down_since, self._told_at), asyncio.get_running_loop().time()
         self._books += unshared(since)
         self._telling = self._taken()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            self._wire = await wired(self._settings, self._environ, self._lost)
         # Asks for the script too, where nothing is owed.
         await self._tell(always=True)
         self.up = True
@@ -164,58 +194,67 @@ class Link:
             self._seq += 1
         return taken
 
-    def _argument(self, asks: list[Ask]) -> dict[str, Any]:
+    def _argument(self, asks: Sequence[Waiting]) -> bytes:
         telling = self._telling
-        return {
-            "me": self._me,
-            "window": self._window,
-            "seq": self._seq if telling else 0,
-            "books": telling,
-            "asks": asks,
-        }
+        return b'{"me":"%b","window":%d,"seq":%d,"books":%b,"asks":[%b]}' % (
+            self._me.encode(),
+            self._window,
+            self._seq if telling else 0,
+            orjson.dumps(telling),
+            b",".join([waiting.ask() for waiting in asks]),
+        )
 
     def _go(self) -> None:
-        if self._pump is None and (self._asks or self._books):
-            self._pump = asyncio.get_running_loop().create_task(self._pumping())
+        """Send, at the end of this turn of the loop, what there is by then."""
+        if self._next is None and self._flying is None:
+            self._next = asyncio.get_running_loop().call_soon(self._send)
 
-    async def _pumping(self) -> None:
+    def _send(self) -> None:
+        self._next = None
+        if not self.up or not (self._asks or self._books) or self._wire is None:
+            return
         loop = asyncio.get_running_loop()
-        taken: list[tuple[Ask, asyncio.Future[Told | None]]] = []
-        try:
-            while self.up and (self._asks or self._books):
-                # Whoever came while the call before was under way has waited already.
-                until = self._since + self._patience if self._asks else loop.time() + PATIENCE_SECONDS
-                taken, self._asks = self._asks[:MOST_TOGETHER], self._asks[MOST_TOGETHER:]
-                self._telling = self._telling or self._taken()
-                self._late = loop.call_at(until, self._waited)
-                told = await self._call("admit", self._argument([a for a, _ in taken]))
-                self._late.cancel()
-                self._call_number += 1
-                self._telling = []
-                for (_, future), one in zip(taken, told, strict=True):
-                    if not future.done():
-                        future.set_result(tuple(one))
-                taken = []
-        except asyncio.CancelledError:
-            self.fail("it was given up")
-        except Exception as error:  # noqa: BLE001 -- whatever it is, no request waits for it
-            self.fail(type(error).__name__)
-        finally:
-            if self._late is not None:
-                self._late.cancel()
-            self._pump = None
-            for _, future in taken:
-                if not future.done():
-                    future.set_result(None)
+        # Whoever came while the call before was under way has waited already.
+        until = self._since + self._patience if self._asks else loop.time() + PATIENCE_SECONDS
+        self._flying, self._asks = self._asks[:MOST_TOGETHER], self._asks[MOST_TOGETHER:]
+        self._telling = self._telling or self._taken()
+        self._late = loop.call_at(until, self._waited)
+        argument = self._argument(self._flying)
+        self._wire.call(self._heard, "EVALSHA", self._hashes["admit"], 1, self.prefix, argument)
+
+    def _heard(self, said: object) -> None:
+        """Redis has answered a call."""
+        flying = self._flying
+        if flying is None:
+            return
+        if type(said) is not bytes:
+            if self._wire is not None and isinstance(said, Exception) and str(said).startswith("NOSCRIPT"):
+                # It started anew, behind a connection that stayed.
+                self._wire.call(self._heard, "EVAL", self._scripts["admit"], 1, self.prefix, self._argument(flying))
+            else:
+                self.fail(str(said) or type(said).__name__)
+            return
+        answers: list[Told] = orjson.loads(said)
+        if self._late is not None:
+            self._late.cancel()
+        self._call_number += 1
+        self._telling = []
+        self._flying = None
+        # The next call is under way while those of this one go on.
+        self._send()
+        for waiting, told in zip(flying, answers, strict=True):
+            waiting.heard(told)
 
     def _waited(self) -> None:
         # The answer may be there and only not read yet, where this process itself was late: a turn of the loop tells.
         asyncio.get_running_loop().call_later(0.001, self._give_up, self._call_number)
 
     def _give_up(self, number: int) -> None:
-        if self._pump is not None and number == self._call_number:
-            self._pump.cancel()
+        if self._flying is not None and number == self._call_number:
             self.fail(f"no answer within {self._patience * 1000:g} ms")
+
+    def _lost(self) -> None:
+        self.fail("the connection was lost")
 
     def fail(self, why: str) -> None:
         """It does not answer: whoever waits goes on without it."""
@@ -223,27 +262,22 @@ class Link:
             self.up = False
             self.down_since = asyncio.get_running_loop().time()
             logger.warning("Redis is gone (%s): limits go by what this router knows", why)
-        asks, self._asks = self._asks, []
-        for _, future in asks:
-            if not future.done():
-                future.set_result(None)
+        self._hang_up()
+        waiting = [*(self._flying or ()), *self._asks]
+        self._flying, self._asks = None, []
+        for one in waiting:
+            one.heard(None)
 
-    async def _call(self, name: str, argument: object) -> Any:
-        text = orjson.dumps(argument)
-        known = self._hashes.get(name)
-        if known is None:
-            known = self._hashes[name] = await self._client.script_load(self._scripts[name])
-        try:
-            said = await self._client.evalsha(known, 1, self.prefix, text)
-        except _missing():
-            # Redis started anew.
-            said = await self._client.eval(self._scripts[name], 1, self.prefix, text)
-        return orjson.loads(said)
+    def _hang_up(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
 
     async def close(self) -> None:
-        """Close the connection."""
-        if self._pump is not None:
-            self._pump.cancel()
+        """Close the connections."""
+        self.fail("the router stops") if self.up else self._hang_up()
         await self._client.aclose()
 
 

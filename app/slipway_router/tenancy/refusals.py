@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from slipway_router.tenancy.charge import Charge
 
 
-def over(tenant: Tenant, code: int, charge: "Charge", wait: float, headers: tuple[Header, ...]) -> ApiError:
+def over(tenant: Tenant, code: int, charge: "Charge", wait: float, headers: list[Header]) -> ApiError:
     """429.
 
     Args:
@@ -41,7 +41,7 @@ def over(tenant: Tenant, code: int, charge: "Charge", wait: float, headers: tupl
         f"Rate limit reached on {unit}: limit {limit.most}{asked}; try again in {max(wait, 0.001):.3f} s.",
         kind=kind,
         code="rate_limit_exceeded",
-        headers=(*headers, (b"retry-after", b"%d" % max(1, ceil(wait))), (b"retry-after-ms", b"%d" % max(1, ceil(wait * 1000)))),
+        headers=[*headers, (b"retry-after", b"%d" % max(1, ceil(wait))), (b"retry-after-ms", b"%d" % max(1, ceil(wait * 1000)))],
     )
 
 

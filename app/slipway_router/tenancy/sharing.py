@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from slipway_router.tenancy.limits import Limits
 from slipway_router.tenancy.redis_link import WINDOW_SECONDS, Link, connected, redis_errors
 from slipway_router.tenancy.settings import Key, RedisSettings
@@ -58,7 +60,7 @@ class Sharing:
         if settings is None:
             return
         client = connected(settings, environ)
-        self.limits.link = Link(client, settings, me, window)
+        self.limits.link = Link(client, settings, environ, me, window)
         self.limits.routers = settings.replicas or 1
         if settings.keys:
             self.store = KeyStore(client, settings)
@@ -94,7 +96,7 @@ class Sharing:
         beat: dict[str, Any] = {"me": self._me, "lively": LIVELY_SECONDS, "dead": DEAD_SECONDS, "health": ""}
         if self._health is not None:
             beat["health"] = self._health[0]()
-        routers, version, others = await link.script("beat", beat)
+        routers, version, others = await link.script("beat", orjson.dumps(beat))
         if settings.replicas is None:
             self.limits.routers = max(1, routers)
         if self._health is not None and others:

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from slipway_router.asgi import ApiError, Header
+import orjson
+
+from slipway_router.asgi import ApiError
 from slipway_router.tenancy.money import to_units
 from slipway_router.tenancy.settings import Grant, RateLimit, WhenGone
 
@@ -13,8 +15,6 @@ class Limit:
 
     most: int
     gone: WhenGone
-    told: Header = (b"", b"")
-    """How a client is told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,30 @@ class Tenant:
     """For how long their answers are kept. None: not at all."""
     rated: bool = False
     """Whether there are limits by the minute."""
+    counted: bool = False
+    """Whether anything is counted, beyond what is allowed at all."""
+    telling: bytes = b""
+    """How a client is told of the limits by the minute, see `lines`."""
+    asking: bytes = b""
+    """How `admit.lua` is asked for one more request: tokens, units, month and the request's number go into it."""
 
-    @property
-    def counted(self) -> bool:
-        """Whether anything is counted, beyond what is allowed at all."""
-        return self.rated or self.budget is not None
+    def lines(self, requests: int, tokens: int, reset_ms: int) -> bytes:
+        """OpenAI's `x-ratelimit-*`, of the limits that there are, as header lines.
+
+        Args:
+            requests: How many more there may be, likewise tokens; less than none is none.
+            tokens: See there.
+            reset_ms: Until none counts any more.
+        """
+        if requests < 0:
+            requests = 0
+        if tokens < 0:
+            tokens = 0
+        if self.tokens is None:
+            return self.telling % (requests, reset_ms) if self.requests is not None else b""
+        if self.requests is None:
+            return self.telling % (tokens, reset_ms)
+        return self.telling % (requests, reset_ms, tokens, reset_ms)
 
     def check_model(self, model: str) -> None:
         """Refuse what they may not ask for.
@@ -57,18 +76,35 @@ class Tenant:
 
 def tenant_of(name: str, grant: Grant) -> Tenant | None:
     """Whoever has this grant. None where nothing is limited."""
-    requests, tokens, budget = grant.requests_per_minute, grant.tokens_per_minute, grant.monthly_budget
-    tenant = Tenant(
+    requests, tokens = _limit(grant.requests_per_minute), _limit(grant.tokens_per_minute)
+    money = grant.monthly_budget
+    budget = Limit(to_units(money.dollars), money.when_redis_is_gone) if money is not None else None
+    rated = requests is not None or tokens is not None
+    counted = rated or budget is not None
+    models = frozenset(grant.models) if grant.models is not None else None
+    if not counted and models is None and grant.cache_seconds is None:
+        return None
+    most = [limit.most if limit is not None else 0 for limit in (requests, tokens, budget)]
+    return Tenant(
         name,
-        frozenset(grant.models) if grant.models is not None else None,
-        _limit("requests", requests) if requests is not None else None,
-        _limit("tokens", tokens) if tokens is not None else None,
-        Limit(to_units(budget.dollars), budget.when_redis_is_gone) if budget is not None else None,
+        models,
+        requests,
+        tokens,
+        budget,
         cache_seconds=grant.cache_seconds,
-        rated=requests is not None or tokens is not None,
+        rated=rated,
+        counted=counted,
+        telling=_telling(b"requests", requests) + _telling(b"tokens", tokens),
+        asking=orjson.dumps([name, *most]).replace(b"%", b"%%")[:-1] + b',%d,%d,"%b",%d]',
     )
-    return tenant if tenant.counted or tenant.models is not None or tenant.cache_seconds is not None else None
 
 
-def _limit(of: str, limit: RateLimit) -> Limit:
-    return Limit(limit.limit, limit.when_redis_is_gone, (b"x-ratelimit-limit-%b" % of.encode(), b"%d" % limit.limit))
+def _limit(limit: RateLimit | None) -> Limit | None:
+    return Limit(limit.limit, limit.when_redis_is_gone) if limit is not None else None
+
+
+def _telling(of: bytes, limit: Limit | None) -> bytes:
+    if limit is None:
+        return b""
+    told = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%dms\r\n"
+    return told % (of, limit.most, of, of)

@@ -4,9 +4,12 @@ from collections import deque
 
 
 class Window:
-    """What one tenant used in the last so many seconds. Requests by their times, tokens summed by the second."""
+    """What one tenant used in the last so many seconds. Requests by their times, tokens summed by the second.
 
-    __slots__ = ("_seconds", "_sum", "times", "tokens")
+    What no longer counts is in it until `pass_to` is called.
+    """
+
+    __slots__ = ("_seconds", "sum", "times", "tokens")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -14,30 +17,25 @@ class Window:
         """When requests were admitted, oldest first."""
         self.tokens: deque[list[int]] = deque()
         """Pairs of a second and the tokens admitted in it, oldest first."""
-        self._sum = 0
+        self.sum = 0
+        """Of the tokens."""
 
-    def requests(self, now: float) -> int:
-        """How many requests count."""
-        times, over = self.times, now - self._seconds
+    def pass_to(self, now: float) -> None:
+        """Let go of what does not count any more. A second's tokens leave together, once the last of them may."""
+        times, tokens, over = self.times, self.tokens, now - self._seconds
         while times and times[0] <= over:
             times.popleft()
-        return len(times)
-
-    def used(self, now: float) -> int:
-        """How many tokens count. A second's leave together, once the last of them may."""
-        tokens, over = self.tokens, now - self._seconds - 1
-        while tokens and tokens[0][0] <= over:
-            self._sum -= tokens.popleft()[1]
-        return self._sum
+        while tokens and tokens[0][0] <= over - 1:
+            self.sum -= tokens.popleft()[1]
 
     def wait_requests(self, now: float, limit: int) -> float:
         """Seconds until there is room for one more request."""
-        count = self.requests(now)
+        count = len(self.times)
         return self.times[count - limit] + self._seconds - now if count >= limit else 0.0
 
     def wait_tokens(self, now: float, limit: int, wanted: int) -> float:
         """Seconds until there is room for so many tokens, or until none count where there never is."""
-        over = self.used(now) + wanted - limit
+        over = self.sum + wanted - limit
         until = now
         for second, tokens in self.tokens:
             if over <= 0:
@@ -46,23 +44,30 @@ class Window:
             until = second + 1 + self._seconds
         return max(0.0, until - now)
 
-    def admit(self, now: float, tokens: int) -> None:
-        """One request more, with so many tokens."""
+    def admit(self, now: float, tokens: int) -> int:
+        """One request more, with so many tokens. Returns the second in which they are counted."""
         self.times.append(now)
-        if tokens:
-            second = int(now)
-            if self.tokens and self.tokens[-1][0] == second:
-                self.tokens[-1][1] += tokens
-            else:
-                self.tokens.append([second, tokens])
-            self._sum += tokens
+        if not tokens:
+            return 0
+        counted, second = self.tokens, int(now)
+        if counted and counted[-1][0] == second:
+            counted[-1][1] += tokens
+        else:
+            counted.append([second, tokens])
+        self.sum += tokens
+        return second
 
     def correct(self, second: int, more: int) -> None:
         """What was admitted in this second came to so many tokens more, or fewer. Nothing where it no longer counts."""
-        for entry in reversed(self.tokens):
+        tokens = self.tokens
+        if tokens and tokens[-1][0] == second:
+            tokens[-1][1] += more
+            self.sum += more
+            return
+        for entry in reversed(tokens):
             if entry[0] == second:
                 entry[1] += more
-                self._sum += more
+                self.sum += more
                 return
             if entry[0] < second:
                 return

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from tests.app.fake_upstream import DONE, SSE, Exit, FakeUpstream, chunk, event,
 from tests.app.serving import Served, backend, serving, upstream
 from tests.app.tenancy.real_redis import RealRedis, needs_redis, redis_at, until
 
+from slipway_router.tenancy.charge import Charge
 from slipway_router.tenancy.money import UNITS_PER_DOLLAR
 
 KEY = "k" * 40
@@ -97,7 +99,7 @@ async def booked(served: Served, redis: RealRedis) -> int:
 async def link_hash(served: Served, redis: RealRedis) -> dict[bytes, bytes]:
     made: Any = client.Redis.from_url(redis.url)  # pyright: ignore[reportUnknownMemberType] -- of redis-py
     async with made as asked:
-        found: Any = await asked.hgetall(f"{{slipway}}:b:shop:{served.router.limits.month()}")
+        found: Any = await asked.hgetall(f"{{slipway}}:b:shop:{served.router.limits.month(monotonic())}")
         return found
 
 
@@ -230,21 +232,24 @@ async def test_what_is_spent_while_redis_is_told_what_was_spent_is_told_too(redi
 
 
 @needs_redis
-async def test_a_redis_that_hangs_holds_no_request_longer_than_it_may(redis: RealRedis) -> None:
+async def test_a_redis_that_hangs_holds_no_request_longer_than_it_may(redis: RealRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     async with upstream() as up, router(up, redis, {"timeout_ms": 20}, requests_per_minute=1000) as served:
         link = served.router.limits.link
         assert link is not None
+        began: list[float] = []
         waits: list[float] = []
-        entered = served.router.charge
+        ask_redis, heard = link.ask, Charge.heard
 
-        def timed(*given: Any) -> Any:
-            charge = entered(*given)
-            if charge is not None and charge.pending is not None:
-                began = asyncio.get_running_loop().time()
-                charge.pending.add_done_callback(lambda _: waits.append(asyncio.get_running_loop().time() - began))
-            return charge
+        def asking(charge: Any) -> None:
+            began.append(monotonic())
+            ask_redis(charge)
 
-        served.router.charge = timed  # pyright: ignore[reportAttributeAccessIssue]
+        def timed(charge: Charge, told: Any) -> None:
+            waits.append(monotonic() - began[len(waits)])
+            heard(charge, told)
+
+        link.ask = asking
+        monkeypatch.setattr(Charge, "heard", timed)
         redis.freeze()
         try:
             answers = await asyncio.gather(*(ask(served) for _ in range(20)))
