@@ -13,7 +13,7 @@ from slipway_router.policy import Decision, RoutingContext
 from slipway_router.request import Asked
 from slipway_router.router import Router
 from slipway_router.sender import Sender
-from slipway_router.telemetry.record import Seen
+from slipway_router.telemetry.record import Record
 from slipway_router.tenancy.cache import Keeping, Kept, named, wanted
 from slipway_router.tenancy.charge import Charge
 
@@ -44,7 +44,7 @@ class Arrival:
         caller: Caller,
         identity: bytes,
         started: float,
-        seen: Seen | None,
+        seen: Record | None,
         asked: Asked,
     ) -> None:
         """

@@ -23,7 +23,7 @@ from slipway_router.request import Asked
 from slipway_router.retry import backoff
 from slipway_router.router import Router
 from slipway_router.target import Target
-from slipway_router.telemetry.record import Seen
+from slipway_router.telemetry.record import Record
 from slipway_router.tenancy.charge import Charge
 from slipway_router.usage import tokens_in
 
@@ -63,7 +63,6 @@ class Exchange:
         "_arrived",
         "_request_id",
         "_router",
-        "_rule",
         "_send",
         "asked",
         "attempt",
@@ -73,6 +72,7 @@ class Exchange:
         "caller",
         "charge",
         "first_at",
+        "rule",
         "seen",
         "status",
         "streaming",
@@ -93,7 +93,7 @@ class Exchange:
         started: float,
         loop: AbstractEventLoop,
         caller: Caller = ANONYMOUS,
-        seen: Seen | None = None,
+        seen: Record | None = None,
         charge: Charge | None = None,
     ) -> None:
         self._router = router
@@ -101,7 +101,8 @@ class Exchange:
         self._request_id = request_id
         # For measuring: uvloop's own clock stands still within one turn of the loop, and has milliseconds only.
         self._arrived = perf_counter()
-        self._rule = decision.rule.encode()
+        self.rule = decision.rule
+        """What decided where the request goes."""
         self.asked = asked
         self.caller = caller
         """Whose key the request has."""
@@ -141,12 +142,6 @@ class Exchange:
     def request_id(self) -> bytes:
         """The request's id."""
         return self._request_id
-
-    @property
-    def told(self) -> tuple[str, str, Target | None]:
-        """The model as the client named it: a name of the configuration, or it would have been decided on by nobody. What decided
-        where the request goes. Who answered."""
-        return self.asked.model, self._rule.decode(), self.target
 
     def request_to(self, attempt: Attempt) -> tuple[bytes, bytes]:
         """Head and body for a backend. See `Provider.request`."""
@@ -279,7 +274,7 @@ class Exchange:
     def headers(self) -> list[Header]:
         """What tells where an answer came from."""
         headers = [
-            (b"x-slipway-rule", self._rule),
+            (b"x-slipway-rule", self.rule.encode()),
             (b"x-slipway-attempts", b"%d" % self.attempts.made),
         ]
         if self._router.draining_since is not None:

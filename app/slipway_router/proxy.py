@@ -34,7 +34,7 @@ from slipway_router.sender import Sender, sender_at, sender_of
 from slipway_router.shadow.copying import Copying
 from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import TASKS
-from slipway_router.telemetry.record import Seen
+from slipway_router.telemetry.record import Record
 from slipway_router.watch import Watch
 
 GRACE_SECONDS = 5.0
@@ -216,7 +216,7 @@ class Proxy:
         else:
             cycle.run(self.going_on(exchange, None))
 
-    def _failed(self, cycle: RememberedCycle, task: Task, identity: bytes, seen: Seen | None, error: Exception) -> None:
+    def _failed(self, cycle: RememberedCycle, task: Task, identity: bytes, seen: Record | None, error: Exception) -> None:
         """Answer a request that is not sent on."""
         if not isinstance(error, ApiError):
             told = log_unexpected(cycle.head.scope, error)
@@ -227,7 +227,7 @@ class Proxy:
         cycle.run(answering(error, identity))
 
     def _refused(
-        self, task: Task, status: int, error: ApiError | None, seen: Seen | None, exchange: Exchange | None = None
+        self, task: Task, status: int, error: ApiError | None, seen: Record | None, exchange: Exchange | None = None
     ) -> None:
         """Count a request that got no backend's answer, and tell of it."""
         if exchange is not None:
@@ -307,7 +307,7 @@ class Proxy:
             identity = log_unexpected(scope, error)
             await refuse(send, unexpected(identity), identity.encode())
 
-    def _admitted(self, sender: Sender, started: float, seen: Seen | None) -> Caller:
+    def _admitted(self, sender: Sender, started: float, seen: Record | None) -> Caller:
         """Who asks, if the router takes a request of theirs now.
 
         Raises:
@@ -336,7 +336,7 @@ class Proxy:
         started: float,
         send: Send,
         loop: asyncio.AbstractEventLoop,
-        seen: Seen | None,
+        seen: Record | None,
     ) -> FanOut:
         """One request of `/v1/ensemble`, if there is room for all of its branches."""
         router = self._router

@@ -20,7 +20,7 @@ from slipway_router.metrics import CLIENT_GONE, NO_BACKEND
 from slipway_router.policy import RoutingContext
 from slipway_router.request import Asked
 from slipway_router.router import Router
-from slipway_router.telemetry.record import Seen
+from slipway_router.telemetry.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Client:
     started: float
     """Loop time."""
     caller: Caller
-    seen: Seen | None
+    seen: Record | None
     """The request, where somebody is told of it."""
 
 

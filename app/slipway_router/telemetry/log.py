@@ -12,12 +12,16 @@ from typing import Any
 
 import orjson
 
+from slipway_router.cost import Prices
 from slipway_router.metrics import CLIENT_GONE
 from slipway_router.telemetry.record import Record
 from slipway_router.telemetry.settings import LogSettings
 
 MOST_ALIKE = 4096
 """How many kinds of lines are kept."""
+_THOUSANDTHS = [b"%03d" % n for n in range(1000)]
+_FREE = Prices(0.0, 0.0)
+_LINE = orjson.OPT_APPEND_NEWLINE
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -63,65 +67,68 @@ class RequestLog:
         self._file = sys.stderr.fileno() if file is None else file
         self._errors_only = settings.level == "warning"
         self._json = settings.format == "json"
-        self._alike: dict[tuple[object, ...], str] = {}
-        self._second = (0, "")
+        self._alike: dict[tuple[object, ...], bytes] = {}
+        self._second, self._time = 0.0, b""
 
     def take(self, records: Sequence[Record]) -> None:
         """See `Sink`."""
-        lines = [self._line(r) for r in records if r.status >= 500 or not self._errors_only]
+        parts: list[bytes] = []
+        for record in records:
+            if record.status >= 500 or not self._errors_only:
+                self._tell(record, parts)
+        told = b"".join(parts)
         if not self._json:
-            lines = [_for_people(orjson.loads(line)) for line in lines]
-        left = memoryview("".join(lines).encode())
+            told = "".join([_for_people(orjson.loads(line)) for line in told.splitlines()]).encode()
+        left = memoryview(told)
         while left:
             left = left[os.write(self._file, left) :]
 
     def close(self) -> None:
         """See `Sink`."""
 
-    def _line(self, record: Record) -> str:
-        """A request as JSON. Everything that many requests have alike is made once; the rest needs no escaping."""
-        at, ended, seen, status, error, task, stream, model, rule, target, attempts, _, first_at, tokens, _ = record
-        which = (seen.path, status, seen.key, seen.tier, task, model, stream, attempts, error, rule, target)
+    def _tell(self, record: Record, parts: list[bytes]) -> None:
+        """A request as a line of JSON. What many requests have alike is made once."""
+        r, target = record, record.target
+        which = (r.path, r.status, r.key, r.tier, r.task, r.model, r.stream, r.attempts, r.error, r.rule, target)
         alike = self._alike.get(which)
         if alike is None:
             if len(self._alike) >= MOST_ALIKE:
                 self._alike.clear()
-            alike = self._alike[which] = orjson.dumps(about(record)).decode()[1:-1]
-        second, told = self._second
-        if second != int(at):
-            second = int(at)
-            told = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
-            self._second = second, told
-        arrived, identity = seen.arrived, seen.request_id.decode()
-        took, thousandths = int((ended - arrived) * 10_000), int((at - second) * 1000) + 1000
-        # Numbers are written as whole ones, and of many digits as few: to round them correctly costs more than the rest.
-        line = (
-            f'{{"time":"{told}.{str(thousandths)[1:]}Z",{alike},"request_id":"{identity}","duration_ms":{took // 10}.{took % 10}'
-        )
-        trace = seen.trace
+            alike = self._alike[which] = b'Z",%b,' % orjson.dumps(about(record))[1:-1]
+        since = r.at - self._second
+        if not 0 <= since < 1:
+            self._second = r.at // 1
+            since = r.at - self._second
+            self._time = f'{{"time":"{datetime.fromtimestamp(self._second, UTC):%Y-%m-%dT%H:%M:%S}.'.encode()
+        # Whole numbers of the last digit that is told: divided, they are the nearest to what is written with so few.
+        arrived = r.arrived
+        told: dict[str, object] = {"request_id": r.request_id.decode(), "duration_ms": (r.ended - arrived) * 10_000 // 1 / 10}
+        trace = r.trace
         if trace is not None:
-            line += f',"trace_id":"{trace.trace_id.decode()}","span_id":"{trace.span_id.decode()}"'
-        if first_at:
-            first = int((first_at - arrived) * 10_000)
-            line += f',"first_byte_ms":{first // 10}.{first % 10}'
-        if tokens is not None:
-            dollars = record.dollars
-            cost = f"{dollars:.9f}" if dollars else "0"
-            line += f',"prompt_tokens":{tokens[0]},"completion_tokens":{tokens[1]},"cost_dollars":{cost}'
-        return line + "}\n"
+            told["trace_id"] = trace.trace_id.decode()
+            told["span_id"] = trace.span_id.decode()
+        if r.first_at:
+            told["first_byte_ms"] = (r.first_at - arrived) * 10_000 // 1 / 10
+        if r.tokens is not None:
+            prompt, answer = r.tokens
+            told["prompt_tokens"] = prompt
+            told["completion_tokens"] = answer
+            of_prompt, of_answer = target.prices if target is not None else _FREE
+            told["cost_dollars"] = ((prompt * of_prompt + answer * of_answer) * 1e6 + 0.5) // 1 / 1e9
+        parts += (self._time, _THOUSANDTHS[int(since * 1000)], alike, orjson.dumps(told, None, _LINE)[1:])
 
 
 def about(record: Record) -> dict[str, Any]:
     """What a line has in common with those of many other requests; what is not known is left out."""
-    seen, target = record.seen, record.target
+    target = record.target
     told: dict[str, Any] = {
         "level": "warning" if record.status >= 500 else "info",
         "logger": "slipway_router",
         "message": "request",
-        "path": seen.path,
+        "path": record.path,
         "status": record.status,
-        "key": seen.key,
-        "tier": seen.tier,
+        "key": record.key,
+        "tier": record.tier,
         "task": record.task,
         "model": record.model,
         "stream": record.stream,

@@ -60,10 +60,10 @@ class Otel:
 
     def take(self, records: Sequence[Record]) -> None:
         """See `Sink`."""
+        if self._metrics is not None:
+            self._metrics.measure(records)
         for record in records:
-            if self._metrics is not None:
-                self._metrics.measure(record)
-            if self._spans is not None and record.seen.trace is not None and record.seen.trace.sampled:
+            if self._spans is not None and record.trace is not None and record.trace.sampled:
                 for span in self._spans_of(record):
                     self._spans.on_end(span)
 
@@ -75,17 +75,16 @@ class Otel:
             self._metrics.close()
 
     def _spans_of(self, record: Record) -> list[ReadableSpan]:
-        seen = record.seen
-        assert seen.trace is not None
+        assert record.trace is not None
         told: Attributes = {
             "http.request.method": "POST",
-            "http.route": seen.path,
-            "url.path": seen.path,
+            "http.route": record.path,
+            "url.path": record.path,
             "url.scheme": "http",
             "http.response.status_code": record.status,
-            "slipway.request_id": seen.request_id.decode(),
-            "slipway.key": seen.key,
-            "slipway.tier": seen.tier,
+            "slipway.request_id": record.request_id.decode(),
+            "slipway.key": record.key,
+            "slipway.tier": record.tier,
             "slipway.model": record.model,
             "slipway.attempts": record.attempts,
         }
@@ -98,7 +97,9 @@ class Otel:
             told["error.type"] = error
         fault = record.status >= 500 or (error is not None and record.target is not None)
         spans = [
-            self._span(record, f"POST {seen.path}", SpanKind.SERVER, seen.trace.span_id, seen.arrived, record.ended, told, fault)
+            self._span(
+                record, f"POST {record.path}", SpanKind.SERVER, record.trace.span_id, record.arrived, record.ended, told, fault
+            )
         ]
         for attempt in record.tried:
             about = self._attempt(record, attempt)
@@ -134,7 +135,7 @@ class Otel:
         told: Attributes,
         failed: bool,
     ) -> ReadableSpan:
-        trace = record.seen.trace
+        trace = record.trace
         assert trace is not None
 
         def context(identity: bytes, *, remote: bool) -> SpanContext:

@@ -47,16 +47,27 @@ _ABOUT = {
 class _Set:
     """What is counted of one set of attributes."""
 
-    __slots__ = ("attributes", "client", "each", "first", "input", "output", "server")
+    __slots__ = ("attributes", "each", "first", "input", "output", "seconds", "times")
 
-    def __init__(self, attributes: Attributes) -> None:
+    def __init__(self, attributes: Attributes, *, reached: bool) -> None:
+        """
+        Args:
+            attributes: Which.
+            reached: Whether a backend answered: then the client's time at the router is the router's at the backend.
+        """
         self.attributes = attributes
-        self.server, self.client, self.first, self.each, self.input, self.output = (Times(a[3]) for a in _ABOUT.values())
-
-    @property
-    def times(self) -> Mapping[str, Times]:
+        self.seconds, self.first, self.each, self.input, self.output = (
+            Times(b) for b in (_SECONDS, _FIRST_TOKEN, _OUTPUT_TOKEN, _TOKENS, _TOKENS)
+        )
+        self.times: Mapping[str, Times] = {
+            "server": self.seconds,
+            **({"client": self.seconds} if reached else {}),
+            "first": self.first,
+            "each": self.each,
+            "input": self.input,
+            "output": self.output,
+        }
         """All of them, as `_ABOUT` calls them."""
-        return {which: getattr(self, which) for which in _ABOUT}
 
 
 class OtelMetrics:
@@ -90,25 +101,28 @@ class OtelMetrics:
         self._thread = threading.Thread(target=self._work, name="telemetry-metrics", daemon=True)
         self._thread.start()
 
-    def measure(self, record: Record) -> None:
-        """Count a request."""
-        error, target, tokens = error_of(record), record.target, record.tokens
-        seconds = record.ended - record.seen.arrived
+    def measure(self, records: Sequence[Record]) -> None:
+        """Count requests."""
+        sets = self._sets
         with self._busy:
-            ended = self._sets.get((record.task, error, target)) or self._made(record, error)
-            ended.server.observe(seconds)
-            if target is None:
-                return
-            ended.client.observe(seconds)
-            good = error is None and record.stream and record.first_at
-            if good:
-                ended.first.observe(record.first_at - record.seen.arrived)
-            if tokens is not None:
-                prompt, answer = tokens
-                ended.input.observe(prompt)
-                ended.output.observe(answer)
-                if good and answer > 1:
-                    ended.each.observe((record.ended - record.first_at) / (answer - 1))
+            for record in records:
+                error = None if record.error is None and record.status < 400 else error_of(record)
+                target = record.target
+                counted = sets.get((record.task, error, target)) or self._made(record, error)
+                arrived, ended = record.arrived, record.ended
+                counted.seconds.observe(ended - arrived)
+                if target is None:
+                    continue
+                first_at = record.first_at if error is None and record.stream else 0.0
+                if first_at:
+                    counted.first.observe(first_at - arrived)
+                tokens = record.tokens
+                if tokens is not None:
+                    prompt, answer = tokens
+                    counted.input.observe(prompt)
+                    counted.output.observe(answer)
+                    if first_at and answer > 1:
+                        counted.each.observe((ended - first_at) / (answer - 1))
 
     def close(self) -> None:
         """Send what was counted, and end."""
@@ -121,7 +135,9 @@ class OtelMetrics:
         if len(self._sets) >= MOST_SETS:
             del self._sets[next(iter(self._sets))]
         told = common(record.task, target.backend if target is not None else None)
-        made = self._sets[record.task, error, target] = _Set({**told, "error.type": error} if error is not None else told)
+        made = self._sets[record.task, error, target] = _Set(
+            {**told, "error.type": error} if error is not None else told, reached=target is not None
+        )
         return made
 
     def _work(self) -> None:

@@ -1,4 +1,4 @@
-"""One request that is over, as logs and traces tell it: made once, at its end, and read in another thread."""
+"""One request, as logs and traces tell it: begun when it arrives, and read in another thread when it is over."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -7,13 +7,47 @@ from slipway_router.telemetry.trace import Trace
 
 if TYPE_CHECKING:
     from slipway_router.attempt import Attempt
+    from slipway_router.exchange import Exchange
     from slipway_router.target import Target
 
 
-class Seen:
-    """A request, from its arrival on."""
+class Tried(NamedTuple):
+    """One attempt at a backend."""
 
-    __slots__ = ("arrived", "key", "path", "request_id", "tier", "trace")
+    target: "Target"
+    span_id: bytes
+    began: float
+    """By `perf_counter`, as all times here."""
+    ended: float
+    cause: str | None
+    """Why it failed."""
+
+
+class Record:
+    """One request. It holds nothing that a client wrote but its request id, and `fields` where those are wanted."""
+
+    __slots__ = (
+        "arrived",
+        "at",
+        "attempts",
+        "ended",
+        "error",
+        "fields",
+        "first_at",
+        "key",
+        "model",
+        "path",
+        "request_id",
+        "rule",
+        "status",
+        "stream",
+        "target",
+        "task",
+        "tier",
+        "tokens",
+        "trace",
+        "tried",
+    )
 
     def __init__(self, path: str, request_id: bytes, trace: Trace | None, arrived: float) -> None:
         """
@@ -31,65 +65,55 @@ class Seen:
         """Name of its key; 'none' where it has not been seen to have one."""
         self.tier = "none"
 
-    def branch(self, suffix: bytes, arrived: float) -> "Seen":
+    def end(self, at: float, ended: float, task: str, status: int, error: str | None) -> None:
+        """It is over, and reached nobody.
+
+        Args:
+            at: When, in seconds since 1970.
+            ended: The same by `perf_counter`.
+            task: What it asked for.
+            status: What its client was answered.
+            error: A word for what went wrong, such as 'model_not_found'.
+        """
+        self.at, self.ended, self.task, self.status, self.error = at, ended, task, status, error
+        self.stream, self.model = False, "other"
+        self.rule: str | None = None
+        self.target: Target | None = None
+        self.attempts = 0
+        self.tried: tuple[Tried, ...] = ()
+        self.first_at = 0.0
+        self.tokens: tuple[int, int] | None = None
+        self.fields: Mapping[str, Any] | None = None
+
+    def end_exchange(self, at: float, ended: float, task: str, status: int, error: str | None, exchange: "Exchange") -> None:
+        """It is over, and was decided on. See `end`."""
+        asked, attempts = exchange.asked, exchange.attempts
+        self.at = at
+        self.ended = ended
+        self.task = task
+        self.status = status
+        self.error = error
+        self.stream = asked.stream
+        self.model = asked.model
+        """As the client named it, which is a name known here; else 'other'."""
+        self.rule = exchange.rule
+        self.target = exchange.target
+        """Who answered."""
+        self.attempts = attempts.made
+        self.tried = ()
+        """The attempts, with the one that answered at the end. None where the trace is not sampled."""
+        self.first_at = exchange.first_at
+        """When the client saw the first byte; 0 where it did not."""
+        self.tokens = exchange.tokens
+        """Of prompt and answer, where the answer told."""
+        self.fields = None
+        """The request's body, of a sampled one."""
+
+    def branch(self, suffix: bytes, arrived: float) -> "Record":
         """A request that is made for this one."""
-        made = Seen(self.path, self.request_id + suffix, self.trace.child() if self.trace is not None else None, arrived)
+        made = Record(self.path, self.request_id + suffix, self.trace.child() if self.trace is not None else None, arrived)
         made.key, made.tier = self.key, self.tier
         return made
-
-
-class Tried(NamedTuple):
-    """One attempt at a backend."""
-
-    target: "Target"
-    span_id: bytes
-    began: float
-    """By `perf_counter`, as all times here."""
-    ended: float
-    cause: str | None
-    """Why it failed."""
-
-
-class Record(NamedTuple):
-    """One request that is over. It holds nothing that a client wrote but its request id, and `fields` where those are wanted."""
-
-    at: float
-    """When it ended, in seconds since 1970."""
-    ended: float
-    """The same by `perf_counter`."""
-    seen: Seen
-    status: int
-    error: str | None
-    """A word for what went wrong, such as 'model_not_found'."""
-    task: str
-    stream: bool
-    model: str
-    """As the client named it, if that is a name known here; else 'other'."""
-    rule: str | None
-    target: "Target | None"
-    """Who answered."""
-    attempts: int
-    tried: "tuple[Tried, ...]"
-    """The attempts, with the one that answered at the end. None where the trace is not sampled."""
-    first_at: float
-    """When the client saw the first byte; 0 where it did not."""
-    tokens: tuple[int, int] | None
-    """Of prompt and answer, where the answer told."""
-    fields: Mapping[str, Any] | None
-    """The request's body, of a sampled one."""
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-        return self.ended - self.seen.arrived
-
-    @property
-    def dollars(self) -> float:
-        """What its tokens cost by the backend's list prices."""
-        if self.tokens is None or self.target is None:
-            return 0.0
-        prices = self.target.prices
-        return (self.tokens[0] * prices.prompt + self.tokens[1] * prices.answer) / 1000
 
 
 def tried(attempt: "Attempt", ended: float, cause: str | None) -> Tried:

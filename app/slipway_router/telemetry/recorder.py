@@ -5,18 +5,17 @@ So no request waits for a log or a collector.
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
-from time import perf_counter
+from time import monotonic, perf_counter, sleep, time
 from typing import TYPE_CHECKING, Protocol
 
 from slipway_router.metrics import CLIENT_GONE
-from slipway_router.telemetry.record import Record, Seen, Tried, tried
+from slipway_router.telemetry.record import Record, Tried, tried
 from slipway_router.telemetry.trace import Sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from slipway_router.counting import Count
     from slipway_router.exchange import Exchange
@@ -33,9 +32,6 @@ AGAIN_SECONDS = 60.0
 """How often the log says that the same thing goes wrong."""
 
 logger = logging.getLogger("slipway_router")
-
-
-_new: "Callable[[type[Record], tuple[object, ...]], Record]" = tuple.__new__  # pyright: ignore[reportAssignmentType, reportUnknownMemberType, reportUnknownVariableType] -- a Record is one
 
 
 class Sink(Protocol):
@@ -75,55 +71,49 @@ class Recorder:
         self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
         self._thread.start()
 
-    def see(self, path: str, headers: "Mapping[bytes, bytes]", request_id: bytes) -> Seen:
+    def see(self, path: str, headers: "Mapping[bytes, bytes]", request_id: bytes) -> Record:
         """A request has arrived."""
         if self.sampler is not None:
             trace = self.sampler.begin(headers)
         else:
             trace = _PASSIVE.begin(headers) if b"traceparent" in headers else None
-        return Seen(path, request_id, trace, perf_counter())
+        return Record(path, request_id, trace, perf_counter())
 
-    def over(self, seen: Seen, task: str, status: int, error: str | None, exchange: "Exchange | None" = None) -> None:
+    def over(self, record: Record, task: str, status: int, error: str | None, exchange: "Exchange | None" = None) -> None:
         """A request is over.
 
         Args:
-            seen: It, since it arrived.
+            record: It, since it arrived.
             task: What it asked for.
             status: What its client was answered; 499: it went away.
             error: A word for what went wrong.
             exchange: Where it got so far.
         """
-        trace = seen.trace
-        if not self._every and (trace is None or not trace.sampled):
+        if not self._every and (record.trace is None or not record.trace.sampled):
             return
         waiting = self._waiting
         if len(waiting) >= MOST_WAITING:
             self._dropped.inc()
             return
-        now, at = perf_counter(), time.time()
+        now, at = perf_counter(), time()
         if exchange is None:
-            waiting.append(Record(at, now, seen, status, error, task, False, "other", None, None, 0, (), 0.0, None, None))
-            return
-        asked, attempts = exchange.asked, exchange.attempts
-        trail: tuple[Tried, ...] = ()
-        fields = None
-        if attempts.trail is not None:
-            trail, fields = _trail(exchange, now, status, error), asked.fields
-        model, rule, target = exchange.told
-        known = (at, now, seen, status, error, task, asked.stream, model, rule, target, attempts.made)
-        # Half of what its constructor takes: what that would check is right.
-        waiting.append(_new(Record, (*known, trail, exchange.first_at, exchange.tokens, fields)))
+            record.end(at, now, task, status, error)
+        else:
+            record.end_exchange(at, now, task, status, error, exchange)
+            if exchange.attempts.trail is not None:
+                record.tried, record.fields = _trail(exchange, now, status, error), exchange.asked.fields
+        waiting.append(record)
 
     def close(self) -> None:
         """Tell what is still waiting, and end. Whoever takes too long for that is left behind."""
         self._ending.set()
         self._thread.join(CLOSE_SECONDS)
         closing = [threading.Thread(target=sink.close, daemon=True) for sink in self._sinks]
-        until = time.monotonic() + CLOSE_SECONDS
+        until = monotonic() + CLOSE_SECONDS
         for thread in closing:
             thread.start()
         for thread in closing:
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, until - monotonic()))
 
     def _work(self) -> None:
         while not self._ending.wait(STEP_SECONDS):
@@ -140,10 +130,10 @@ class Recorder:
                 except Exception as error:  # noqa: BLE001 -- whatever is wrong with a log or a collector, requests go on
                     self._failed(sink, error)
             # Python would take up to 5 ms to let the loop go on.
-            time.sleep(0)
+            sleep(0)
 
     def _failed(self, sink: Sink, error: Exception) -> None:
-        now = time.monotonic()
+        now = monotonic()
         if now - self._told_at >= AGAIN_SECONDS:
             self._told_at = now
             logger.error("%s failed: %s", type(sink).__name__, type(error).__name__)

@@ -18,7 +18,7 @@ from tests.app.serving import CHAT, backend, serving, upstream
 from tests.app.telemetry.test_otel import LAST, PARENT, TRACE
 
 from slipway_router.telemetry.log import JsonFormatter, RequestLog
-from slipway_router.telemetry.record import Record, Seen
+from slipway_router.telemetry.record import Record
 from slipway_router.telemetry.recorder import MOST_WAITING, Recorder
 from slipway_router.telemetry.settings import LogSettings
 
@@ -203,7 +203,7 @@ def test_a_log_that_hangs_or_fails_holds_no_request_and_what_is_left_out_is_coun
     recorder = Recorder([slow], None, dropped)  # pyright: ignore[reportArgumentType] -- a list is a sequence
     began = time.monotonic()
     for _ in range(MOST_WAITING + 500):
-        recorder.over(Seen("/v1/chat/completions", b"r", None, 0.0), "chat", 200, None)
+        recorder.over(Record("/v1/chat/completions", b"r", None, 0.0), "chat", 200, None)
     assert time.monotonic() - began < 5
     assert 400 <= dropped.value <= 500
     slow.go_on = True
