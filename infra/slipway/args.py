@@ -29,15 +29,18 @@ class Faults:
         self._found: list[pulumi.InputPropertyErrorDetails] = []
 
     def add(self, path: str, reason: str) -> None:
-        """Record one fault: `path` below the prefix (`replicas.max`), `reason` with the choice the user has."""
-        fault: pulumi.InputPropertyErrorDetails = {"property_path": f"{self._prefix}.{path}", "reason": reason}
+        """Record one fault: `path` below the prefix (`replicas.max`; empty: all of it), `reason` with the choice the user has."""
+        fault: pulumi.InputPropertyErrorDetails = {"property_path": self._full(path), "reason": reason}
         if fault not in self._found:
             self._found.append(fault)
 
     def at(self, path: str) -> bool:
         """Whether something at or below this path was refused already, so that later checks need not repeat it."""
-        full = f"{self._prefix}.{path}"
+        full = self._full(path)
         return any(f["property_path"] == full or f["property_path"].startswith((f"{full}.", f"{full}[")) for f in self._found)
+
+    def _full(self, path: str) -> str:
+        return f"{self._prefix}.{path}" if path else self._prefix
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -72,7 +75,7 @@ def check_shape(args: object, shape: type, faults: Faults) -> dict[str, Any]:
 
 def _mapping(given: object, shape: type, path: str, faults: Faults) -> dict[str, Any]:
     if not isinstance(given, Mapping):
-        faults.add(path or "args", f"is {_told(given)}; give a mapping with the keys {_listed(shape.__annotations__)}")
+        faults.add(path, f"is {_told(given)}; give a mapping with the keys {_listed(shape.__annotations__)}")
         return {}
     hints = _hints(shape)
     required: frozenset[str] = getattr(shape, "__required_keys__", frozenset())
@@ -90,7 +93,7 @@ def _mapping(given: object, shape: type, path: str, faults: Faults) -> dict[str,
     for key in sorted(required - set(checked)):
         here = f"{path}.{key}" if path else key
         if not faults.at(here):
-            faults.add(here, "is required")
+            faults.add(here, f"is required; give {_choice(_plain(hints[key]))}")
     return checked
 
 
@@ -101,13 +104,12 @@ def _hints(shape: type) -> dict[str, Any]:
 
 
 def _value(value: object, hint: Any, path: str, faults: Faults) -> Any:
-    hint = _bare(hint)
-    options = [_bare(o) for o in get_args(hint)] if _is_union(hint) else [hint]
+    options = _options(hint)
     if isinstance(value, pulumi.Output) or hasattr(value, "__await__"):
         if Any not in options and not any(_is_output(o) for o in options):
             faults.add(path, "comes from another resource; give a plain value, since the plan is checked with it")
         return typing.cast("Any", value)
-    plain = [o for o in options if not _is_output(o) and o is not type(None)]
+    plain = _plain(hint)
     if not plain or Any in plain:
         return value
     for option in plain:
@@ -125,7 +127,7 @@ def _value(value: object, hint: Any, path: str, faults: Faults) -> Any:
             _, item = get_args(option)
             entries = typing.cast("Mapping[object, object]", value).items()
             return {str(k): _value(v, item, f"{path}.{k}", faults) for k, v in entries}
-    faults.add(path, f"is {_told(value)}; give {' or '.join(dict.fromkeys(_wanted(o) for o in plain))}")
+    faults.add(path, f"is {_told(value)}; give {_choice(plain)}")
     return value
 
 
@@ -144,6 +146,21 @@ def _fits(value: object, option: Any) -> tuple[bool, Any]:
     if isinstance(option, type) and not typing.is_typeddict(option):
         return isinstance(value, option), value
     return False, value
+
+
+def _options(hint: Any) -> list[Any]:
+    """What a hint takes, of which an Input takes several kinds."""
+    hint = _bare(hint)
+    return [_bare(o) for o in get_args(hint)] if _is_union(hint) else [hint]
+
+
+def _plain(hint: Any) -> list[Any]:
+    """The kinds of plain values that a hint takes."""
+    return [o for o in _options(hint) if not _is_output(o) and o is not type(None)]
+
+
+def _choice(plain: Sequence[Any]) -> str:
+    return " or ".join(dict.fromkeys(_wanted(o) for o in plain)) or "a value"
 
 
 def _bare(hint: Any) -> Any:

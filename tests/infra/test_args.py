@@ -46,8 +46,8 @@ def faults_of(args: object) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        ({}, {"args.name": "is required"}),
-        ({"name": None}, {"args.name": "is required"}),
+        ({}, {"args.name": "is required; give text"}),
+        ({"name": None}, {"args.name": "is required; give text"}),
         ({"name": 3}, {"args.name": "is 3; give text"}),
         ({"name": "a", "sise": 3}, {"args.sise": "is not an argument; did you mean 'size'?"}),
         ({"name": "a", "size": "3"}, {"args.size": "is the text '3'; give a whole number"}),
@@ -56,7 +56,7 @@ def faults_of(args: object) -> dict[str, str]:
         ({"name": "a", "on": 1}, {"args.on": "is 1; give true or false"}),
         ({"name": "a", "share": "x"}, {"args.share": "is the text 'x'; give a number"}),
         ({"name": "a", "colour": "green"}, {"args.colour": "is the text 'green'; give one of 'red', 'blue'"}),
-        ({"name": "a", "scaling": {"min": 1}}, {"args.scaling.max": "is required"}),
+        ({"name": "a", "scaling": {"min": 1}}, {"args.scaling.max": "is required; give a whole number"}),
         ({"name": "a", "scaling": 4}, {"args.scaling": "is 4; give a mapping with the keys 'min', 'max'"}),
         ({"name": "a", "labels": {"x": 1}}, {"args.labels.x": "is 1; give text"}),
         ({"name": "a", "labels": ["x"]}, {"args.labels": "is ['x']; give a mapping"}),
@@ -76,7 +76,7 @@ def test_every_fault_is_told_by_its_path(args: Mapping[str, Any], expected: Mapp
 
 
 def test_what_is_no_mapping_is_told_with_the_keys_there_are() -> None:
-    assert faults_of("x")["args.args"].startswith("is the text 'x'; give a mapping with the keys 'name', 'size'")
+    assert faults_of("x")["args"].startswith("is the text 'x'; give a mapping with the keys 'name', 'size'")
 
 
 def test_what_passes_comes_back_with_whole_floats_as_integers_and_enums_as_members() -> None:

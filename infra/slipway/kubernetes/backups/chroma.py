@@ -39,6 +39,11 @@ def listed(path: str) -> list[dict[str, Any]]:
     return found
 
 
+def whole(archive: zipfile.ZipFile) -> None:
+    if broken := archive.testzip():
+        sys.exit(f"{broken} in {archive.filename} is not what it was made as: nothing is done with it")
+
+
 def backup(file: str) -> None:
     kept: list[dict[str, Any]] = []
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -55,12 +60,14 @@ def backup(file: str) -> None:
                 kept.append({"database": database, "about": about, "entry": entry, "records": records})
                 print(f"{database}/{one['name']}: {records} records", flush=True)
         archive.writestr("MANIFEST.json", json.dumps({"collections": kept}))
+    # It must be one that can be read back.
+    with zipfile.ZipFile(file) as archive:
+        whole(archive)
 
 
 def restore(file: str) -> None:
     with zipfile.ZipFile(file) as archive:
-        if broken := archive.testzip():
-            sys.exit(f"nothing was restored: {broken} in {file} is not what it was made as")
+        whole(archive)
         kept = json.loads(archive.read("MANIFEST.json"))["collections"]
         databases = {d["name"] for d in listed(TENANT)}
         there = {(d, c["name"]) for d in databases for c in listed(collections_of(d))}

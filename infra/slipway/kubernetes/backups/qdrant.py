@@ -64,6 +64,11 @@ def upload(path: str, source: IO[bytes], size: int) -> None:
         sys.exit(f"{path}: {answer.status} {said[:300].decode(errors='replace')}")
 
 
+def whole(archive: zipfile.ZipFile) -> None:
+    if broken := archive.testzip():
+        sys.exit(f"{broken} in {archive.filename} is not what it was made as: nothing is done with it")
+
+
 def backup(file: str) -> None:
     kept: list[dict[str, str]] = []
     # Snapshots of vectors do not get smaller.
@@ -82,12 +87,14 @@ def backup(file: str) -> None:
             print(f"{collection}: {archive.getinfo(f'{i}.snapshot').file_size} bytes", flush=True)
         aliases = call("GET", "/aliases")["aliases"]
         archive.writestr("MANIFEST.json", json.dumps({"collections": kept, "aliases": aliases}))
+    # It must be one that can be read back.
+    with zipfile.ZipFile(file) as archive:
+        whole(archive)
 
 
 def restore(file: str) -> None:
     with zipfile.ZipFile(file) as archive:
-        if broken := archive.testzip():
-            sys.exit(f"nothing was restored: {broken} in {file} is not what it was made as")
+        whole(archive)
         manifest = json.loads(archive.read("MANIFEST.json"))
         there = {c["name"] for c in call("GET", "/collections")["collections"]}
         if twice := sorted(there & {c["collection"] for c in manifest["collections"]}):
