@@ -42,7 +42,7 @@ def placeholder(model: Model) -> Backend:
     return cast("Backend", {**known, **of_place[model.place], **routing})
 
 
-_ROUTER_S = ("quality", "cost_per_1k_tokens", "serves")
+_ROUTER_S = ("quality", "cost_per_1k_tokens", "serves", "replica_cost_per_hour")
 
 
 def _sagemaker(model: Model) -> Backend:
@@ -51,7 +51,7 @@ def _sagemaker(model: Model) -> Backend:
 
     args: Any = model.args
     routing = model.backend
-    known = {"name": model.name, "model": routing.pop("model", None)}
+    known = {"name": model.name, **{key: routing.pop(key, None) for key in ("model", "instance_cost_per_hour")}}
     variant, component = routing.pop("variant", None), routing.pop("component", None)
     later = pulumi.Output.from_input(PLACEHOLDER_NAME)
     made = backend(

@@ -45,6 +45,9 @@ class ModelRouting(Routing):
     """Place `aws`: key of the variant that alone is asked."""
     component: str | None = None
     """Place `aws`: key of the inference component that is asked. Required where there are any."""
+    instance_cost_per_hour: Annotated[float, Field(gt=0)] | None = None
+    """What one instance costs in an hour, in US dollars: of `kubernetes` a replica with its GPUs, of `local` the machine. From it
+    the router knows what its tokens cost. Default: not known, and they count as free."""
     project_number: Annotated[str, Field(pattern=r"^[0-9]{1,19}$", coerce_numbers_to_str=True)] | None = None
     """Place `gcp`: the project's number, for a dedicated endpoint of Model Garden's."""
     url: Annotated[str, Field(min_length=1)] | None = None
@@ -81,7 +84,11 @@ class Model(_Open):
     @property
     def backend(self) -> dict[str, Any]:
         """What the settings say of a backend, by the names of the `backend` of its place's component."""
-        return self.routing.model_dump(exclude_unset=True, exclude_none=True, mode="json")
+        told = self.routing.model_dump(exclude_unset=True, exclude_none=True, mode="json")
+        if self.place != "aws" and "instance_cost_per_hour" in told:
+            # Elsewhere an instance and a replica are the same.
+            told["replica_cost_per_hour"] = told.pop("instance_cost_per_hour")
+        return told
 
 
 class SecretKey(_Strict):
@@ -170,7 +177,7 @@ class Settings(_Strict):
                 if first.setdefault(entry.name, here) != here:
                     yield f"{here}.name: '{entry.name}' is there twice, first as {first[entry.name]}; names must differ"
         for i, model in enumerate(self.models):
-            for key in model.backend:
+            for key in model.routing.model_dump(exclude_unset=True, exclude_none=True):
                 places = _ROUTING_OF.get(key, (model.place,))
                 if model.place not in places:
                     goes = " or ".join(f"'{place}'" for place in places)

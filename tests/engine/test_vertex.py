@@ -97,6 +97,11 @@ def test_up_again_a_new_image_and_down(stack: Stack) -> None:
     assert dict(vertex.endpoints[ENDPOINT].traffic_split) == {first: 100}
     assert "3 unchanged" in stack.run("refresh", "-s", "test", "--yes", "--expect-no-changes")
 
+    # What would be made the same again is made first and deleted then: nothing may be taken away.
+    urns = [r["urn"] for r in json.loads(stack.state())["deployment"]["resources"] if r["urn"].endswith(("::model", "::chat"))]
+    assert "2 replaced" in stack.run("up", "-s", "test", "--yes", *(word for urn in urns for word in ("--replace", urn)))
+    assert (list(vertex.deployed(ENDPOINT)), len(vertex.models)) == ([first], 1)
+
     stack.image("2")
     told = stack.run("up", "-s", "test", "--yes")
     assert "1 replaced" in told
@@ -167,6 +172,20 @@ def test_an_engine_that_goes_and_leaves_its_provider_cancels_the_deployment(stac
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         child.communicate(timeout=30)
+
+
+def test_ctrl_c_cancels_the_deployment_at_once(stack: Stack) -> None:
+    vertex = stack.vertex
+    stack.image("1")
+    vertex.operation_seconds["DeployModel"] = 600
+    child = stack.start("up", "-s", "test", "--yes")
+    eventually(lambda: "DeployModel" in vertex.calls and vertex.calls[-1] == "GetOperation")
+    child.send_signal(signal.SIGINT)
+    told, _ = child.communicate(timeout=60)
+    assert child.returncode != 0
+    assert "deploying chat-main on g2-standard-12 was cancelled" in told
+    assert "CancelOperation" in vertex.calls
+    eventually(lambda: vertex.deployed(ENDPOINT) == {})
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 120) -> None:

@@ -165,6 +165,15 @@ def test_a_local_router_asks_with_the_developer_s_own_credentials(model: Mapping
     assert variable in process.inputs["pass_environment"]
 
 
+@pytest.mark.parametrize(
+    ("model", "router"), [(IN_CLUSTER, {}), (ON_SAGEMAKER, IN_EKS), (ON_VERTEX, IN_GKE)], ids=["kubernetes", "aws", "gcp"]
+)
+def test_what_an_instance_costs_stands_in_the_stack_s_yaml(model: Mapping[str, Any], router: Mapping[str, Any]) -> None:
+    priced = {**model, "routing": {"instance_cost_per_hour": 1.5}}
+    backend = backend_of(made({**priced}, router))
+    assert backend.replica_cost_per_hour == 1.5
+
+
 def test_one_variant_of_an_endpoint_has_the_model_s_name_too() -> None:
     blue = {**ON_SAGEMAKER, "variants": {"blue": {"weight": 0}}, "routing": {"variant": "blue", "model": "m"}}
     backend = backend_of(made(blue, IN_EKS))

@@ -24,6 +24,9 @@ EngineOption = Annotated[
 InstallOption = Annotated[
     bool, typer.Option("--install", help="Install Pulumi's engine, by its own installer, if it is needed and missing.")
 ]
+RefreshOption = Annotated[
+    bool, typer.Option("--refresh", help="Look at what is really there first: what was changed or deleted by hand is mended.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output; progress goes to standard error.")]
 
 
@@ -32,11 +35,12 @@ def up(
     directory: DirectoryOption = Path(),
     engine: EngineOption = Wanted.AUTO,
     install: InstallOption = False,
+    refresh: RefreshOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Bring a stack up, or to what its settings say now."""
     with told():
-        outcome = _engine(directory, stack, engine, install).up(_progress)
+        outcome = _engine(directory, stack, engine, install).up(_progress, refresh=refresh)
         _end(outcome, stack, as_json)
         if not as_json:
             show(outcome.outputs, Console())

@@ -64,8 +64,9 @@ class EmbeddedRunner:
         """What `up` would do. Addresses that only `up` tells are taken as they were last time."""
         return self._run(report, dry=True)
 
-    def up(self, report: Callable[[str], None]) -> Outcome:
-        """Bring the stack to what the program says."""
+    def up(self, report: Callable[[str], None], *, refresh: bool = False) -> Outcome:
+        """Bring the stack to what the program says. It looks at what is really there each time, with `refresh` or without."""
+        del refresh
         with locked(self._lock, self._stack):
             return self._run(report, dry=False)
 

@@ -51,11 +51,13 @@ class PulumiEngine:
 
         return self._told(run, report)
 
-    def up(self, report: Callable[[str], None]) -> Outcome:
-        """Bring the stack to what the program says."""
+    def up(self, report: Callable[[str], None], *, refresh: bool = False) -> Outcome:
+        """Bring the stack to what the program says; with `refresh` after a look at what is really there."""
 
         def run(narrator: Narrator) -> Outcome:
-            result = self._stack().up(on_event=narrator, config_file=self._config(), show_secrets=False, color="never")
+            result = self._stack().up(
+                on_event=narrator, config_file=self._config(), show_secrets=False, color="never", refresh=refresh or None
+            )
             outputs = {key: value.value for key, value in result.outputs.items() if not value.secret}
             return _outcome(result.summary.resource_changes or {}, outputs)
 

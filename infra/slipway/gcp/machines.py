@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from slipway.accelerators import Place
 from slipway.machines import find, lacking_region, machines
 
+_GUIDE = "Vertex AI guide, 'Configure compute resources for inference'"
 # N1 machines are without GPUs, and take some.
 _FIXED: Mapping[str, tuple[str, int]] = {
     m.name: (m.accelerator_type, m.gpus[0]) for m in machines(Place.VERTEX) if m.accelerator_type and not m.name.startswith("n1-")
@@ -27,14 +28,17 @@ def accelerator_fault(machine_type: str, accelerator_type: str | None, count: in
     if fixed:
         kind, number = fixed
         if accelerator_type != kind:
-            return "accelerator_type", f"is {accelerator_type or 'not given'}; {machine_type} carries {kind}, so give that"
+            return (
+                "accelerator_type",
+                f"is {accelerator_type or 'not given'}; {machine_type} carries {kind} ({_GUIDE}), so give that",
+            )
         if count != number:
-            return "accelerator_count", f"is {count}; {machine_type} carries {number} of {kind}, so give that"
+            return "accelerator_count", f"is {count}; {machine_type} carries {number} of {kind} ({_GUIDE}), so give that"
         return None
     if _GPU_FAMILY.fullmatch(machine_type):
         family = machine_type.rsplit("-", 1)[0]
         there = [m for m in _FIXED if m.startswith(family)] or list(_FIXED)
-        return "machine_type", f"is {machine_type!r}, which Vertex AI does not have; there are {', '.join(there)}"
+        return "machine_type", f"is {machine_type!r}, which Vertex AI does not have ({_GUIDE}); there are {', '.join(there)}"
     if accelerator_type is None:
         return None
     if accelerator_type.startswith("TPU"):
@@ -45,12 +49,15 @@ def accelerator_fault(machine_type: str, accelerator_type: str | None, count: in
         )
     if not machine_type.startswith("n1-"):
         carriers = [m for m, (kind, _) in _FIXED.items() if kind == accelerator_type] or ["n1-standard-8"]
-        return "machine_type", f"is {machine_type!r}, which takes no {accelerator_type}; give one of {', '.join(carriers)}"
+        return (
+            "machine_type",
+            f"is {machine_type!r}, which takes no {accelerator_type} ({_GUIDE}); give one of {', '.join(carriers)}",
+        )
     counts = _ATTACHABLE.get(accelerator_type)
     if counts is None:
-        return "accelerator_type", f"is {accelerator_type}; N1 machines take {', '.join(_ATTACHABLE)}"
+        return "accelerator_type", f"is {accelerator_type}; N1 machines take {', '.join(_ATTACHABLE)} ({_GUIDE})"
     if count not in counts:
-        return "accelerator_count", f"is {count}; give one of {', '.join(map(str, counts))}"
+        return "accelerator_count", f"is {count}; give one of {', '.join(map(str, counts))} ({_GUIDE})"
     return None
 
 

@@ -11,7 +11,7 @@ import pulumi
 from pulumi import dynamic
 
 from slipway.gcp.vertex_deployment_spec import Deployment, deployments, split, traffic_fault
-from slipway.gcp.vertex_model import VertexProvider
+from slipway.gcp.vertex_model import ADOPTED, VertexProvider
 from slipway.gcp.vertex_model_spec import plain
 
 PLACE = ("project", "location", "endpoint", "owner")
@@ -47,7 +47,11 @@ class VertexDeploymentsProvider(VertexProvider):
         Raises:
             VertexError: Something could not be deployed; nothing of it is left there.
         """
-        return dynamic.CreateResult(self._endpoint(props), self._run(props, known=()))
+        endpoint, rollout, ids = self._endpoint(props), self._rollout(props), {d.id for d in deployments(props).values()}
+        found = rollout.read()
+        if found is not None and ids & {m.id for m in found.deployed_models}:
+            ADOPTED.add(endpoint)
+        return dynamic.CreateResult(endpoint, self._run(rollout, props, known=()))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.UpdateResult:
         """Deploy what is new beside what serves, move the traffic at once, then undeploy what has none any more.
@@ -55,7 +59,7 @@ class VertexDeploymentsProvider(VertexProvider):
         Raises:
             VertexError: Something failed; what served before serves on, and what is new is undeployed again.
         """
-        return dynamic.UpdateResult(self._run(_news, known=(_olds.get("deployed") or {}).values()))
+        return dynamic.UpdateResult(self._run(self._rollout(_news), _news, known=(_olds.get("deployed") or {}).values()))
 
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
         """What is deployed, scaled and sent where now."""
@@ -81,11 +85,12 @@ class VertexDeploymentsProvider(VertexProvider):
         Raises:
             VertexError: Something could not be undeployed, and is named.
         """
-        self._rollout(_props).empty()
+        if _id not in ADOPTED:
+            self._rollout(_props).empty()
 
-    def _run(self, props: dict[str, Any], known: Any) -> dict[str, Any]:
+    def _run(self, rollout: Any, props: dict[str, Any], known: Any) -> dict[str, Any]:
         wanted = deployments(props)
-        self._rollout(props).run(wanted, split(props, wanted), known)
+        rollout.run(wanted, split(props, wanted), known)
         return self._outputs(props, wanted, [])
 
     def _rollout(self, props: Mapping[str, Any]) -> Any:

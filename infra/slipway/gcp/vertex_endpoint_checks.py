@@ -93,7 +93,11 @@ def resolve(name: str, args: VertexEndpointArgs) -> Resolved:
     faults = Faults("VertexEndpoint")
     given = check_shape(args, VertexEndpointArgs, faults)
     if len(name) > NAME_LIMIT or not _NAME.fullmatch(name):
-        faults.add("name", f"(the component's own) is {name!r}; give at most {NAME_LIMIT} letters, digits, '-', '.' and '_'")
+        faults.add(
+            "name",
+            f"(the component's own) is {name!r}; give at most {NAME_LIMIT} letters, digits, '-', '.' and '_': "
+            "a custom role's id has 64 characters (IAM API: projects.roles.create)",
+        )
     _shaped(given, "location", _LOCATION, "a region such as 'europe-west4'", faults)
     machines, models = None, dict[str, OwnModel]()
     if "models" in given:
@@ -174,12 +178,15 @@ def _machines(given: Mapping[str, Any], path: str, location: object, faults: Fau
     for key in ("accelerator_count", "min_replicas"):
         numbers[key] = given.get(key, 1)
         if not faults.at(f"{path}{key}") and numbers[key] < 1:
-            rule = ": Vertex AI scales no deployment to 0" if key == "min_replicas" else ""
+            rule = ": Vertex AI scales no deployment to 0 (its API: DedicatedResources)" if key == "min_replicas" else ""
             faults.add(f"{path}{key}", f"is {numbers[key]}; give at least 1{rule}")
     least = numbers["min_replicas"]
     most = given.get("max_replicas", least)
     if not faults.at(f"{path}max_replicas") and not faults.at(f"{path}min_replicas") and most < least:
-        faults.add(f"{path}max_replicas", f"is {most}, below min_replicas ({least}); give at least that")
+        faults.add(
+            f"{path}max_replicas",
+            f"is {most}, below min_replicas ({least}); give at least that (Vertex AI API: DedicatedResources)",
+        )
     if machine is None or any(faults.at(f"{path}{k}") for k in ("machine_type", "accelerator_type", "accelerator_count")):
         return None
     fault = accelerator_fault(machine, kind, numbers["accelerator_count"])

@@ -10,9 +10,13 @@ from typing import Any
 import pulumi
 from pulumi import dynamic
 
+from slipway.gcp.vertex_cancel import hear_cancel
 from slipway.gcp.vertex_login import Login
 from slipway.gcp.vertex_model_spec import CONTAINER, OWNER_LABEL, PLACE, message, model_id, plain
 
+ADOPTED: set[str] = set()
+"""Names of what this run found there already when it was to be made. Of a replacement (`pulumi up --replace`) what is made and
+what is then deleted are the same: that is not deleted."""
 UPLOAD_SECONDS = 1800.0
 """How long an upload may take: Vertex AI copies the image and the weights."""
 
@@ -25,7 +29,8 @@ class VertexProvider(dynamic.ResourceProvider):
     """Set by `configure`, in the provider's process."""
 
     def configure(self, req: dynamic.ConfigureRequest) -> None:
-        """Take the identity that the stack gives Google's own provider."""
+        """Take the identity that the stack gives Google's own provider, and hear when the engine is told to stop."""
+        hear_cancel()
         self.login = Login.of(req.config.get)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -70,6 +75,7 @@ class VertexModelProvider(VertexProvider):
         settle(vertex, vertex.models, name, what, deadline)
         if (found := self._get(vertex, name)) is not None:
             say(f"{name} is there already, from an earlier run; it is used")
+            ADOPTED.add(name)
             return dynamic.CreateResult(name, self._outputs(props, found))
         try:
             request = {"parent": parent, "model_id": model_id(props), "model": message(props)}
@@ -115,6 +121,8 @@ class VertexModelProvider(VertexProvider):
         from slipway.gcp.vertex_client import VertexError
         from slipway.gcp.vertex_operation import OperationError, settle, wait
 
+        if _id in ADOPTED:
+            return
         vertex = self.connect(_props)
         what, deadline = f"deleting model {_props['name']}", time.monotonic() + UPLOAD_SECONDS
         settle(vertex, vertex.models, _id, what, deadline)

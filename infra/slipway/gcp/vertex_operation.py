@@ -1,23 +1,20 @@
 """Vertex AI's long-running operations: awaited with progress, found again after a crash, cancelled when nobody waits any more."""
 
-import socket
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from google.api_core import exceptions
 from google.longrunning import operations_pb2
 from requests.exceptions import RequestException
 
+from slipway.gcp.vertex_cancel import cancelled, rest
 from slipway.gcp.vertex_client import Vertex, VertexError, told
 
 FIRST_POLL_SECONDS = 0.2
 LONGEST_POLL_SECONDS = 15.0
 PROGRESS_SECONDS = 60.0
-_DYNAMIC = str(Path("pulumi", "dynamic", "__main__.py"))
 _TRANSIENT = (
     exceptions.InternalServerError,
     exceptions.ServiceUnavailable,
@@ -47,26 +44,6 @@ def say(text: str) -> None:
     """A line for the user: the engine shows a provider's standard error."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
-
-
-def cancelled() -> bool:
-    """Whether the engine has gone, or told this process to end. Python's dynamic provider learns of it in no other way: it is not
-    asked to cancel, and a shell stands between it and the engine."""
-    return not threading.main_thread().is_alive() or engine_gone(sys.argv)
-
-
-def engine_gone(command: Sequence[str]) -> bool:
-    """Whether nobody listens any more at the engine's address, which is the dynamic provider's one argument."""
-    if len(command) != 2 or not command[0].endswith(_DYNAMIC):
-        return False
-    host, _, port = command[1].rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except ConnectionRefusedError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return False
 
 
 def wait(client: Operations, operation: str, what: str, deadline: float) -> None:
@@ -109,7 +86,7 @@ def wait(client: Operations, operation: str, what: str, deadline: float) -> None
         if now - spoke >= PROGRESS_SECONDS:
             spoke = now
             say(f"{what}: {(now - began) / 60:.0f} min")
-        time.sleep(min(pause, max(deadline - now, 0.01)))
+        rest(min(pause, max(deadline - now, 0.01)))
         pause = min(pause * 1.5, LONGEST_POLL_SECONDS)
 
 

@@ -76,15 +76,21 @@ class Instant:
 
 @functools.cache
 def _keys() -> tuple[str, bytes]:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    # A test's own, and short: reading one checks it, which takes a tenth of a second with 2048 bits.
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return private.decode(), key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
 
 
-def routes() -> Iterator[Route]:
-    """Every route of the two services, from the rules in Google's client."""
+@functools.cache
+def routes() -> tuple[Route, ...]:
+    """Every route of the two services, from the rules in Google's client; read once, since that takes a quarter of a second."""
+    return tuple(_published())
+
+
+def _published() -> Iterator[Route]:
     for module, transport in (
         (endpoint_rest, "_BaseEndpointServiceRestTransport"),
         (model_rest, "_BaseModelServiceRestTransport"),
@@ -131,7 +137,7 @@ class FakeVertex:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._routes = list(routes())
+        self._routes = routes()
         self._server: ThreadingHTTPServer | None = None
         self.private_key, self._public = _keys()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from typing import Any
 import pytest
 from tests.infra.gcp.fake_vertex import FakeVertex, RefusedError, api
 
+from slipway.gcp import vertex_cancel
+from slipway.gcp.vertex_cancel import engine_gone
 from slipway.gcp.vertex_client import VertexError
 from slipway.gcp.vertex_deployment_spec import deployments, traffic_fault
 from slipway.gcp.vertex_deployments import VertexDeploymentsProvider
-from slipway.gcp.vertex_operation import engine_gone
+from slipway.gcp.vertex_model import ADOPTED
 
 ENDPOINT = "projects/p/locations/europe-west4/endpoints/77"
 PLACE: dict[str, Any] = {"project": "p", "location": "europe-west4", "endpoint": "77", "owner": "0a1b2c3d", "name": "chat"}
@@ -337,3 +340,50 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_what_is_replaced_by_itself_is_not_taken_away(vertex: FakeVertex) -> None:
+    outs = serving(vertex)
+    asked = props({"main": 100.0}, main=model(vertex, "one"))
+    # Pulumi's `up --replace` makes the new one first, then deletes the old one, in one run.
+    made = provider.create(asked)
+    provider.delete(made.id, outs)
+    assert share(vertex) == {"one": 100}
+    assert vertex.calls.count("DeployModel") == 1
+    ADOPTED.clear()
+    provider.delete(made.id, outs)
+    assert vertex.deployed(ENDPOINT) == {}
+
+
+def test_ctrl_c_is_heard_at_once_and_what_is_half_deployed_is_taken_away(vertex: FakeVertex) -> None:
+    vertex.endpoint(ENDPOINT)
+    vertex.operation_seconds["DeployModel"] = 600
+    asked = props({"main": 100.0}, main=model(vertex, "one"))
+    waiting = threading.Timer(0.5, vertex_cancel.cancel)
+    waiting.start()
+    began = time.monotonic()
+    with pytest.raises(VertexError, match=r"was cancelled; chat-main \(\d+\) is undeployed again"):
+        provider.create(asked)
+    assert time.monotonic() - began < 5
+    assert "CancelOperation" in vertex.calls
+
+
+def test_pulumi_s_provider_passes_its_cancel_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class DynamicResourceProviderServicer:
+        def Cancel(self, request: object, context: object) -> None:  # noqa: N802 -- gRPC's name
+            del request, context
+
+    main = types.ModuleType("__main__")
+    vars(main)["DynamicResourceProviderServicer"] = DynamicResourceProviderServicer
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    bound = DynamicResourceProviderServicer().Cancel
+    vertex_cancel.reset()
+    vertex_cancel.hear_cancel()
+    assert not vertex_cancel.cancelled()
+    answer: object = bound(None, None)
+    assert type(answer).__name__ == "Empty"
+    assert vertex_cancel.cancelled()
+    vertex_cancel.reset()
+    # Where there is no such server, nothing is changed.
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+    vertex_cancel.hear_cancel()

@@ -541,6 +541,28 @@ def test_each_fault_of_one_s_own_models_is_told_by_its_path_and_nothing_beside_i
     assert words in fault["reason"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "source"),
+    [
+        (with_main(accelerator_type=None), "(Vertex AI guide, 'Configure compute resources for inference')"),
+        (with_main(accelerator_count=2), "(Vertex AI guide, 'Configure compute resources for inference')"),
+        (with_main(min_replicas=3, max_replicas=2), "(Vertex AI API: DedicatedResources)"),
+        (with_main(min_replicas=0), "(its API: DedicatedResources)"),
+        (with_two(90, 20), "(Endpoint.traffic_split in Vertex AI's API reference)"),
+        (
+            {**with_main(machine_type="a2-ultragpu-1g", accelerator_type="NVIDIA_A100_80GB"), "location": "europe-west1"},
+            "machineTypes.",
+        ),
+    ],
+    ids=["no gpu", "gpus", "min above max", "zero", "weights", "region"],
+)
+def test_a_rule_is_told_with_its_source(wrong: Mapping[str, Any], source: str) -> None:
+    args: Any = {**OWN, **wrong}
+    with pytest.raises(pulumi.InputPropertiesError) as error:
+        planned(args)
+    assert source in str(error.value)
+
+
 @pytest.mark.parametrize("key", ["request_logging", "kms_key", "labels", "deploy_timeout_minutes", "service_account"])
 def test_what_model_garden_cannot_is_refused(key: str) -> None:
     args: Any = {**SMALL, key: cast("dict[str, Any]", {**WHOLE, "service_account": "a@b.iam.gserviceaccount.com"})[key]}

@@ -119,6 +119,14 @@ def test_labels_change_in_place_and_drift_is_read(vertex: FakeVertex) -> None:
     assert (provider.read(made.id, outs or {}).inputs or {})["labels"] == {"team": "else"}
 
 
+def test_a_model_that_is_replaced_by_itself_stays(vertex: FakeVertex) -> None:
+    made = provider.create(PROPS)
+    again = provider.create(PROPS)
+    provider.delete(made.id, made.outs or {})
+    assert list(vertex.models) == [again.id] == [made.id]
+    assert vertex.calls.count("UploadModel") == 1
+
+
 def test_ids_are_what_the_service_takes() -> None:
     assert model_id({**PROPS, "name": "9 Lives " + "x" * 80}).startswith("m-9-lives-xxx")
     assert len(model_id({**PROPS, "name": "x" * 80})) == 63
