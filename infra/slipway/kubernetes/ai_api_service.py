@@ -13,6 +13,7 @@ from slipway.kubernetes import external_secrets, http_route, router_pod
 from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Release, Resolved, keys_secret
 from slipway.kubernetes.ai_namespace_args import PodSecurityLevel, pod_security_labels
 from slipway.kubernetes.exposure import expose_by_ingress, expose_by_route, public_urls
+from slipway.kubernetes.federation import GOOGLE_FILE, google_file
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.mesh_pods import MeshKind, account_of, kind_of
 from slipway.kubernetes.mesh_service import MeshService
@@ -84,12 +85,16 @@ class AiApiService(pulumi.ComponentResource):
             opts=after(*base),
         )
         content = router_config(resolved.settings, given["backends"]).apply(encoded)
-        self.config_name = content.apply(lambda text: f"{name}-config-{hashlib.sha256(text.encode()).hexdigest()[:10]}")
+        files = {router_pod.CONFIG_FILE: content}
+        if (google := google_file(given.get("federation"))) is not None:
+            files[GOOGLE_FILE] = google
+        whole = pulumi.Output.concat(*files.values())
+        self.config_name = whole.apply(lambda text: f"{name}-config-{hashlib.sha256(text.encode()).hexdigest()[:10]}")
         config = k8s.core.v1.ConfigMap(
             f"{name}-config",
             metadata=meta(self.config_name),
             immutable=True,
-            data={router_pod.CONFIG_FILE: content},
+            data=files,
             # A changed name replaces the object: Pulumi makes the new one, lets the Deployment roll, then would delete the
             # old one, without which `kubectl rollout undo` gets replicas that never start. So it is left in the cluster.
             opts=after(*base, retain=True),

@@ -14,6 +14,7 @@ from slipway.kubernetes.autoscaling import Replicas, Scaling
 from slipway.kubernetes.canary import Canary, canary_replicas, check_canary
 from slipway.kubernetes.drain import PRE_STOP_SECONDS, Drain
 from slipway.kubernetes.external_secrets import ExternalSecrets, check_external_secrets, references
+from slipway.kubernetes.federation import RouterFederation, check_federation, federation_egress
 from slipway.kubernetes.http_route import HttpRouteExposure, check_http_route, peers
 from slipway.kubernetes.identity import WorkloadIdentity, check_identity, identity_egress
 from slipway.kubernetes.ingress import IngressExposure, check_ingress
@@ -102,6 +103,9 @@ class AiApiServiceArgs(TypedDict):
     """More environment variables, from a store of the External Secrets Operator instead of Secrets of your own. Default none."""
     identity: NotRequired[WorkloadIdentity]
     """Who the pods are to AWS or Google Cloud, so that they need no key there. Excludes `make_identity`. Default: nobody."""
+    federation: NotRequired[RouterFederation]
+    """Who the pods are to another cloud, by the token that their cluster signs for them, so that they need no key there either.
+    Default: nobody."""
     make_identity: NotRequired[RouterIdentity]
     """Make that identity here, with the permission to ask these backends and nothing else. Excludes `identity`. Default: none is
     made. Required, or `identity` is, by backends that are asked by an identity: 'sagemaker', 'bedrock', 'vertex' and its kin."""
@@ -224,8 +228,13 @@ class Resolved:
             check_router_identity("make_identity", given["make_identity"], backends or [], faults)
             if "identity" in given:
                 faults.add("make_identity", "excludes 'identity', which is there already; give one")
-        if not (faults.at("identity") or faults.at("make_identity")):
-            check_somebody_asks([fit.get("identity", {}), fit.get("make_identity", {})], [*more], backends or [], faults)
+        if "federation" in given and not faults.at("federation"):
+            check_federation(
+                "federation", given["federation"], {**fit.get("identity", {}), **fit.get("make_identity", {})}, faults
+            )
+        if not any(faults.at(key) for key in ("identity", "make_identity", "federation")):
+            identities = [fit.get("identity", {}), fit.get("make_identity", {}), fit.get("federation", {})]
+            check_somebody_asks(identities, [*more], backends or [], faults)
 
         drain = Drain.of(fit.get("pre_stop_seconds", PRE_STOP_SECONDS), longest_stream(backends or [], faults), faults)
         listen = {"host": "0.0.0.0", "port": PORT}  # noqa: S104 -- in a pod, where the policy says who may connect
@@ -241,6 +250,7 @@ class Resolved:
                 *egress(backends or [], faults),
                 *identity_egress(fit.get("identity")),
                 *made_egress(fit.get("make_identity")),
+                *federation_egress(fit.get("federation")),
                 *telemetry_egress(telemetry),
                 *tenancy_egress(redis, own),
             ],

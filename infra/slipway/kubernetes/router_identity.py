@@ -56,7 +56,7 @@ def check_somebody_asks(
     """Refuse a backend that is asked by an identity, where the pods have none in its cloud.
 
     Args:
-        identities: The arguments `identity` and `make_identity`, those that are given.
+        identities: The arguments `identity`, `make_identity` and `federation`, those that are given.
         env: Variables of the pods that Secrets fill.
         backends: What is routed to.
         faults: Where to tell what is wrong.
@@ -68,10 +68,11 @@ def check_somebody_asks(
             continue
         if protocol in AWS and not keys & {"aws_role_arn", "eks_cluster"} and "AWS_ACCESS_KEY_ID" not in env:
             choice = (
-                "'make_identity': {'eks_cluster': ...}, an 'identity' with a role, or AWS_ACCESS_KEY_ID by 'env_from_secrets'"
+                "'make_identity': {'eks_cluster': ...}, an 'identity' with a role, outside of EKS 'federation', or "
+                "AWS_ACCESS_KEY_ID by 'env_from_secrets'"
             )
-        elif protocol in GCP and not keys & {"gcp_service_account", "gcp_project"}:
-            choice = "'make_identity' with 'gcp_project' or an 'identity' with a service account"
+        elif protocol in GCP and not keys & {"gcp_service_account", "gcp_project", "gcp_provider"}:
+            choice = "'make_identity' with 'gcp_project', an 'identity' with a service account, or outside of GKE 'federation'"
         else:
             continue
         faults.add(

@@ -9,6 +9,7 @@ from slipway.kubernetes import keda, router_pod, service_monitor, vertical_autos
 from slipway.kubernetes.ai_api_service_args import Release, Resolved
 from slipway.kubernetes.autoscaling import Replicas, ScalingBy, autoscaler
 from slipway.kubernetes.disruption import budget
+from slipway.kubernetes.federation import federated
 from slipway.kubernetes.mesh_pods import in_mesh, sidecar_annotations, sidecar_labels
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import opened
@@ -74,6 +75,19 @@ def deploy(
     # Pulumi waits for what it changes: a share that changes must change the Deployment too, or one that has failed since would
     # get it all the same.
     share: k8s.meta.v1.ObjectMetaArgsDict = {} if release.share is None else {"annotations": {SHARE: str(release.share)}}
+    spec = router_pod.pod(
+        image=release.image,
+        account=account,
+        config=config_name,
+        labels=pods,
+        secrets=resolved.secrets,
+        resources=resolved.resources,
+        drain=resolved.drain,
+        admin=bool(operators),
+        priority_class=given.get("priority_class"),
+        node_selector=given.get("node_selector"),
+        image_pull_secrets=given.get("image_pull_secrets", ()),
+    )
     deployment = k8s.apps.v1.Deployment(
         f"{name}-router",
         metadata={**meta("router", version), **share},
@@ -90,22 +104,7 @@ def deploy(
                         **given.get("annotations", {}),
                     },
                 },
-                "spec": in_mesh(
-                    router_pod.pod(
-                        image=release.image,
-                        account=account,
-                        config=config_name,
-                        labels=pods,
-                        secrets=resolved.secrets,
-                        resources=resolved.resources,
-                        drain=resolved.drain,
-                        admin=bool(operators),
-                        priority_class=given.get("priority_class"),
-                        node_selector=given.get("node_selector"),
-                        image_pull_secrets=given.get("image_pull_secrets", ()),
-                    ),
-                    sidecar,
-                ),
+                "spec": in_mesh(federated(spec, given.get("federation"), router_pod.CONFIG_FOLDER), sidecar),
             },
         ),
         opts=after(*needed, policy, slow=True),

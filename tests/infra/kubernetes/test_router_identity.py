@@ -92,7 +92,7 @@ def test_a_vertex_endpoint_is_allowed_alone() -> None:
     ("args", "path", "said"),
     [
         ({"backends": [NOVA]}, "backends[0].protocol", "is 'bedrock', which is asked by the pods' identity, and they have none"),
-        ({"backends": [OPENAI, GEMINI]}, "backends[1].protocol", "give 'make_identity' with 'gcp_project' or an 'identity'"),
+        ({"backends": [OPENAI, GEMINI]}, "backends[1].protocol", "give 'make_identity' with 'gcp_project', an 'identity'"),
         ({"backends": [GEMINI], "make_identity": {"eks_cluster": "c"}}, "make_identity.eks_cluster", "would be allowed nothing"),
         ({"backends": [NOVA], "make_identity": {}}, "make_identity", "give either 'eks_cluster' or 'gcp_project'"),
         ({"backends": [NOVA], "make_identity": {"eks_cluster": "c", "gcp_project": "p"}}, "make_identity", "give either"),
