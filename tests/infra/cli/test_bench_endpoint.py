@@ -1,7 +1,6 @@
 """`slipway bench-endpoint` as a user runs it, against model servers whose delays are known."""
 
 import asyncio
-import importlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from tests.infra.test_endpoint_bench import slow
 from typer.testing import CliRunner
 
 from slipway.cli import app
+from slipway.cli.bench_endpoint_checks import names_of
 
 URL = "http://127.0.0.1:1/v1"
 SMALL = ("--requests", "6", "--rounds", "2", "--concurrency", "2", "--prompt-tokens", "8", "--warm-up", "0")
@@ -185,7 +185,6 @@ def test_without_the_chart_library_the_extra_is_named(monkeypatch: pytest.Monkey
 
 
 def test_names_are_told_apart_by_host_model_or_number() -> None:
-    names: Any = importlib.import_module("slipway.cli.bench_endpoint")._names
-    assert names(["http://a:1/v1", "https://b/v1"], None, [None, None], []) == ["a:1", "b"]
-    assert names(["http://a/v1"] * 2, None, ["x", None], []) == ["a x", "a auto"]
-    assert names(["http://a/v1"] * 2, None, ["x", "x"], []) == ["1: a x", "2: a x"]
+    assert names_of(["http://a:1/v1", "https://b/v1"], None, [None, None], []) == ["a:1", "b"]
+    assert names_of(["http://a/v1"] * 2, None, ["x", None], []) == ["a x", "a auto"]
+    assert names_of(["http://a/v1"] * 2, None, ["x", "x"], []) == ["1: a x", "2: a x"]
