@@ -81,14 +81,14 @@ def _check_name(name: str, given: Mapping[str, Any], faults: Faults) -> None:
         faults.add(
             "name",
             f"(the component's own) is {name!r}, {len(name)} characters; give at most {longest} letters, digits and '-' "
-            f"between them: SageMaker takes {NAME_LIMIT}, the rest are the role and the random suffix",
+            f"between them: SageMaker takes {NAME_LIMIT} (CreateEndpoint), the rest are the role and the random suffix",
         )
     chosen = given.get("endpoint_name")
     if isinstance(chosen, str) and not rules.is_name(chosen):
         faults.add(
             "endpoint_name",
             f"is {chosen!r}, {len(chosen)} characters; give at most {NAME_LIMIT} letters, digits and '-', with a letter or digit "
-            "first and last",
+            "first and last (SageMaker API: CreateEndpoint)",
         )
 
 

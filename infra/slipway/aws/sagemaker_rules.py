@@ -47,7 +47,10 @@ def engine_fault(image: EcrImage | None, instance_type: str) -> str | None:
     """Why the image's engine cannot run on this instance type, as far as the names tell."""
     needs, family = image.accelerator if image else None, family_of(instance_type) or ""
     if needs == "gpu" and not _GPU_FAMILY.fullmatch(family):
-        return f"is {instance_type!r}, which has no GPU, and the image's engine needs one; give one such as 'ml.g6.2xlarge'"
+        return (
+            f"is {instance_type!r}, which has no GPU (Amazon EC2 instance types: 'p' and 'g' have), and the image's engine "
+            "needs one; give one such as 'ml.g6.2xlarge'"
+        )
     if needs == "neuron" and not _NEURON_FAMILY.fullmatch(family):
         return f"is {instance_type!r}, and the image's engine runs on AWS Neuron; give an ml.inf or ml.trn type: 'ml.inf2.xlarge'"
     return None

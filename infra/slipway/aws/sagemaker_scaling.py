@@ -94,7 +94,9 @@ def check_scaling(
         faults.add(f"{path}.min", f"is {low}; give {choice}")
     if high < max(low, 1):
         below = f", below {path}.min ({low})" if high < low else ""
-        faults.add(f"{path}.max", f"is {high}{below}; give at least {max(low, 1)}")
+        faults.add(
+            f"{path}.max", f"is {high}{below}; give at least {max(low, 1)} (Application Auto Scaling: RegisterScalableTarget)"
+        )
     _check_target(given, path, faults, asynchronous)
     check_cooldowns(given, path, faults)
     _check_steps(given, path, faults)

@@ -17,6 +17,7 @@ MOST_AT_ONCE = 200
 """Most requests at once of an endpoint (as above)."""
 UTILIZATION = 0.7
 """Share of what is kept warm that is in use, unless one says otherwise."""
+_GUIDE = "SageMaker AI guide, 'Serverless Inference': feature exclusions"
 _EXCLUDED = (
     ("instance_type", "instance_count", "scaling", "volume_gib", "volume_kms_key_arn", "inference_ami_version"),
     ("variants", "shadow", "components", "vpc", "network_isolation", "data_capture", "async_inference"),
@@ -24,11 +25,11 @@ _EXCLUDED = (
 
 
 def check_serverless(given: Mapping[str, Any], faults: Faults) -> None:
-    """Check limits and exclusions ("Serverless Inference: feature exclusions" of SageMaker's guide)."""
+    """Check limits and exclusions."""
     if "serverless" not in given:
         return
     excluded(given, "serverless", _EXCLUDED[0], "there are no instances to choose", faults)
-    excluded(given, "serverless", _EXCLUDED[1], "SageMaker has no serverless form of it", faults)
+    excluded(given, "serverless", _EXCLUDED[1], f"SageMaker has no serverless form of it ({_GUIDE})", faults)
 
     def engine(reference: object) -> None:
         image = EcrImage.parse(reference) if isinstance(reference, str) else None
@@ -36,7 +37,8 @@ def check_serverless(given: Mapping[str, Any], faults: Faults) -> None:
             needed = "a GPU" if image.accelerator == "gpu" else "AWS Neuron"
             faults.add(
                 "serverless",
-                f"has CPUs only, and the image's engine needs {needed}; give an 'instance_type' instead, or an image for CPUs",
+                f"has CPUs only ({_GUIDE}), and the image's engine needs {needed}; give an 'instance_type' instead, or an image "
+                "for CPUs",
             )
 
     known(given.get("image"), engine)

@@ -142,7 +142,11 @@ def check_variants(name: str, given: Mapping[str, Any], faults: Faults) -> None:
     if variants and not faults.at("variants") and not faults.at("weight"):
         total = given.get("weight", 1.0) + sum(v["weight"] for v in variants.values())
         if total <= 0:
-            faults.add("weight", "and those of 'variants' are 0 together; give one that is above 0, which then takes the traffic")
+            faults.add(
+                "weight",
+                "and those of 'variants' are 0 together; give one above 0, whose part of their sum then is its part of the "
+                "traffic (SageMaker API: ProductionVariant, InitialVariantWeight)",
+            )
     if "shadow" in given and not faults.at("shadow"):
         shadow: Mapping[str, Any] = given["shadow"]
         _check_entry(given, shadow, "shadow", faults)

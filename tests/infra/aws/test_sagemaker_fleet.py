@@ -256,7 +256,7 @@ SHARED: dict[str, Any] = {"instance_type": "ml.g6.2xlarge", "components": {"a": 
     [
         ({"instance_type": "ml.g6.2xlarge"}, "image", "'model_package_arn' or 'components'"),
         ({"image": GPU_IMAGE}, "instance_type", "or 'serverless'"),
-        ({**SERVERLESS, "image": GPU_IMAGE}, "serverless", "CPUs only, and the image's engine needs a GPU"),
+        ({**SERVERLESS, "image": GPU_IMAGE}, "serverless", "and the image's engine needs a GPU"),
         ({**SERVERLESS, "serverless": {"memory_mib": 1000, "max_concurrency": 1}}, "serverless.memory_mib", "one of 1024"),
         ({**SERVERLESS, "serverless": {"memory_mib": 1024, "max_concurrency": 201}}, "serverless.max_concurrency", "1 to 200"),
         (
@@ -332,6 +332,22 @@ def test_each_form_says_what_it_excludes(args: dict[str, Any], path: str, words:
     told = refused("chat", args)
     assert list(told) == [f"args.{path}"]
     assert words in told[f"args.{path}"]
+
+
+@pytest.mark.parametrize(
+    ("args", "path", "source"),
+    [
+        ({**ARGS, "instance_type": "ml.c7i.2xlarge"}, "instance_type", "(Amazon EC2 instance types: "),
+        ({**SERVERLESS, "image": GPU_IMAGE}, "serverless", "'Serverless Inference': feature exclusions)"),
+        ({**ARGS, "scaling": {**TRACKED, "min": 5}}, "scaling.max", "(Application Auto Scaling: RegisterScalableTarget)"),
+        ({**ARGS, "weight": 0, "variants": {"b": {"weight": 0}}}, "weight", "(SageMaker API: ProductionVariant, "),
+        ({**ARGS, "image": GPU_IMAGE.replace("eu-central-1", "eu-west-1")}, "instance_type", "(DescribeInstanceTypeOfferings, "),
+        ({**ARGS, "endpoint_name": "a" * 64}, "endpoint_name", "(SageMaker API: CreateEndpoint)"),
+    ],
+    ids=["no gpu", "serverless with a gpu", "min above max", "weights", "region", "name"],
+)
+def test_a_rule_is_told_with_its_source(args: dict[str, Any], path: str, source: str) -> None:
+    assert source in refused("chat", args)[f"args.{path}"]
 
 
 def test_too_many_alarms_send_an_update_back() -> None:
