@@ -1,6 +1,6 @@
 """Whether KEDA reaches what it reads, past the network policies of a plan: where it does not, nothing is ever scaled."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from slipway.plan.objects import kind_of, metadata_of
@@ -16,24 +16,24 @@ _ADDRESSES = {"redis": "address", "prometheus": "serverAddress"}
 def shut_out(plan: Plan) -> list[str]:
     """Warnings, one for each thing that KEDA's operator, labelled as its chart labels it, is to read and may not connect to.
 
-    What is not in the plan, or has no network policy, is not told of.
+    What is not in the plan, has no network policy, or is known only after `up`, is not told of.
     """
-    told: dict[str, None] = {}
+    told: set[str] = set()
     for scaler in plan:
         if kind_of(scaler) != "ScaledObject":
             continue
         home = metadata_of(scaler).get("namespace")
-        for trigger in cast("Sequence[Fields]", scaler.inputs["spec"].get("triggers", ())):
-            address = trigger.get("metadata", {}).get(_ADDRESSES.get(trigger["type"], ""))
+        for trigger in _listed(_spec(scaler), "triggers"):
+            address = _mapping(trigger, "metadata").get(_ADDRESSES.get(str(trigger.get("type")), ""))
             service = _service(plan, address, home) if isinstance(address, str) else None
             if service is None or _admits(plan, service):
                 continue
             name = metadata_of(service)["name"]
-            told[
-                f"{metadata_of(scaler)['name']} has KEDA read {name}, whose network policy refuses KEDA: nothing is scaled. Let "
-                f"it in by the argument 'allow_from' of {name}: {{'namespace': 'keda', 'pod_labels': "
+            told.add(
+                f"{metadata_of(scaler).get('name')} has KEDA read {name}, whose network policy refuses KEDA: nothing is scaled. "
+                f"Let it in by the argument 'allow_from' of {name}: {{'namespace': 'keda', 'pod_labels': "
                 "{'app.kubernetes.io/name': 'keda-operator'}}, with the namespace that KEDA is in."
-            ] = None
+            )
     return sorted(told)
 
 
@@ -51,28 +51,43 @@ def _service(plan: Plan, address: str, home: object) -> Resource | None:
 
 def _admits(plan: Plan, service: Resource) -> bool:
     """Whether KEDA may connect to the pods of a Service: by one policy of them, or because there is none."""
-    pods, namespace = cast("Fields", service.inputs["spec"].get("selector", {})), metadata_of(service).get("namespace")
+    pods, namespace = _mapping(_spec(service), "selector"), metadata_of(service).get("namespace")
     policies = [
-        cast("Fields", resource.inputs["spec"])
+        _spec(resource)
         for resource in plan
         if kind_of(resource) == "NetworkPolicy" and metadata_of(resource).get("namespace") == namespace
     ]
-    about = [p for p in policies if "Ingress" in p.get("policyTypes", ()) and _labels(p["podSelector"]).items() <= pods.items()]
+    about = [p for p in policies if "Ingress" in p.get("policyTypes", ()) and _labels(p, "podSelector").items() <= pods.items()]
     return not about or any(_is_keda(peer, namespace) for policy in about for peer in _peers(policy))
 
 
 def _peers(policy: Fields) -> Iterator[Fields]:
-    for rule in cast("Sequence[Fields]", policy.get("ingress", ())):
+    for rule in _listed(policy, "ingress"):
         # A rule without peers is for everybody.
-        yield from cast("Sequence[Fields]", rule.get("from", ({"namespaceSelector": {}},)))
+        yield from _listed(rule, "from") if "from" in rule else [{"namespaceSelector": {}}]
 
 
 def _is_keda(peer: Fields, home: object) -> bool:
-    if "ipBlock" in peer or _labels(peer.get("podSelector", {})).items() - OPERATOR.items():
+    if "ipBlock" in peer or not _labels(peer, "podSelector").items() <= OPERATOR.items():
         return False
     # Without a namespace it means the pods' own.
     return "namespaceSelector" in peer or home == "keda"
 
 
-def _labels(selector: Fields) -> Fields:
-    return cast("Fields", selector.get("matchLabels", {}))
+def _labels(of: Fields, selector: str) -> Fields:
+    return _mapping(_mapping(of, selector), "matchLabels")
+
+
+def _spec(resource: Resource) -> Fields:
+    return _mapping(resource.inputs, "spec")
+
+
+def _mapping(of: Fields, key: str) -> Fields:
+    value: object = of.get(key)
+    return cast("Fields", value) if isinstance(value, Mapping) else {}
+
+
+def _listed(of: Fields, key: str) -> list[Fields]:
+    value: object = of.get(key)
+    entries = cast("list[object]", value) if isinstance(value, list) else []
+    return [cast("Fields", entry) for entry in entries if isinstance(entry, Mapping)]

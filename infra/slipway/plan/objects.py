@@ -20,7 +20,7 @@ def meeting(plan: Plan) -> list[str]:
                 by_key.setdefault(key, []).append(_whose(resource))
     shared: dict[str, list[str]] = {}
     for (_, kind, namespace, name), owners in sorted(by_key.items()):
-        if len(owners) > 1 and name:
+        if len(owners) > 1:
             shared.setdefault(" and ".join(sorted(owners)), []).append(f"{kind} {namespace}/{name}")
     return [
         f"{owners} meet in {', '.join(objects)}: the cluster keeps one of each. Give one of them another name, or namespace."
@@ -62,7 +62,10 @@ def object_key(resource: Resource) -> Key:
 
 
 def _made(resource: Resource) -> Iterator[Key]:
-    """The object, and what its controller makes by its name."""
+    """The object, and what its controller makes by its name. Of names that are known only after `up` nothing can be said."""
+    metadata = metadata_of(resource)
+    if not isinstance(metadata.get("name"), str) or not isinstance(metadata.get("namespace", ""), str):
+        return
     key = object_key(resource)
     yield key
     if key[1] == "LeaderWorkerSet":

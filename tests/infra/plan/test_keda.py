@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pulumi_kubernetes as k8s
 import pytest
 
 from slipway import AiApiService, RedisCache, WorkerPool, vendor
@@ -84,6 +85,18 @@ def test_what_is_not_here_or_scaled_otherwise_is_not_told_of() -> None:
         AiApiService("api", {"namespace": "ai", "image": "router:1.2.3", "backends": [openai], "scaling": scaling})
 
     assert shut_out(plan_program(elsewhere)) == []
+
+
+def test_what_is_known_only_after_up_is_not_told_of() -> None:
+    def program() -> None:
+        unknown = k8s.core.v1.Namespace("made").metadata.name  # pyright: ignore[reportOptionalMemberAccess]
+        trigger = {"type": "redis", "metadata": {"address": unknown}}
+        meta: Any = {"name": "a", "namespace": "ai"}
+        for name, spec in (("one", {"triggers": [trigger, unknown]}), ("two", unknown)):
+            k8s.apiextensions.CustomResource(name, api_version="keda.sh/v1alpha1", kind="ScaledObject", metadata=meta, spec=spec)
+        k8s.networking.v1.NetworkPolicy("p", metadata=meta)
+
+    assert shut_out(plan_program(program)) == []
 
 
 def test_a_plan_that_was_kept_is_told_the_same() -> None:

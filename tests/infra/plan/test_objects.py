@@ -56,6 +56,15 @@ def test_other_names_and_namespaces_do_not_meet() -> None:
     assert meeting(plan_program(read)) == []
 
 
+def test_of_names_that_are_not_known_nothing_is_said() -> None:
+    def program() -> None:
+        unknown = k8s.core.v1.Namespace("made").metadata.name  # pyright: ignore[reportOptionalMemberAccess]
+        for name in ("one", "two"):
+            k8s.core.v1.ConfigMap(name, metadata={"name": unknown})
+
+    assert meeting(plan_program(program)) == []
+
+
 def test_an_object_of_a_programs_own_is_told_by_its_kind() -> None:
     def program() -> None:
         RedisCache("cache", CACHE)
