@@ -10,7 +10,8 @@ import pulumi_kubernetes as k8s
 
 from slipway.backend import router_config
 from slipway.kubernetes import external_secrets, http_route, router_pod
-from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Release, Resolved, keys_secret
+from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs
+from slipway.kubernetes.ai_api_service_settings import Release, Resolved, keys_secret
 from slipway.kubernetes.ai_namespace_args import PodSecurityLevel, pod_security_labels
 from slipway.kubernetes.exposure import expose_by_ingress, expose_by_route, public_urls
 from slipway.kubernetes.federation import GOOGLE_FILE, google_file

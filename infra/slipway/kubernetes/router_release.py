@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from slipway.kubernetes import keda, router_pod, service_monitor, vertical_autoscaler
-from slipway.kubernetes.ai_api_service_args import Release, Resolved
+from slipway.kubernetes.ai_api_service_settings import Release, Resolved
 from slipway.kubernetes.autoscaling import Replicas, ScalingBy, autoscaler
 from slipway.kubernetes.disruption import budget
 from slipway.kubernetes.federation import federated

@@ -1,6 +1,6 @@
 """A router as monitoring needs to know it: what its autoscaler asks and aims at."""
 
-from slipway.kubernetes.ai_api_service_args import Release, Resolved
+from slipway.kubernetes.ai_api_service_settings import Release, Resolved
 from slipway.kubernetes.observability.watched import WatchedKind, WatchedLoad, WatchedService
 from slipway.kubernetes.restricted import selector
 from slipway.kubernetes.router_metrics import pods, requests_per_second

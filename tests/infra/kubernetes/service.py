@@ -8,7 +8,8 @@ import pulumi
 from tests.support.crds import crd_faults, is_custom
 
 from slipway import AiApiService, vendor
-from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Resolved
+from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs
+from slipway.kubernetes.ai_api_service_settings import Resolved
 from slipway.plan import Plan, plan_program
 
 ARGS: Mapping[str, Any] = {

@@ -11,7 +11,8 @@ import pytest
 
 from slipway.backend import Backend
 from slipway.kubernetes.ai_api_service import AiApiService
-from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, Resolved, ServiceType
+from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs, ServiceType
+from slipway.kubernetes.ai_api_service_settings import Resolved
 from slipway.plan import plan_program
 from slipway.vendors import vendor
 

@@ -13,7 +13,7 @@ from tests.infra.kubernetes.model_server import LLAMA
 from tests.support.arguments import Key, at, path, wrong_everywhere
 
 from slipway.kubernetes.ai_api_service_args import AiApiServiceArgs
-from slipway.kubernetes.ai_api_service_args import Resolved as ApiSettings
+from slipway.kubernetes.ai_api_service_settings import Resolved as ApiSettings
 from slipway.kubernetes.ai_namespace_args import AiNamespaceArgs, NamespaceSettings
 from slipway.kubernetes.gpu_model_server_args import GpuModelServerArgs
 from slipway.kubernetes.gpu_model_server_settings import GpuModelServerSettings
