@@ -53,7 +53,8 @@ def test_every_service_has_the_pods_of_its_workload_and_no_others(cluster: Clust
 
 def test_pods_with_gpus_are_on_nodes_of_the_product_that_they_ask_for(cluster: Cluster, manifests: Manifests) -> None:
     nodes = {node["metadata"]["name"]: node["metadata"]["labels"] for node in cluster.items("nodes")}
-    for workload in manifests.of(*WORKLOADS):
+    # Agents are on every node.
+    for workload in manifests.of(*set(WORKLOADS) - {"DaemonSet"}):
         for pod in pods_of(cluster, workload):
             gpus = [c.get("resources", {}).get("limits", {}).get("nvidia.com/gpu") for c in pod["spec"]["containers"]]
             product = pod["spec"].get("nodeSelector", {}).get("nvidia.com/gpu.product")

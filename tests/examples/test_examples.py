@@ -67,6 +67,22 @@ def test_the_whole_stack_hangs_together() -> None:
     assert to_api.items() <= labels.items()
 
 
+def test_a_router_that_exists_is_watched_as_it_would_tell_of_itself() -> None:
+    """By the labels and the port that the router of another example has, so that its pods are found and reached."""
+    plan = planned("observability")
+    router = planned("ai_stack")["ai-api-router"].inputs["spec"]["template"]
+    job, *_ = yaml.safe_load(plan["watch-prometheus-config"].inputs["data"]["prometheus.yml"])["scrape_configs"]
+    assert job["kubernetes_sd_configs"][0]["namespaces"]["names"] == ["ai"]
+    ways = plan["watch-prometheus-network"].inputs["spec"]["egress"]
+    selected = [(w["ports"][0]["port"], to["podSelector"]["matchLabels"]) for w in ways for to in w["to"] if "podSelector" in to]
+    (labels,) = (of for port, of in selected if port == 8000)
+    theirs = {**router["metadata"]["labels"], "app.kubernetes.io/instance": "api"}
+    assert labels.items() <= theirs.items()
+    assert router["spec"]["containers"][0]["ports"][0]["containerPort"] == 8000
+    read = yaml.safe_load(plan["watch-log-agent-config"].inputs["data"]["agent.yml"])["receivers"]["file_log"]
+    assert read["include"] == ["/var/log/pods/ai_*/*/*.log"]
+
+
 def test_the_endpoint_examples_let_one_caller_in() -> None:
     assert planned("model_on_sagemaker")["chat-invoke-caller"].type == "aws:iam/rolePolicy:RolePolicy"
     assert planned("model_on_vertex")["chat-invoke-caller"].type == "gcp:vertex/aiEndpointIamMember:AiEndpointIamMember"
