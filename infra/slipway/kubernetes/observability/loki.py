@@ -84,7 +84,6 @@ def configuration(settings: LogsSettings) -> dict[str, str]:
         "ingester": {
             # There is no other whose joining would have to be waited for.
             "lifecycler": {"min_ready_duration": "0s"},
-            "chunk_encoding": "snappy",
             # What is read back after a crash must not take all the memory there is.
             "wal": {"replay_memory_ceiling": f"{int(parse(limits.get('memory', '2Gi'))) // 2 // 2**20}MB"},
         },

@@ -102,7 +102,7 @@ def test_it_takes_four_times_as_much_as_on_average(daily: float, rate: int) -> N
 
 
 def test_what_is_too_old_goes() -> None:
-    told = yaml.safe_load(configuration(logs_settings(retention_days=30))["loki.yml"])
+    told = yaml.safe_load(configuration(logs_settings(retention_days=30, daily_gib=1))["loki.yml"])
     assert told["limits_config"]["retention_period"] == "720h"
     assert told["compactor"]["retention_enabled"] is True
 
