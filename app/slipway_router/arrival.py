@@ -1,8 +1,6 @@
 """A request of the data path from when it came to when it is sent on."""
 
 from asyncio import get_running_loop
-from collections.abc import Callable
-from functools import partial
 
 from slipway_router.asgi import Send
 from slipway_router.config import Task
@@ -96,28 +94,25 @@ class Arrival:
             self.keeping = Keeping(self.router.cache, name, seconds)
         return found
 
-    def enter(self, then: Callable[["Arrival"], None]) -> bool:
+    def enter(self) -> bool:
         """Ask for room in its caller's limits.
 
-        Args:
-            then: Called once Redis has said something, where it is asked; then `admitted` tells what.
-
         Returns:
-            Whether it is admitted now.
+            Whether it is admitted now. Else Redis is asked: the charge's `then` is called once it has said something, and
+            `admitted` tells what.
 
         Raises:
             ApiError: it is not.
         """
-        tenant = self.caller.tenant
+        tenant, router = self.caller.tenant, self.router
         assert tenant is not None
-        charge = self.charge = self.router.charge(tenant, self.asked, self.decision, self.started)
+        prices = router.targets[self.decision.order[0]].prices
+        charge = router.limits.enter(tenant, self.asked, self.context.answer_tokens, prices, self.started)
         if charge is None:
             return True
+        self.charge = charge
         self.asked = charge.asked
-        if not charge.pending:
-            return True
-        charge.then = partial(then, self)
-        return False
+        return not charge.pending
 
     def admitted(self) -> None:
         """Take in what Redis said.

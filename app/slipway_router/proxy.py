@@ -185,7 +185,9 @@ class Proxy:
                     cycle.start(200, router.cache.told(kept, identity), len(kept.body))
                     cycle.write(kept.body, more=False)
                     return
-                if not arrival.enter(partial(self._admitted_later, cycle)):
+                if not arrival.enter():
+                    assert arrival.charge is not None
+                    arrival.charge.then = partial(self._admitted_later, cycle, arrival)
                     return
             self._send_on(cycle, arrival)
         except Exception as error:  # noqa: BLE001 -- see `__call__`

@@ -129,21 +129,14 @@ class Router:
         """What goes on beside the requests, for as long as it serves, so that callers are known and limits shared."""
         return [self.sharing.run(), *([self.tokens.run()] if self.tokens is not None else [])]
 
-    def charge(self, tenant: Tenant, asked: Asked, decision: Decision, now: float) -> Charge | None:
-        """What a request takes of its tenant's limits. See `Limits.enter`.
-
-        Raises:
-            ApiError: as there.
-        """
-        return self.limits.enter(tenant, asked, self.targets[decision.order[0]].prices, now)
-
     async def charged(self, tenant: Tenant, asked: Asked, decision: Decision) -> Charge | None:
-        """The same, once Redis has said something.
+        """What a request takes of its tenant's limits, once Redis has said something. See `Limits.enter`.
 
         Raises:
             ApiError: as there.
         """
-        charge = self.charge(tenant, asked, decision, asyncio.get_running_loop().time())
+        prices = self.targets[decision.order[0]].prices
+        charge = self.limits.enter(tenant, asked, asked.answer_tokens, prices, asyncio.get_running_loop().time())
         if charge is not None and charge.pending:
             try:
                 await charge.wait()

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from slipway_router.cost import Prices
 from slipway_router.tenancy.window import Window
 
 Told = tuple[Literal[0, 1, 2, 3], int, int, int, int, int]
@@ -26,7 +27,7 @@ class Purse:
 class Account:
     """One tenant."""
 
-    __slots__ = ("alone", "name", "purses", "said", "window")
+    __slots__ = ("alone", "name", "prices", "purses", "rates", "said", "window")
 
     def __init__(self, name: str, seconds: float) -> None:
         """
@@ -40,6 +41,10 @@ class Account:
         """By month, the latest first."""
         self.said: Told | None = None
         """What Redis last said of the limits by the minute."""
+        self.prices: Prices | None = None
+        """Of the backend that its last request went to."""
+        self.rates = (0, 0)
+        """The same in units for one token, of prompt and answer."""
         self.alone: tuple[float, int, int] | None = None
         """Since when this router is alone, and its part of requests and tokens in the first minute of that."""
 

@@ -74,10 +74,11 @@ class Charge:
         self.tokens = prompt + answer
         """All of its tokens, as estimated."""
         self.number = number
+        if prices is not account.prices:
+            account.prices, account.rates = prices, per_tokens(prices)
         self._prices = prices
-        self.rates = rates = per_tokens(prices)
-        """Units for one token of the prompt, and of the answer, at that backend."""
-        self.units = prompt * rates[0] + answer * rates[1]
+        self._rates = of_prompt, of_answer = account.rates
+        self.units = prompt * of_prompt + answer * of_answer
         """What is reserved of the budget."""
         if asked.stream and (tenant.tokens is not None or tenant.budget is not None):
             plain = type(asked) is Asked and not asks_usage(asked)
@@ -123,7 +124,7 @@ class Charge:
                 tokens = meter.tokens or (self.prompt if meter.prompt is None else meter.prompt, meter.events)
             prompt, answer = (self.prompt, self.answer) if tokens is None else tokens
             more = prompt + answer - self.tokens
-            of_prompt, of_answer = self.rates if prices is self._prices else per_tokens(prices)
+            of_prompt, of_answer = self._rates if prices is self._prices else per_tokens(prices)
             units = prompt * of_prompt + answer * of_answer
         account, purse, link = self.account, self.purse, self._limits.link
         if more:

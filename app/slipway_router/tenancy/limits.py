@@ -46,12 +46,13 @@ class Limits:
         self.routers = 1
         """How many share, as far as is known."""
 
-    def enter(self, tenant: Tenant, asked: Asked, prices: Prices, now: float) -> Charge | None:
+    def enter(self, tenant: Tenant, asked: Asked, bound: int, prices: Prices, now: float) -> Charge | None:
         """Ask for room for a request.
 
         Args:
             tenant: Whose it is.
             asked: What it asks for.
+            bound: Most tokens that may be answered; 0 where the client does not say.
             prices: Of the backend that it goes to first.
             now: By the loop's clock.
 
@@ -66,7 +67,7 @@ class Limits:
             tenant.check_model(asked.model)
         if not tenant.counted:
             return None
-        bound, tokens = asked.answer_tokens, tenant.tokens
+        tokens = tenant.tokens
         prompt = asked.estimated_tokens - bound
         answer = 0 if asked.task == "embeddings" else bound or ASSUMED_ANSWER_TOKENS
         if tokens is not None and prompt + answer > tokens.most:
