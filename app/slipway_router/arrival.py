@@ -4,9 +4,9 @@ from asyncio import get_running_loop
 
 from slipway_router.asgi import Send
 from slipway_router.config import Task
+from slipway_router.cycle import LeanCycle
 from slipway_router.exchange import Exchange
 from slipway_router.keys import Caller
-from slipway_router.lean import LeanCycle
 from slipway_router.policy import Decision, RoutingContext
 from slipway_router.request import Asked
 from slipway_router.router import Router

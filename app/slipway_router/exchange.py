@@ -17,6 +17,7 @@ from slipway_router.attempt import Attempt
 from slipway_router.attempts import Attempts
 from slipway_router.keys import ANONYMOUS, Caller
 from slipway_router.metrics import CLIENT_GONE, NO_BACKEND
+from slipway_router.passing import END_BYTES, HOLD_BYTES, NOT_PASSED_ON, NOT_PASSED_ON_TO_TENANTS, whole_events
 from slipway_router.policy import Decision
 from slipway_router.providers.dialects import as_openais
 from slipway_router.request import Asked
@@ -27,31 +28,6 @@ from slipway_router.telemetry.record import Record
 from slipway_router.tenancy.charge import Charge
 from slipway_router.usage import tokens_in
 
-HOLD_BYTES = 16 * 1024 * 1024
-"""A whole answer is held back until it is complete, so that another backend can give it if this one breaks off. A larger one
-is passed on from here, and can no longer be replaced."""
-EVENT_BYTES = 1024 * 1024
-"""Largest unfinished event that is held back."""
-END_BYTES = 8 * 1024
-"""How much of a stream's end is looked at for its usage."""
-
-_NOT_PASSED_ON = frozenset(
-    {
-        # of the connection, not of the message (RFC 9110, section 7.6.1), or set anew
-        b"connection", b"content-length", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"te", b"trailer",
-        b"transfer-encoding", b"upgrade", b"date", b"server", b"x-request-id",
-        # a backend's own business with the router, not with its clients
-        b"alt-svc", b"set-cookie", b"strict-transport-security", b"access-control-allow-origin",
-        b"access-control-allow-credentials", b"access-control-allow-headers", b"access-control-allow-methods",
-        # ours: a router behind this one must not be taken for it
-        b"x-slipway-backend", b"x-slipway-resource", b"x-slipway-rule", b"x-slipway-attempts",
-        b"x-slipway-replica",
-    }
-)  # fmt: skip
-# The backend's limits are the router's; the client has its own.
-_NOT_PASSED_ON_TO_TENANTS = _NOT_PASSED_ON.union(
-    b"x-ratelimit-%b-%b" % (what, of) for what in (b"limit", b"remaining", b"reset") for of in (b"requests", b"tokens")
-)
 _WORTH_ANOTHER: frozenset[Cause] = frozenset({"connect", "reset", "protocol", "status"})
 _HELD_BACK: frozenset[Cause] = frozenset({"open", "cold"})
 
@@ -374,18 +350,9 @@ class Exchange:
 
     def answer_headers(self, target: Target, answer: Answer) -> list[Header]:
         """What the client is told with an answer, but for its limits: those are a `Charge`'s to tell."""
-        stays = _NOT_PASSED_ON if self.charge is None else _NOT_PASSED_ON_TO_TENANTS
+        stays = NOT_PASSED_ON if self.charge is None else NOT_PASSED_ON_TO_TENANTS
         headers = [h for h in answer.headers if h[0] not in stays]
         headers += target.headers
         headers.append((b"x-request-id", self._request_id))
         headers += self.headers()
         return headers
-
-
-def whole_events(data: bytes) -> tuple[bytes, bytes]:
-    """Cut behind the last whole event. An event that grows past 1 MiB is passed on as it comes."""
-    lf, crlf, cr = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n"), data.rfind(b"\r\r")
-    end = max(lf + 2 if lf >= 0 else 0, crlf + 4 if crlf >= 0 else 0, cr + 2 if cr >= 0 else 0)
-    if len(data) - end > EVENT_BYTES:
-        end = len(data)
-    return data[:end], data[end:]

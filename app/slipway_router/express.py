@@ -13,9 +13,10 @@ from slipway_router.asgi import ApiError, App
 from slipway_router.attempt import Attempt
 from slipway_router.attempts import is_stream
 from slipway_router.connection import Connection
-from slipway_router.exchange import END_BYTES, Exchange, whole_events
-from slipway_router.lean import RememberedCycle
+from slipway_router.cycle import RememberedCycle
+from slipway_router.exchange import Exchange
 from slipway_router.metrics import CLIENT_GONE
+from slipway_router.passing import END_BYTES, whole_events
 from slipway_router.providers.dialects import as_openais
 from slipway_router.target import Target
 from slipway_router.tenancy.meter import Meter

@@ -1,7 +1,6 @@
 """What the router counts, for Prometheus. Every label has a bounded set of values: none is a client's own text."""
 
 import hashlib
-import math
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, get_args
 
 from slipway_router import metric_table as table
 from slipway_router.answer import Cause
-from slipway_router.config import Backend, Config, Task
-from slipway_router.counting import Collected, Count, Counters, Histograms, Reads, Registry, Times
+from slipway_router.backend_metrics import PAID, STATE, BackendMetrics, Read, is_in
+from slipway_router.config import Backend, Config
+from slipway_router.counting import Collected, Count, Counters, Histograms, Reads, Registry
 from slipway_router.ensemble.metrics import EnsembleMetrics
 from slipway_router.key_metrics import KeyMetrics
 from slipway_router.policy import ProviderStatus
@@ -72,10 +72,10 @@ class Metrics:
         self.shed = {t: shed.labels(t) for t in get_args(Tier)}
         self._info_of = Reads(table.BACKEND_INFO, registry)
         self._breaker_state_of = Reads(table.BREAKER_STATE, registry)
-        self._state_of = [(Reads(about, registry), read) for about, read in _STATE]
+        self._state_of = [(Reads(about, registry), read) for about, read in STATE]
         self._weight_of = Reads(table.WEIGHT, registry)
         self._price_of = Reads(table.PRICE, registry)
-        self._paid_of = [(Reads(about, registry), read) for about, read in _PAID]
+        self._paid_of = [(Reads(about, registry), read) for about, read in PAID]
         self._spends: dict[tuple[str, str], Spend] = {}
         self._gone: dict[str, None] = {}
         self.fleets: Sequence[Fleet] = ()
@@ -133,13 +133,13 @@ class Metrics:
         ProcessCollector(registry=process)
         return self._registry.text() + generate_latest(process)
 
-    def backend(self, backend: Backend, status: ProviderStatus) -> "BackendMetrics":
+    def backend(self, backend: Backend, status: ProviderStatus) -> BackendMetrics:
         """The children of one backend's metrics, looked up once. Counts go on where there was one of this name before."""
         name, model = backend.name, backend.model
         self._gone.pop(name, None)
         self._info_of.read((name, model, backend.protocol), lambda: 1.0)
         for state in _STATES:
-            self._breaker_state_of.read((name, state), partial(_is_in, status, state))
+            self._breaker_state_of.read((name, state), partial(is_in, status, state))
         for gauge, read in self._read_of(status):
             gauge.read((name,), partial(read, status))
         if status.unit_cost is None:
@@ -190,132 +190,5 @@ class Metrics:
             for counted in [k for k in self._codes if k[0] == oldest]:
                 del self._codes[counted]
 
-    def _read_of(self, status: ProviderStatus) -> list[tuple[Reads, "_Read"]]:
+    def _read_of(self, status: ProviderStatus) -> list[tuple[Reads, Read]]:
         return [*(self._paid_of if status.unit_cost is not None else ()), *self._state_of]
-
-
-class BackendMetrics:
-    """One backend's metrics."""
-
-    __slots__ = (
-        "answer_tokens",
-        "attempts",
-        "duration",
-        "failures",
-        "first_byte",
-        "first_token",
-        "output_token",
-        "prompt_tokens",
-        "queue",
-        "retried",
-        "retry_refused",
-    )
-
-    def __init__(
-        self,
-        *,
-        attempts: Count,
-        failures: dict[Cause, Count],
-        retried: Count,
-        retry_refused: Count,
-        first_byte: dict[Task, Times],
-        duration: dict[Task, Times],
-        first_token: Times,
-        output_token: Times,
-        queue: Times,
-        prompt_tokens: Count,
-        answer_tokens: Count,
-    ) -> None:
-        self.attempts = attempts
-        self.failures = failures
-        self.retried = retried
-        self.retry_refused = retry_refused
-        self.first_byte = first_byte
-        self.duration = duration
-        self.first_token = first_token
-        self.output_token = output_token
-        self.queue = queue
-        self.prompt_tokens = prompt_tokens
-        self.answer_tokens = answer_tokens
-
-
-def _in_flight(status: ProviderStatus) -> float:
-    return float(status.in_flight)
-
-
-def _available(status: ProviderStatus) -> float:
-    return float(status.available)
-
-
-def _reachable(status: ProviderStatus) -> float:
-    return float(bool(status.reachable))
-
-
-def _is_in(status: ProviderStatus, state: str) -> float:
-    return float(status.breaker.state == state)
-
-
-def _waiting(status: ProviderStatus) -> float:
-    return 0.0 if status.cold_start is None else float(status.cold_start.waiting)
-
-
-def _breaker_open(status: ProviderStatus) -> float:
-    return float(not status.breaker.closed)
-
-
-def _rests(status: ProviderStatus) -> float:
-    return status.rests_seconds
-
-
-def _wanted(status: ProviderStatus) -> float:
-    cold = status.cold_start
-    return float(status.in_flight if cold is None else cold.wanted(status.in_flight))
-
-
-def _share(status: ProviderStatus) -> float:
-    return 1.0 if status.cold_start is None else status.cold_start.share
-
-
-def _late(status: ProviderStatus) -> float:
-    return float(status.cold_start is not None and status.cold_start.state == "late")
-
-
-def _ejected(status: ProviderStatus) -> float:
-    return float(bool(status.ejected_seconds))
-
-
-def _per_hour(status: ProviderStatus) -> float:
-    return status.unit_cost.per_replica_hour * status.replicas_now if status.unit_cost is not None else math.nan
-
-
-def _unit_cost(status: ProviderStatus) -> float:
-    told = status.unit_cost.per_1k if status.unit_cost is not None else None
-    return math.nan if told is None else told
-
-
-def _error_rate(status: ProviderStatus) -> float:
-    return status.error_rate
-
-
-def _latency(status: ProviderStatus) -> float:
-    return status.current_latency_ms / 1000
-
-
-_Read = Callable[[ProviderStatus], float]
-_STATE: Sequence[tuple[table.Metric, _Read]] = (
-    (table.IN_FLIGHT, _in_flight),
-    (table.WAITING, _waiting),
-    (table.AVAILABLE, _available),
-    (table.REACHABLE, _reachable),
-    (table.ERROR_RATE, _error_rate),
-    (table.LATENCY, _latency),
-    (table.BREAKER_OPEN, _breaker_open),
-    (table.EJECTED, _ejected),
-    (table.RESTS, _rests),
-    (table.WANTED, _wanted),
-    (table.TRAFFIC_SHARE, _share),
-    (table.LATE, _late),
-)
-"""What is told of each backend's state, and how it is read from that."""
-_PAID: Sequence[tuple[table.Metric, _Read]] = ((table.HOURLY, _per_hour), (table.UNIT_COST, _unit_cost))
-"""What is told beside of one that is paid by the hour."""

@@ -15,12 +15,12 @@ from slipway_router.asgi import ApiError, App, Message, Receive, Scope, Send, re
 from slipway_router.attempt import Attempt
 from slipway_router.body import read_body, too_large
 from slipway_router.config import Task
+from slipway_router.cycle import RememberedCycle, body_at_hand
 from slipway_router.ensemble.asked import understood
 from slipway_router.ensemble.fan_out import Client, FanOut
 from slipway_router.exchange import Exchange
 from slipway_router.express import Express, can
 from slipway_router.keys import Caller
-from slipway_router.lean import RememberedCycle, body_at_hand
 from slipway_router.loops import hop_line
 from slipway_router.matching import Request
 from slipway_router.messages.front import PATH as MESSAGES

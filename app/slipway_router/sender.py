@@ -5,8 +5,9 @@ from time import time
 from typing import NamedTuple
 
 from slipway_router.asgi import Scope
+from slipway_router.cycle import head_of
+from slipway_router.head import Head
 from slipway_router.keys import Caller
-from slipway_router.lean import Head, head_of
 from slipway_router.loops import hop_line
 from slipway_router.policy import RoutingContext
 from slipway_router.request import Steering, read_headers, steering, tracing

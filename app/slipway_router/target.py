@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import Header
+from slipway_router.backend_metrics import BackendMetrics
 from slipway_router.breaker import ORDINARY, Breaker
 from slipway_router.cold_start import ColdStart
 from slipway_router.config import Backend, Task
 from slipway_router.cost import UnitCost
 from slipway_router.hedge import FirstBytes
-from slipway_router.metrics import BackendMetrics
 from slipway_router.peers import Peers
 from slipway_router.policy import ProviderStatus
 from slipway_router.pool import Pool

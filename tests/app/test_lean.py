@@ -12,7 +12,7 @@ from tests.app.fake_upstream import DONE, event
 from tests.app.serving import CHAT, Served, backend, serving, upstream
 
 from slipway_router.asgi import Scope
-from slipway_router.lean import Head, read_head
+from slipway_router.head import Head, read_head
 
 PATH = "/v1/chat/completions"
 

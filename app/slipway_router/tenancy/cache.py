@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from slipway_router.asgi import Header, Message, Send
-from slipway_router.lean import LeanCycle
+from slipway_router.cycle import LeanCycle
 from slipway_router.tenancy.settings import CacheSettings
 
 OVERHEAD_BYTES = 1024
