@@ -106,6 +106,7 @@ def test_every_argument_has_a_wrong_value_here_or_in_a_test_of_its_own() -> None
         "recommend_resources",
         "mesh",
         "make_identity",
+        "federation",
         "admin",
         "telemetry",
         "redis",
@@ -207,6 +208,10 @@ FULL: dict[str, Any] = {
     "env_from_secrets": {"KEY_B": {"name": "a", "key": "b"}},
     "external_secrets": {"store": "v", "values": {"KEY_A": {"key": "k", "property": "p"}}, "refresh_seconds": 60},
     "identity": {"aws_role_arn": "arn:aws:iam::123456789012:role/x", "eks_cluster": "c"},
+    "federation": {
+        "gcp_provider": "projects/1/locations/global/workloadIdentityPools/pool/providers/prod",
+        "gcp_service_account": "router@p.iam.gserviceaccount.com",
+    },
     "allow_from": [{"namespace": "w", "pod_labels": {"a": "b"}}, {"cidr": "10.0.0.0/8"}],
     "prometheus": {"namespace": "m"},
     "http_route": {
