@@ -15,6 +15,7 @@ from typing import Any, cast
 import kubernetes_validate
 import pytest
 import yaml
+from tests.support.crds import crd_faults
 
 from slipway.kubernetes.gpu_prerequisites import values
 from slipway.kubernetes.gpu_prerequisites_args import NAME_LENGTH, GpuPrerequisitesArgs, PrerequisiteSettings
@@ -97,11 +98,16 @@ def test_each_argument_arrives_where_the_operator_reads_it(tmp_path: Path) -> No
     assert set(one(usual, "ConfigMap", "gpus-device-plugin")["data"]) == {"whole"}
 
 
-def test_kubernetes_takes_what_it_makes(tmp_path: Path) -> None:
-    custom = {"ClusterPolicy", "NodeFeatureRule"}
-    for made in templated(tmp_path, chosen(shared_replicas=4)):
-        if made["kind"] not in custom:
-            kubernetes_validate.validate(made, "1.36", strict=True)
+def test_kubernetes_takes_what_it_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_CRDS", str(CHART / "crds"))
+    made = templated(tmp_path, chosen(shared_replicas=4, driver=False))
+    policy = one(made, "ClusterPolicy")
+    assert crd_faults(policy) == []
+    policy["spec"]["devicePlugin"]["configuration"] = {}
+    assert crd_faults(policy) != [], "the definition is not looked at"
+    for other in made:
+        if other["kind"] != "ClusterPolicy":
+            kubernetes_validate.validate(other, "1.36", strict=True)
 
 
 @pytest.mark.parametrize(("length", "fits"), [(NAME_LENGTH, True), (NAME_LENGTH + 1, False)])
