@@ -158,14 +158,24 @@ def check_engine(kind: ModelEngine, engine: Engine, given: dict[str, Any], fault
             )
     for i, word in enumerate(_listed(given, "extra_args")):
         flag = _flag(word) if isinstance(word, str) else ""
-        if flag in engine.own_arguments:
-            faults.add(f"extra_args[{i}]", f"is {flag!r}, which the component sets itself; {engine.own_arguments[flag]}")
+        if own := _own(flag, engine):
+            short = "" if own == flag else f", short for {own!r}"
+            faults.add(f"extra_args[{i}]", f"is {flag!r}{short}, which the component sets itself; {engine.own_arguments[own]}")
 
 
 def _flag(word: str) -> str:
     """An argument's name alone, in the spelling with dashes: both engines take underscores too, and `--name=value`."""
     flag = word.split("=", 1)[0]
     return flag.replace("_", "-") if flag.startswith("--") else flag
+
+
+def _own(flag: str, engine: Engine) -> str | None:
+    """The argument of the component's that this is, or is short for: Python's parser takes the beginning of a name for it."""
+    if flag in engine.own_arguments:
+        return flag
+    if flag[:2] != "--" or flag == "--" or flag in engine.whole_names:
+        return None
+    return next((own for own in engine.own_arguments if own.startswith(flag)), None)
 
 
 def check_keys(given: dict[str, Any], faults: Faults) -> None:

@@ -137,6 +137,8 @@ class Engine:
     """What it can compute in."""
     metrics: EngineMetrics
     container: Callable[[ServerSettings], EngineContainer]
+    whole_names: Sequence[str] = ()
+    """Its arguments whose names begin like one of `own_arguments`, and yet are not short for it."""
     name_is_a_folder: bool = False
     """Whether the model's name in the API is a folder's, without a slash; by default it is the last part of `model`."""
     adapter_model: str = "{adapter}"

@@ -77,6 +77,7 @@ def _static_share(settings: ServerSettings) -> float:
 
 _ADDRESS = f"the server always listens on port {PORT} of every interface"
 _KEY = "a command line is no place for a secret"
+_TLS = "probes and routers speak HTTP; 'mesh' encrypts"
 _MODEL = "use 'model', or 'weights'"
 _TENSOR = "use 'tensor_parallel_size'"
 _PIPELINE = "use 'pipeline_parallel_size'"
@@ -95,10 +96,8 @@ SGLANG = Engine(
         "--dtype": "use 'dtype'",
         "--tensor-parallel-size": _TENSOR,
         "--tp-size": _TENSOR,
-        "--tp": _TENSOR,
         "--pipeline-parallel-size": _PIPELINE,
         "--pp-size": _PIPELINE,
-        "--pp": _PIPELINE,
         "--dist-init-addr": _NODES,
         "--nccl-init-addr": _NODES,
         "--nnodes": _NODES,
@@ -111,10 +110,14 @@ SGLANG = Engine(
         "--enable-lora": "use 'adapters'",
         "--lora-paths": "use 'adapters'",
         "--max-lora-rank": "use 'max_lora_rank'",
+        "--max-loras-per-batch": "use 'adapters'",
         "--is-embedding": "use 'tasks'",
         "--enable-metrics": "it is on already",
         "--download-dir": f"weights always go to the volume, at {CACHE}",
         "--api-key": f"{_KEY}; 'allow_from' says who reaches the server, and keys are checked by the router",
+        "--admin-api-key": f"{_KEY}; 'allow_from' says who reaches the server",
+        "--ssl-keyfile": _TLS,
+        "--ssl-keyfile-password": _TLS,
     },
     unused=("gguf",),
     tasks=("chat", "completions", "embeddings"),

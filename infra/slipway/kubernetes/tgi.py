@@ -51,6 +51,7 @@ def container(settings: ServerSettings) -> EngineContainer:
 
 _ADDRESS = f"the server always listens on port {PORT} of every interface"
 _SHARDS = "use 'tensor_parallel_size'"
+_NGROK = "no policy lets the server out to it"
 _KEY = "a command line is no place for a secret"
 
 TGI = Engine(
@@ -74,6 +75,9 @@ TGI = Engine(
         "--kv-cache-dtype": "use 'kv_cache_dtype'",
         "--huggingface-hub-cache": f"weights always go to the volume, at {CACHE}",
         "--usage-stats": "it is off already",
+        "--ngrok": _NGROK,
+        "--ngrok-authtoken": _NGROK,
+        "--ngrok-edge": _NGROK,
         "--api-key": f"{_KEY}; 'allow_from' says who reaches the server, and keys are checked by the router",
     },
     unused=("gguf", "served_name", "nodes", "pipeline_parallel_size", "adapters", "max_lora_rank"),

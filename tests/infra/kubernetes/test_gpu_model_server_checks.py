@@ -42,6 +42,11 @@ WRONG_WITH_VLLM: list[tuple[dict[str, Any], str, str]] = [
     ({"extra_args": ["--tensor_parallel_size=4"]}, "extra_args[0]", "use 'tensor_parallel_size'"),
     ({"extra_args": ["--seed", "1", "-tp", "2"]}, "extra_args[2]", "use 'tensor_parallel_size'"),
     ({"extra_args": ["--api-key", "hush"]}, "extra_args[0]", "a command line is no place for a secret"),
+    (
+        {"extra_args": ["--gpu_memory_util=0.5"]},
+        "extra_args[0]",
+        "is '--gpu-memory-util', short for '--gpu-memory-utilization', which the component sets itself; use 'gpu_memory_util",
+    ),
     ({"cache_gib": 100}, "cache_gib", "the weights take 131.4 GiB"),
     ({"hub_token": "a", "hub_token_secret": {"name": "b", "key": "c"}}, "hub_token", "excludes 'hub_token_secret'"),
     ({"hub_token": "a", "offline": True}, "hub_token", "does nothing with 'offline'"),
