@@ -46,6 +46,15 @@ nodes. tests/infra/kubernetes/test_gpu_prerequisites_chart.py renders it, where 
 component gives: each is one that the chart has, and Kubernetes' schema takes what comes of it.
 """
 
+_LOGS = """\
+ObservabilityStack: with a collector and logs. Its log agents are in a namespace of their own with the level `privileged`, since
+no other takes the folder of a node's that they read; without it the level `restricted` takes them, and the column says so.
+What its servers make of what they are started with is shown by the servers themselves, with the very files that the component
+renders: Prometheus, Alertmanager and the nginx before Loki as Debian has them; Loki (3.7.8) and the collector where `loki` and
+`otelcol-contrib` are on the path, as they were when built from their Go modules with the parts of `contrib` that are used, and
+skipped elsewhere. Grafana is not run: its data sources and dashboards are as its published documentation and its SDK have them.
+"""
+
 NEW = "new"
 """Of a component that the last release did not have."""
 Results = Mapping[str, Mapping[str, str | None]]
@@ -71,7 +80,7 @@ def page(found: Results, version: str) -> str:
     table = "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *rows))
     meaning = "".join(f"- *{column}*: {text}.\n" for column, text in COLUMNS.items())
     by_helm = _BY_HELM.format(components=", ".join(sorted(BY_HELM)))
-    return f"{_HEAD.format(version=version)}{table}\n{by_helm}\n{meaning}"
+    return f"{_HEAD.format(version=version)}{table}\n{by_helm}\n{_LOGS}\n{meaning}"
 
 
 def minor(cluster: Cluster) -> str:

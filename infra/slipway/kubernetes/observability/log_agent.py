@@ -26,7 +26,8 @@ AUTH = "/etc/slipway-logs"
 FILES = "/var/log/pods"
 """Where kubelet has the runtimes write, on the node and in the pod: NAMESPACE_POD_UID/CONTAINER/N.log."""
 GROUP = 0
-"""Of the files, by which whoever is not root may read them: containerd, CRI-O and kubelet let the group do so."""
+"""Of the files, by which whoever is not root may read them: containerd makes them with the mode 0640, kubelet their folders with
+0750 and 0755."""
 
 
 @dataclass(frozen=True)

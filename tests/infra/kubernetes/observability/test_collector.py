@@ -1,16 +1,32 @@
-"""The OpenTelemetry collector of a stack: what it is started with, who reaches it, and who reads it."""
+"""The OpenTelemetry collector of a stack: what it is started with, who reaches it, and who reads it; and a real one with that,
+where `otelcol-contrib` is on the path."""
 
-from collections.abc import Mapping
+import http.server
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import pytest
 import yaml
+from tests.infra.kubernetes.observability.real_loki import program, running, until
+from tests.infra.kubernetes.observability.real_prometheus import free_port
 from tests.infra.kubernetes.observability.services import MODEL, ROUTER
 from tests.infra.kubernetes.service import schema_faults
 
 from slipway import AiApiService, GpuModelServer, ObservabilityStack
 from slipway.args import Faults
-from slipway.kubernetes.observability.collector import configuration
+from slipway.kubernetes.observability.collector import (
+    GRPC_PORT,
+    HEALTH_PORT,
+    HTTP_PORT,
+    METRICS,
+    TOKEN,
+    configuration,
+)
 from slipway.kubernetes.observability.collector_args import CollectorSettings
 from slipway.plan import Plan, plan_program
 
@@ -156,3 +172,67 @@ def test_without_a_token_nothing_is_sent_as_one() -> None:
     told = started()
     assert told["service"]["extensions"] == ["health_check"]
     assert "auth" not in told["exporters"]["otlp_http"]
+
+
+class Endpoint(http.server.BaseHTTPRequestHandler):
+    """What takes OTLP: it tells who sent what."""
+
+    told: set[tuple[str, str | None]]
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.told.add((self.path, self.headers["authorization"]))
+        self.send_response(200)
+        self.send_header("content-type", "application/x-protobuf")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
+        pass
+
+
+@pytest.fixture
+def endpoint() -> Iterator[tuple[str, set[tuple[str, str | None]]]]:
+    told: set[tuple[str, str | None]] = set()
+    handler = type("Told", (Endpoint,), {"told": told})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", told
+        server.shutdown()
+        thread.join()
+
+
+def test_a_real_one_hands_on_each_signal_with_the_token_and_shows_metrics(
+    tmp_path: Path, endpoint: tuple[str, set[tuple[str, str | None]]]
+) -> None:
+    url, told = endpoint
+    collector = program("otelcol-contrib")
+    (tmp_path / "token").write_text("s3cret\n")
+    faults = Faults("x")
+    settings = CollectorSettings.of({"endpoint": url, "token": {"name": "otlp", "key": "token"}}, faults)
+    assert settings is not None
+    text = configuration(settings)["collector.yml"].replace(TOKEN, str(tmp_path)).replace("0.0.0.0", "127.0.0.1")
+    ports = {port: free_port() for port in (GRPC_PORT, HTTP_PORT, HEALTH_PORT, *METRICS.values())}
+    for inside, port in ports.items():
+        text = re.sub(rf"\b{inside}\b", str(port), text)
+    (tmp_path / "collector.yml").write_text(text)
+    now, base = str(time.time_ns()), f"http://127.0.0.1:{ports[HTTP_PORT]}"
+    span = {"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174", "name": "x", "kind": 1}
+    gauge = {"name": "of_a_client", "gauge": {"dataPoints": [{"asDouble": 7, "timeUnixNano": now}]}}
+    bodies: Mapping[str, Any] = {
+        "traces": {"resourceSpans": [{"scopeSpans": [{"spans": [{**span, "startTimeUnixNano": now, "endTimeUnixNano": now}]}]}]},
+        "metrics": {"resourceMetrics": [{"scopeMetrics": [{"metrics": [gauge]}]}]},
+        "logs": {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": "a line"}}]}]}]},
+    }
+    with running([collector, f"--config={tmp_path}/collector.yml"], tmp_path / "log") as process:
+
+        def told_at(port: int) -> str:
+            return httpx.get(f"http://127.0.0.1:{ports[port]}/metrics", trust_env=False).text
+
+        health = f"http://127.0.0.1:{ports[HEALTH_PORT]}"
+        until(lambda: httpx.get(health, trust_env=False).status_code == 200, process)
+        for signal, body in bodies.items():
+            assert httpx.post(f"{base}/v1/{signal}", json=body, trust_env=False).status_code == 200
+        until(lambda: told == {(f"/v1/{signal}", "Bearer s3cret") for signal in bodies}, process)
+        until(lambda: "of_a_client 7" in re.sub(r"\{.*?\}", "", told_at(METRICS["metrics"])), process)
+        assert "otelcol_receiver_accepted_spans" in told_at(METRICS["own-metrics"])
