@@ -115,6 +115,8 @@ class EngineMetrics:
     busy_seconds: str | None = None
     """Where there is no such gauge: seconds that all answers took, a counter. Its rate is how many are under way on average
     (Little's law)."""
+    from_start: str | None = None
+    """A metric that is there as soon as the engine answers, where the others come with the first request and are 0 until then."""
 
 
 @dataclass(frozen=True)

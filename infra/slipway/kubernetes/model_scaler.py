@@ -135,13 +135,17 @@ def loads(
     # more and more while new servers load and take nothing off the old ones.
     which = ('{namespace="', namespace, f'",pod=~"{pods}"}}')
     # With no server there is no series, and that is no failure: whether there should be one, the routers say.
-    rest = " or vector(0)" if may_be_none else ""
+    rest: tuple[pulumi.Input[str], ...] = ()
+    if may_be_none:
+        rest = (" or vector(0)",)
+    elif metrics.from_start:
+        rest = (f" or 0 * sum({metrics.from_start}", *which, ")")
 
     def gauge(metric: str | None) -> pulumi.Output[str]:
-        return pulumi.Output.concat(f"sum({metric}", *which, f"){rest}")
+        return pulumi.Output.concat(f"sum({metric}", *which, ")", *rest)
 
     def rate(metric: str | None) -> pulumi.Output[str]:
-        return pulumi.Output.concat(f"sum(rate({metric}", *which, f"[{WINDOW}])){rest}")
+        return pulumi.Output.concat(f"sum(rate({metric}", *which, f"[{WINDOW}]))", *rest)
 
     running = gauge(metrics.running_requests) if metrics.running_requests else rate(metrics.busy_seconds)
     wanted = {

@@ -84,6 +84,6 @@ TGI = Engine(
     tasks=("chat", "completions"),
     dtypes=(Dtype.AUTO, Dtype.BFLOAT16, Dtype.FLOAT16),
     # Text Generation Inference, "Metrics".
-    metrics=EngineMetrics("tgi_queue_size", running_requests="tgi_batch_current_size"),
+    metrics=EngineMetrics("tgi_queue_size", running_requests="tgi_batch_current_size", from_start="tgi_batch_max_total_tokens"),
     container=container,
 )

@@ -42,8 +42,8 @@ def gpu_panels(service: Watched, promise: Promise) -> list[Panel]:
         Panel("Last XID", "Number of the last error; 0: none.", each(gpu_alerts.XID), "short"),
         Panel(
             "Rows of memory replaced",
-            "For errors that could not be corrected, in all.",
-            each(gpu_alerts.REMAPPED),
+            "For errors that could not be corrected, in a day.",
+            [Question(f"increase({gpu_alerts.REMAPPED}{which}[1d])", _EACH)],
             "short",
         ),
     ]
