@@ -61,7 +61,7 @@ def test_they_find_what_is_wrong() -> None:
 def test_disks_are_bounded_as_the_waiver_says(manifests: dict[str, Manifests]) -> None:
     seen = 0
     for made in manifests.values():
-        for workload in made.of("Deployment", "StatefulSet", "Job"):
+        for workload in made.of("Deployment", "StatefulSet", "DaemonSet", "Job"):
             spec: dict[str, Any] = workload["spec"]["template"]["spec"]
             for container in [*spec.get("initContainers", []), *spec["containers"]]:
                 assert container["securityContext"]["readOnlyRootFilesystem"] is True, container["name"]

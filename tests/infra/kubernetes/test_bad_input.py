@@ -11,6 +11,7 @@ import pytest
 from tests.infra.kubernetes import (
     test_celery_worker,
     test_gpu_prerequisites,
+    test_observability_stack_args,
     test_postgres_database,
     test_redis_broker,
     test_redis_cache,
@@ -22,6 +23,7 @@ from tests.infra.kubernetes import (
 from tests.support.arguments import fields, fields_on
 
 from slipway.kubernetes.gpu_prerequisites_args import GpuPrerequisitesArgs
+from slipway.kubernetes.observability_stack_args import ObservabilityStackArgs
 from slipway.kubernetes.postgres_database_args import PostgresDatabaseArgs
 from slipway.kubernetes.redis_cache_args import RedisCacheArgs
 from slipway.kubernetes.training_job_args import TrainingJobArgs
@@ -39,6 +41,7 @@ TABLES: list[tuple[type, str, Table]] = [
     (WorkerPoolArgs, "", test_celery_worker.WRONG),
     (TrainingJobArgs, "", test_training_job.WRONG),
     (GpuPrerequisitesArgs, "", test_gpu_prerequisites.WRONG),
+    (ObservabilityStackArgs, "", test_observability_stack_args.WRONG),
 ]
 """Arguments, what stands before the paths that a table tells, and the table."""
 SHAPES = list(dict.fromkeys(shape for shape, _, _ in TABLES))
