@@ -1,6 +1,6 @@
 """One request of the data path on a client's connection, and its answer, with the work of uvicorn's cut to what that needs.
 
-An answer's head is joined and checked once instead of header by header, and goes out together with the first bytes of the body.
+An answer's head is joined of lines that were written and checked before, and goes out together with the first bytes of the body.
 """
 
 import asyncio
@@ -19,6 +19,31 @@ JOINED_BYTES = 64 * 1024
 """Up to here copying a body behind its head is cheaper than handing over two buffers."""
 CYCLE, HEAD = "slipway.cycle", "slipway.head"
 """Where a scope has them."""
+
+
+_lines: dict[Header, bytes] = {}
+"""Headers as they are written. Nearly all of an answer's were another's before: to look one up takes a fifth of what it takes to
+write and check it."""
+MOST_LINES = 2048
+LONGEST_LINE = 256
+"""Bytes of a line that is kept."""
+
+
+def _line(header: Header) -> bytes:
+    """A header as it is written.
+
+    Raises:
+        RuntimeError: it holds a line break.
+    """
+    line = b"%b: %b\r\n" % header
+    if line.count(b"\n") != 1 or line.count(b"\r") != 1 or b"\0" in line:
+        raise RuntimeError("a header holds a line break")
+    # What closes the connection must be seen each time, and no two requests have the same id.
+    if len(line) <= LONGEST_LINE and header != CLOSE and header[0] != b"x-request-id":
+        if len(_lines) >= MOST_LINES:
+            _lines.clear()
+        _lines[header] = line
+    return line
 
 
 class LeanCycle(RequestResponseCycle):
@@ -66,23 +91,22 @@ class LeanCycle(RequestResponseCycle):
         """
         self.response_started = True
         self.waiting_for_100_continue = False
-        headers = self.default_headers + headers
-        parts = [STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in headers]]
-        if CLOSE in headers:
-            self.keep_alive = False
-        elif not self.keep_alive:
-            parts.append(b"connection: close\r\n")
+        close = b"" if self.keep_alive else b"connection: close\r\n"
         if length is None:
             self.chunked_encoding = True
-            parts.append(b"transfer-encoding: chunked\r\n")
+            end = b"transfer-encoding: chunked\r\n%b\r\n" % more
         else:
             self.chunked_encoding = False
             self.expected_content_length = length
-        lines = len(parts)
-        head = b"".join(parts)
-        if not head.count(b"\r\n") == head.count(b"\n") == head.count(b"\r") == lines or b"\0" in head:
-            raise RuntimeError("a header holds a line break")
-        self._head = b"%b%b\r\n" % (head, more)
+            end = b"%b\r\n" % more
+        known, default = _lines.get, self.default_headers
+        try:
+            self._head = b"".join((STATUS_LINE[status], *map(known, default), *map(known, headers), close, end))  # pyright: ignore[reportArgumentType] -- what is not known is no bytes: see below
+        except TypeError:
+            if CLOSE in headers:
+                self.keep_alive = False
+                close = b""
+            self._head = b"".join((STATUS_LINE[status], *[known(h) or _line(h) for h in (*default, *headers)], close, end))
 
     def write(self, body: bytes, *, more: bool) -> None:
         """Send some of the answer's body; without `more`, its end."""

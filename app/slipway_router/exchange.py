@@ -25,7 +25,7 @@ from slipway_router.retry import backoff
 from slipway_router.router import Router
 from slipway_router.target import Target
 from slipway_router.telemetry.record import Record
-from slipway_router.tenancy.charge import Charge
+from slipway_router.tenancy.charge import Charge, split
 from slipway_router.usage import tokens_in
 
 _WORTH_ANOTHER: frozenset[Cause] = frozenset({"connect", "reset", "protocol", "status"})
@@ -165,7 +165,7 @@ class Exchange:
                 for target in [t for t in waking if not t.away]:
                     if await self._try(target, early=True):
                         return
-            raise attempts.all_failed([*self.headers(), *self._limits()])
+            raise attempts.all_failed([*self.headers(), *(self.charge.headers if self.charge is not None else ())])
         finally:
             attempts.over()
 
@@ -249,24 +249,17 @@ class Exchange:
 
     def headers(self) -> list[Header]:
         """What tells where an answer came from."""
-        headers = [
-            (b"x-slipway-rule", self.rule.encode()),
-            (b"x-slipway-attempts", b"%d" % self.attempts.made),
-        ]
+        headers = [(b"x-slipway-rule", self.rule.encode()), (b"x-slipway-attempts", b"%d" % self.attempts.made)]
         if self._router.draining_since is not None:
             headers.append(CLOSE)
         return headers
-
-    def _limits(self) -> list[Header]:
-        """What tells the client of its limits."""
-        return self.charge.headers if self.charge is not None else []
 
     async def _pass_whole(self, attempt: Attempt) -> None:
         answer = attempt.got
         body = await answer.read_up_to(HOLD_BYTES)
         if answer.status < 300:
             check_whole(body, cut=answer.pending)
-        headers = [*self.answer_headers(attempt.at, answer), *self._limits()]
+        headers = [*self.answer_headers(attempt.at, answer), *split(self.lines)]
         if answer.status >= 400 and not answer.pending:
             headers, body = as_openais(answer.status, headers, body)
         if answer.pending:
@@ -285,7 +278,7 @@ class Exchange:
     async def _pass_stream(self, attempt: Attempt) -> None:
         answer, chunk = attempt.got, attempt.chunk
         self.begin_stream(attempt)
-        headers = [*self.answer_headers(attempt.at, answer), *self._limits()]
+        headers = [*self.answer_headers(attempt.at, answer), *split(self.lines)]
         send = self._send
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         held = before = last = b""
@@ -349,10 +342,15 @@ class Exchange:
         key.dollars.value += (prompt * prices.prompt + answer * prices.answer) / 1000
 
     def answer_headers(self, target: Target, answer: Answer) -> list[Header]:
-        """What the client is told with an answer, but for its limits: those are a `Charge`'s to tell."""
+        """What the client is told with an answer, but for what is told of this request alone: see `lines`."""
         stays = NOT_PASSED_ON if self.charge is None else NOT_PASSED_ON_TO_TENANTS
         headers = [h for h in answer.headers if h[0] not in stays]
         headers += target.headers
-        headers.append((b"x-request-id", self._request_id))
         headers += self.headers()
         return headers
+
+    @property
+    def lines(self) -> bytes:
+        """Header lines that no other answer has: the request's id, and what is left of the client's limits."""
+        charge = self.charge
+        return b"x-request-id: %b\r\n%b" % (self._request_id, charge.lines if charge is not None else b"")

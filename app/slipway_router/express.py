@@ -194,14 +194,8 @@ class Express:
         if attempt.assignment is not None:
             attempt.assignment.first_token()
         self.exchange.begin_stream(attempt)
-        self._cycle.start(answer.status, self.exchange.answer_headers(attempt.at, answer), None, self._limits)
+        self._cycle.start(answer.status, self.exchange.answer_headers(attempt.at, answer), None, self.exchange.lines)
         self._pass_on(chunk)
-
-    @property
-    def _limits(self) -> bytes:
-        """Header lines that tell the client of its limits."""
-        charge = self.exchange.charge
-        return charge.lines if charge is not None else b""
 
     def _pass_whole(self, answer: Answer, attempt: Attempt) -> None:
         exchange, cycle = self.exchange, self._cycle
@@ -211,9 +205,8 @@ class Express:
         headers = exchange.answer_headers(attempt.at, answer)
         if answer.status >= 400:
             headers, body = as_openais(answer.status, headers, body)
-        headers.append((b"content-length", b"%d" % len(body)))
         exchange.begin(attempt, answer)
-        cycle.start(answer.status, headers, len(body), self._limits)
+        cycle.start(answer.status, headers, len(body), b"content-length: %d\r\n%b" % (len(body), exchange.lines))
         cycle.passing = None
         cycle.write(body, more=False)
         if answer.status < 400:

@@ -6,8 +6,7 @@ replaced:
 - How a request is read. A client repeats its head, but for the length of the body, on every request of a connection. A head is
   parsed once, by the same parser, and from then on recognised by its bytes. What is anything but plain (a chunked body, `Expect`,
   HTTP/1.0, more than one request in a piece) goes uvicorn's way.
-- How an answer is written. Its head is joined and checked once instead of header by header, and goes out together with the first
-  bytes of the body.
+- How an answer is written, see `cycle`.
 """
 
 import asyncio
