@@ -46,9 +46,9 @@ def test_each_load_counts_answers_events_and_failures(built: str | None) -> None
         fake = Proxy("fake", int(url.rpartition(":")[2]), 0, "key")
         whole, streams, chunks = (loaded(fake, k, 2, 0.2, folder) for k in ("requests", "streams", "chunks"))
     assert (whole.failures, streams.failures, chunks.failures) == (0, 0, 0)
-    assert whole.count > 10
+    assert whole.number > 10
     assert whole.p99_ms >= whole.p50_ms > 0
-    assert chunks.count > 32 * (streams.count // 4) > 0
+    assert chunks.number > 32 * (streams.number // 4) > 0
 
 
 @pytest.mark.parametrize("wrong", [["--rounds", "0"], ["--connections", "0"], ["--seconds", "0.1"]])

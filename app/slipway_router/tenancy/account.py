@@ -43,7 +43,7 @@ class Account:
         """What Redis last said of the limits by the minute."""
         self.prices: Prices | None = None
         """Of the backend that its last request went to."""
-        self.rates = (0, 0)
+        self.rates: tuple[int, int] = (0, 0)
         """The same in units for one token, of prompt and answer."""
         self.alone: tuple[float, int, int] | None = None
         """Since when this router is alone, and its part of requests and tokens in the first minute of that."""

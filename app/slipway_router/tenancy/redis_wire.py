@@ -19,6 +19,7 @@ from redis.exceptions import ResponseError
 from slipway_router.tenancy.settings import RedisSettings
 
 PORT = 6379
+_packed: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # pyright: ignore[reportAssignmentType, reportUnknownMemberType] -- its stub says a tuple of one
 
 
 class Wire(asyncio.Protocol):
@@ -67,7 +68,7 @@ class Wire(asyncio.Protocol):
             then(LostError("the connection was lost"))
             return
         self._waiting.append(then)
-        self._transport.write(hiredis.pack_command(command))
+        self._transport.write(_packed(command))
 
     async def ask(self, *command: str) -> object:
         """Send a command and wait for its answer.
@@ -104,7 +105,7 @@ async def wired(settings: RedisSettings, environ: Mapping[str, str], lost: Calla
     """
     at = urlsplit(settings.url)
     tls = ssl.create_default_context(cafile=settings.ca_file) if at.scheme == "rediss" else None
-    _, wire = await asyncio.get_running_loop().create_connection(lambda: Wire(lost), at.hostname, at.port or PORT, ssl=tls)
+    _, wire = await asyncio.get_running_loop().create_connection(lambda: Wire(lost), at.hostname or "", at.port or PORT, ssl=tls)
     try:
         password = environ[settings.password_env] if settings.password_env else None
         if settings.username is not None or password is not None:

@@ -216,7 +216,7 @@ async def test_what_is_spent_while_redis_is_told_what_was_spent_is_told_too(redi
         real = link.script
         answered: list[int] = []
 
-        async def slow(name: str, argument: object) -> Any:
+        async def slow(name: str, argument: bytes) -> Any:
             told = await real(name, argument)
             if name == "admit" and not answered:
                 assert not link.up
@@ -240,9 +240,9 @@ async def test_a_redis_that_hangs_holds_no_request_longer_than_it_may(redis: Rea
         waits: list[float] = []
         ask_redis, heard = link.ask, Charge.heard
 
-        def asking(charge: Any) -> None:
+        def asking(waiting: Any) -> None:
             began.append(monotonic())
-            ask_redis(charge)
+            ask_redis(waiting)
 
         def timed(charge: Charge, told: Any) -> None:
             waits.append(monotonic() - began[len(waits)])
