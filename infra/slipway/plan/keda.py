@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from slipway.plan.objects import kind_of, metadata_of
+from slipway.plan.objects import cluster_of, kind_of, metadata_of
 from slipway.plan.plan import Plan, Resource
 
 Fields = Mapping[str, Any]
@@ -22,10 +22,9 @@ def shut_out(plan: Plan) -> list[str]:
     for scaler in plan:
         if kind_of(scaler) != "ScaledObject":
             continue
-        home = metadata_of(scaler).get("namespace")
         for trigger in _listed(_spec(scaler), "triggers"):
             address = _mapping(trigger, "metadata").get(_ADDRESSES.get(str(trigger.get("type")), ""))
-            service = _service(plan, address, home) if isinstance(address, str) else None
+            service = _service(plan, address, scaler) if isinstance(address, str) else None
             if service is None or _admits(plan, service):
                 continue
             name = metadata_of(service)["name"]
@@ -37,14 +36,14 @@ def shut_out(plan: Plan) -> list[str]:
     return sorted(told)
 
 
-def _service(plan: Plan, address: str, home: object) -> Resource | None:
-    """The Service at an address, asked from a namespace."""
+def _service(plan: Plan, address: str, scaler: Resource) -> Resource | None:
+    """The Service at an address that KEDA is told of by a ScaledObject, in its cluster."""
     host = address.partition("://")[2] or address
     name, _, rest = host.partition("/")[0].partition(":")[0].partition(".")
-    namespace = rest.partition(".")[0] or home
+    wanted = (cluster_of(scaler), name, rest.partition(".")[0] or metadata_of(scaler).get("namespace"))
     for resource in plan:
         about = metadata_of(resource)
-        if kind_of(resource) == "Service" and (about.get("name"), about.get("namespace")) == (name, namespace):
+        if kind_of(resource) == "Service" and (cluster_of(resource), about.get("name"), about.get("namespace")) == wanted:
             return resource
     return None
 
@@ -52,10 +51,11 @@ def _service(plan: Plan, address: str, home: object) -> Resource | None:
 def _admits(plan: Plan, service: Resource) -> bool:
     """Whether KEDA may connect to the pods of a Service: by one policy of them, or because there is none."""
     pods, namespace = _mapping(_spec(service), "selector"), metadata_of(service).get("namespace")
+    place = (cluster_of(service), namespace)
     policies = [
         _spec(resource)
         for resource in plan
-        if kind_of(resource) == "NetworkPolicy" and metadata_of(resource).get("namespace") == namespace
+        if kind_of(resource) == "NetworkPolicy" and (cluster_of(resource), metadata_of(resource).get("namespace")) == place
     ]
     about = [p for p in policies if "Ingress" in p.get("policyTypes", ()) and _labels(p, "podSelector").items() <= pods.items()]
     return not about or any(_is_keda(peer, namespace) for policy in about for peer in _peers(policy))

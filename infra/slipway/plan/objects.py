@@ -13,19 +13,24 @@ def meeting(plan: Plan) -> list[str]:
 
     A Service that LeaderWorkerSet makes by the name of what it keeps counts too.
     """
-    by_key: dict[Key, list[str]] = {}
+    by_key: dict[tuple[str, Key], list[str]] = {}
     for resource in plan:
         if resource.custom and is_object(resource) and not is_patch(resource) and "read" not in resource.options:
             for key in _made(resource):
-                by_key.setdefault(key, []).append(_whose(resource))
+                by_key.setdefault((cluster_of(resource), key), []).append(_whose(resource))
     shared: dict[str, list[str]] = {}
-    for (_, kind, namespace, name), owners in sorted(by_key.items()):
+    for (_, (_, kind, namespace, name)), owners in sorted(by_key.items()):
         if len(owners) > 1:
             shared.setdefault(" and ".join(sorted(owners)), []).append(f"{kind} {namespace}/{name}")
     return [
         f"{owners} meet in {', '.join(objects)}: the cluster keeps one of each. Give one of them another name, or namespace."
         for owners, objects in sorted(shared.items())
     ]
+
+
+def cluster_of(resource: Resource) -> str:
+    """The provider by which it is made, and so the cluster; empty: the stack's own."""
+    return str(resource.options.get("provider", ""))
 
 
 def is_object(resource: Resource) -> bool:

@@ -56,6 +56,15 @@ def test_other_names_and_namespaces_do_not_meet() -> None:
     assert meeting(plan_program(read)) == []
 
 
+def test_objects_of_two_clusters_do_not_meet() -> None:
+    def program() -> None:
+        for region, component in (("eu", RedisCache), ("us", VectorStore)):
+            cluster = k8s.Provider(region, kubeconfig="{}")
+            component("docs", CACHE, pulumi.ResourceOptions(providers=[cluster]))
+
+    assert meeting(plan_program(program)) == []
+
+
 def test_of_names_that_are_not_known_nothing_is_said() -> None:
     def program() -> None:
         unknown = k8s.core.v1.Namespace("made").metadata.name  # pyright: ignore[reportOptionalMemberAccess]
