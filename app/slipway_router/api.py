@@ -5,18 +5,18 @@ The paths of the data path and of the probes are declared here too, so that the 
 """
 
 import time
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.security import HTTPBearer
-from starlette.exceptions import HTTPException
 
-from slipway_router.api_errors import on_api_error, on_http_error
+from slipway_router.api_errors import handle_errors
 from slipway_router.asgi import ApiError
 from slipway_router.body import read_body
 from slipway_router.counting import CONTENT_TYPE
 from slipway_router.document import (
     FAILS,
+    KEYED,
     LOOKS,
     ChatBody,
     CompletionBody,
@@ -39,24 +39,22 @@ def create(router: Router) -> FastAPI:
     created = int(time.time())
     app = FastAPI(title="Slipway router", version=VERSION, summary="One OpenAI-compatible address in front of many models.")
     bearer = HTTPBearer(auto_error=False)
-    # FastAPI's types for handlers are wider than what it calls them with.
-    app.add_exception_handler(ApiError, cast("Any", on_api_error))
-    app.add_exception_handler(HTTPException, cast("Any", on_http_error))
+    handle_errors(app)
 
     def caller(request: Request, _: Annotated[object, Depends(bearer)]) -> None:
         authorization = request.headers.get("authorization")
         router.keys.caller(authorization.encode("latin-1") if authorization is not None else None)
 
     keyed = [Depends(caller)]
-    errors, keyless = answers(), refusals((401,))
+    errors, keyed_only = answers(), refusals(KEYED)
     app.openapi = lambda: document(app)  # as FastAPI's guide has it
 
-    @app.get("/v1/models", tags=["models"], summary="Every name that can be asked for", responses=keyless, dependencies=keyed)
+    @app.get("/v1/models", tags=["models"], summary="Every name that can be asked for", responses=keyed_only, dependencies=keyed)
     async def models() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction] -- FastAPI keeps it
         return {"object": "list", "data": [_model(n, o, created) for n, o in router.models().items()]}
 
     @app.get(
-        "/v1/models/{model:path}", tags=["models"], summary="One of them", responses=refusals((401, 404)), dependencies=keyed
+        "/v1/models/{model:path}", tags=["models"], summary="One of them", responses=refusals((404, *KEYED)), dependencies=keyed
     )
     async def one_model(model: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         owners = router.models()
@@ -81,7 +79,9 @@ def create(router: Router) -> FastAPI:
         caller = router.keys.caller(headers.get(b"authorization"))
         return explain_request(router, headers, raw or b"", caller.tier)
 
-    @app.get("/metrics", tags=["operation"], summary="Metrics for Prometheus", response_class=Response)
+    @app.get(
+        "/metrics", tags=["operation"], summary="Metrics for Prometheus", response_class=Response, responses=refusals((500,))
+    )
     async def metrics() -> Response:  # pyright: ignore[reportUnusedFunction]
         return Response(router.metrics.text(), headers={"content-type": CONTENT_TYPE})
 

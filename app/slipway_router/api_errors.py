@@ -1,10 +1,13 @@
 """Errors of FastAPI's paths, in the shape of OpenAI's API."""
 
-from fastapi import Request, Response
+from typing import Any, cast
+
+from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from slipway_router.asgi import JSON, ApiError
+from slipway_router.asgi import JSON, ApiError, unexpected
+from slipway_router.refusal import log_unexpected
 from slipway_router.request import read_headers, request_id
 
 
@@ -27,6 +30,20 @@ async def on_http_error(request: Request, error: HTTPException) -> Response:
     else:
         message, code = str(error.detail), None
     return await on_api_error(request, ApiError(error.status_code, message, code=code, headers=headers))
+
+
+async def on_unexpected(request: Request, error: Exception) -> Response:
+    """A fault of ours. Starlette raises it again after this answer."""
+    identity = log_unexpected(request.scope, error)
+    return Response(unexpected(identity).body(), 500, {"content-type": "application/json", "x-request-id": identity})
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Have an app answer in this shape whatever goes wrong."""
+    # FastAPI's types for handlers are wider than what it calls them with.
+    app.add_exception_handler(ApiError, cast("Any", on_api_error))
+    app.add_exception_handler(HTTPException, cast("Any", on_http_error))
+    app.add_exception_handler(Exception, on_unexpected)
 
 
 def _methods(request: Request) -> list[str]:

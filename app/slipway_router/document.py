@@ -111,9 +111,11 @@ class MessagesError(BaseModel):
     request_id: str
 
 
-LOOKS = (400, 401, 404, 408, 413)
+KEYED = (401, 500, 503)
+"""Statuses of every path that wants a key: 503 while the keys are not known yet, 500 for a fault of ours."""
+LOOKS = (400, 404, 408, 413, *KEYED)
 """Statuses with which a request is refused that the router only reads."""
-FAILS = (*LOOKS, 403, 429, 500, 502, 503, 504)
+FAILS = (*LOOKS, 403, 429, 502, 504, 508)
 """And those of requests that go to a backend."""
 
 

@@ -12,6 +12,8 @@ LINGER_SECONDS = 5.0
 connection, and the client might lose the answer that tells it why."""
 LINGER_BYTES = 256 * 1024 * 1024
 
+_TOLD = "told_as_request"
+
 logger = logging.getLogger("slipway_router")
 
 
@@ -44,9 +46,13 @@ def answering(error: ApiError, identity: bytes) -> App:
 
 
 def log_unexpected(scope: Scope, error: Exception) -> str:
-    """Log a fault of ours in one line; returns the id that its client is told."""
+    """Log a fault of ours in one line; returns the id that its client is told. Once: whoever meets it again gets that id."""
+    told: str | None = getattr(error, _TOLD, None)
+    if told is not None:
+        return told
     identity = request_id(read_headers(scope["headers"])).decode()
     logger.error("request %s: %s", identity, unexpected_at(error))
+    setattr(error, _TOLD, identity)
     return identity
 
 

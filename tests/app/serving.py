@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from tests.app.documented import documented
 from tests.app.fake_upstream import Behaviour, FakeUpstream, models, whole
 
 from slipway_router.config import Config
@@ -57,7 +58,8 @@ async def serving(
     running = asyncio.create_task(server.serve(sockets=[listener]))
     beside = [asyncio.create_task(work) for work in router.works()]
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        hooks: Any = {"response": [documented]}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, event_hooks=hooks) as client:
             yield Served(router, proxy, port, client)
     finally:
         proxy.stop()

@@ -10,18 +10,21 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from slipway_router.admin.keys import NewKey, created, listed, revoked
 from slipway_router.admin.view import backend_of, state_of
-from slipway_router.api_errors import on_api_error, on_http_error
+from slipway_router.api_errors import handle_errors, on_api_error
 from slipway_router.asgi import CLOSE, ApiError, App, Header, Receive, Scope, Send, respond
 from slipway_router.document import document, refusals
+from slipway_router.refusal import log_unexpected
 from slipway_router.router import Router
 from slipway_router.schema import path_of, reason_of
 from slipway_router.target import Target
 from slipway_router.version import VERSION
+
+_ALWAYS = (401, 500)
+"""Statuses of every path."""
 
 logger = logging.getLogger("slipway_router")
 
@@ -49,7 +52,10 @@ def create(router: Router) -> App:
             )
             await respond(send, error.status, error.body(), error.headers)
             return
-        await app(scope, receive, send)
+        try:
+            await app(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 -- it is answered already; the server would log what an operator wrote
+            log_unexpected(scope, error)
 
     return guarded
 
@@ -76,10 +82,9 @@ def described(router: Router) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
-    app.add_exception_handler(ApiError, cast("Any", on_api_error))
-    app.add_exception_handler(HTTPException, cast("Any", on_http_error))
+    handle_errors(app)
     app.add_exception_handler(RequestValidationError, cast("Any", _on_invalid))
-    refused, unknown = refusals((401,)), refusals((401, 404))
+    refused, unknown = refusals(_ALWAYS), refusals((404, *_ALWAYS))
 
     def target_of(name: str) -> Target:
         found = router.targets.get(name)
@@ -127,13 +132,16 @@ def described(router: Router) -> FastAPI:
         "/admin/backends/{name}/weight",
         tags=["backends"],
         summary="Send it a part of what it would get; the rest goes to those after it",
-        responses=refusals((400, 401, 404)),
+        responses=refusals((400, 404, *_ALWAYS)),
     )
     async def weight(name: str, body: Weight) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         return give(name, body.weight)
 
     @app.get(
-        "/admin/keys", tags=["keys"], summary="All keys, without what would let anybody use one", responses=refusals((401, 503))
+        "/admin/keys",
+        tags=["keys"],
+        summary="All keys, without what would let anybody use one",
+        responses=refusals((503, *_ALWAYS)),
     )
     async def keys() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         return {"keys": await listed(router)}
@@ -143,7 +151,7 @@ def described(router: Router) -> FastAPI:
         tags=["keys"],
         status_code=201,
         summary="Make a key, which every router takes within a second; it is told this once and kept nowhere",
-        responses=refusals((400, 401, 409, 503)),
+        responses=refusals((400, 409, 503, *_ALWAYS)),
     )
     async def create_key(body: NewKey, response: Response) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         response.headers["cache-control"] = "no-store"
@@ -155,7 +163,7 @@ def described(router: Router) -> FastAPI:
         "/admin/keys/{name}",
         tags=["keys"],
         summary="Take a key no longer, on every router within a second",
-        responses=refusals((401, 404, 409, 503)),
+        responses=refusals((404, 409, 503, *_ALWAYS)),
     )
     async def revoke_key(name: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         done = await revoked(router, name)

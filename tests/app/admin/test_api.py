@@ -73,6 +73,22 @@ async def test_without_the_key_everything_is_refused_and_nothing_is_done() -> No
     assert not allowed(None, [(b"authorization", b"Bearer " + KEY.encode())])
 
 
+async def test_a_fault_of_ours_is_told_in_openais_shape(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("what an operator wrote")
+
+    async with upstream() as up, operating(backend(up)) as (served, operator):
+        monkeypatch.setattr(served.router.weights, "of", broken)
+        answer = await operator.get("/admin/state")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    logged = [r.getMessage() for r in caplog.records if "RuntimeError" in r.getMessage()]
+    assert len(logged) == 1
+    assert answer.headers["x-request-id"] in logged[0]
+    assert "wrote" not in caplog.text + answer.text
+
+
 async def test_none_of_it_is_on_the_port_that_clients_use() -> None:
     async with upstream() as up, operating(backend(up)) as (served, _):
         for method, path in PATHS:
