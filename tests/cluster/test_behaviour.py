@@ -4,12 +4,15 @@ import json
 from typing import Any
 
 import pytest
-from tests.cluster.cases import Manifests, Object, mounted, pods_of, prepare, program, roll_out
+from tests.cluster.cases import Manifests, Object, missing_references, mounted, pods_of, prepare, program, roll_out
 from tests.cluster.cluster import Cluster, ClusterError, eventually
 from tests.cluster.components import OPENAI, VLLM
 from tests.cluster.contents import FILLED, GPUS
+from tests.cluster.network import may_connect
 
-from slipway import AiApiService, AiNamespace, GpuModelServer
+from slipway import AiApiService, AiNamespace, GpuModelServer, RedisCache
+from slipway.plan import plan_program
+from slipway.plan.render import render
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -138,6 +141,35 @@ def test_a_changed_setting_makes_a_new_configmap_rolls_and_can_be_undone(cluster
     cluster.kubectl("rollout", "undo", "deployment/api-router", "--namespace", "settings")
     roll_out(cluster, before)
     eventually(lambda: mounted(pods(cluster, before)) == {names[0]}, what="the first version back")
+
+
+def test_routers_share_a_redis_that_they_alone_may_reach(cluster: Cluster) -> None:
+    """The others in the namespace: a router that is told of no Redis, and a pod that nobody's policies know."""
+
+    def declare() -> None:
+        kept: Any = {"namespace": "shared", "eviction_policy": "noeviction"}
+        given: Any = {"namespace": "shared", "image": "slipway/router:0.1.0", "backends": [OPENAI], "replicas": 2}
+        keys: Any = {"redis": RedisCache("limits", kept).broker(), "settings": {"redis": {"keys": True}}}
+        AiApiService("api", {**given, **keys})
+        AiApiService("other", given)
+
+    manifests = up(cluster, Manifests(render(plan_program(declare), skip_secrets=True).files))
+    workloads = {w["metadata"]["name"]: w for w in manifests.of("Deployment", "StatefulSet")}
+    first = {name: pods_of(cluster, workload)[0] for name, workload in workloads.items()}
+    api, other, redis = first["api-router"], first["other-router"], first["limits-redis"]
+    assert may_connect(cluster, api, redis, 6379)
+    assert not may_connect(cluster, api, redis, 6380)
+    assert not may_connect(cluster, other, redis, 6379)
+    assert not may_connect(cluster, redis, api, 8000)
+    stranger: Object = {"metadata": {"namespace": "shared", "labels": {"app": "stranger"}}}
+    assert not may_connect(cluster, stranger, redis, 6379)
+    # What the pods are told, and where their password is.
+    assert missing_references(cluster, workloads["api-router"]) == []
+    (name,) = mounted([api])
+    told = json.loads(next(iter(cluster.get(f"configmap/{name}", "--namespace", "shared")["data"].values())))["redis"]
+    assert told == {"url": "redis://limits.shared.svc:6379/0", "keys": True, "password_env": "REDIS_PASSWORD"}
+    variables = {e["name"]: e for c in api["spec"]["containers"] for e in c["env"]}
+    assert variables["REDIS_PASSWORD"]["valueFrom"]["secretKeyRef"]["name"] == "limits-password"
 
 
 def test_a_server_on_gpus_changes_without_a_gpu_too_many(cluster: Cluster) -> None:
