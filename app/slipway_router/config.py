@@ -31,6 +31,7 @@ from slipway_router.schema import (
     matching,
     path_of,
     reason_of,
+    to_bind,
     unshown,
 )
 from slipway_router.shadow.checks import shadow_faults
@@ -70,6 +71,11 @@ class Listen(Strict):
     port: int = Field(default=8000, ge=1, le=65535)
     """TCP port."""
 
+    @field_validator("host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        return to_bind(value)
+
 
 class Backend(Strict):
     """One place that answers requests: a model server of one's own or a vendor's API."""
@@ -78,9 +84,9 @@ class Backend(Strict):
     """Name in metrics, response headers and the policy. Lower case letters, digits, '-' and '.'; unique."""
     url: str
     """Base address with its version, such as `http://llama.ai.svc:8000/v1`. `https` verifies the certificate."""
-    model: str
+    model: str = Field(min_length=1)
     """The model's name at the backend; requests are sent on under this name."""
-    serves: tuple[str, ...] = ()
+    serves: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """More model names that clients may ask for here, beside `name` and `model`."""
     protocol: Protocol = "openai"
     """What it speaks. `openai`: vLLM, SGLang, llama.cpp, Ollama, OpenAI and whatever else has its API. `azure`: Azure OpenAI,
@@ -217,6 +223,14 @@ class Backend(Strict):
             if value is None
             else matching(re.compile(r"[\w.:/-]{1,128}"), value, "letters, digits and '._:/-', at most 128")
         )
+
+    @field_validator("resource")
+    @classmethod
+    def _resource(cls, value: str | None) -> str | None:
+        # It becomes a header of every answer.
+        if value is not None and (not value or not value.isprintable()):
+            raise ValueError(f"is {value!r}; give printable characters, such as the name of the resource")
+        return value
 
     @field_validator("region")
     @classmethod

@@ -22,12 +22,13 @@ ABILITIES: tuple[Ability, ...] = get_args(Ability)
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 
 
 class Strict(BaseModel):
     """Settings that refuse a name they do not know, and do not change once they are parsed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def matching(shape: re.Pattern[str], value: str, wanted: str) -> str:
@@ -39,6 +40,15 @@ def matching(shape: re.Pattern[str], value: str, wanted: str) -> str:
     if not shape.fullmatch(value):
         raise ValueError(f"is {value!r}; give {wanted}")
     return value
+
+
+def to_bind(value: str) -> str:
+    """An address to listen at.
+
+    Raises:
+        ValueError: it is none: the empty one would be every address of the machine.
+    """
+    return matching(HOST, value, "an address, such as '127.0.0.1' or '0.0.0.0'")
 
 
 def unshown(shape: re.Pattern[str], value: str, wanted: str) -> str:

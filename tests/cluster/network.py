@@ -1,5 +1,5 @@
-"""Which pods may connect to which, by a cluster's NetworkPolicies, read as Kubernetes' guide ("Network Policies") says: kwok's nodes
-carry no traffic that a network plugin could refuse."""
+"""Which pods may connect to which, by a cluster's NetworkPolicies, read as Kubernetes' guide has them: kwok's nodes carry no
+traffic that a network plugin could refuse."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast

@@ -150,7 +150,8 @@ def test_routers_share_a_redis_that_they_alone_may_reach(cluster: Cluster) -> No
         kept: Any = {"namespace": "shared", "eviction_policy": "noeviction"}
         given: Any = {"namespace": "shared", "image": "slipway/router:0.1.0", "backends": [OPENAI], "replicas": 2}
         keys: Any = {"redis": RedisCache("limits", kept).broker(), "settings": {"redis": {"keys": True}}}
-        AiApiService("api", {**given, **keys})
+        shares: Any = {**given, **keys}
+        AiApiService("api", shares)
         AiApiService("other", given)
 
     manifests = up(cluster, Manifests(render(plan_program(declare), skip_secrets=True).files))

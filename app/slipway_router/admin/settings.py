@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from pydantic import Field, field_validator
 
-from slipway_router.schema import Strict
+from slipway_router.schema import Strict, to_bind
 
 ADMIN_PORT = 8001
 LEAST_CHARACTERS = 32
@@ -23,6 +23,11 @@ class AdminSettings(Strict):
     """Address to bind. Only this machine can reach the default; in a container it is `0.0.0.0`."""
     port: int = Field(default=ADMIN_PORT, ge=1, le=65535)
     """TCP port, another one than clients use."""
+
+    @field_validator("host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        return to_bind(value)
 
     @field_validator("key_env")
     @classmethod

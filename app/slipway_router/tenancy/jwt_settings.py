@@ -20,7 +20,7 @@ class JwtSettings(Grant):
 
     issuer: str
     """The issuer, exactly as tokens have it in `iss`, such as `https://login.example.com/realms/ai`."""
-    audience: str
+    audience: str = Field(min_length=1)
     """What tokens must have in `aud`: this router's name at the issuer."""
     jwks_url: str | None = None
     """Where its public keys are. Default: as `ISSUER/.well-known/openid-configuration` tells."""
