@@ -3,13 +3,13 @@
 from asyncio import get_running_loop
 
 from slipway_router.asgi import Send
-from slipway_router.config import Task
 from slipway_router.cycle import LeanCycle
 from slipway_router.exchange import Exchange
 from slipway_router.keys import Caller
 from slipway_router.policy import Decision, RoutingContext
 from slipway_router.request import Asked
 from slipway_router.router import Router
+from slipway_router.schema import Task
 from slipway_router.sender import Sender
 from slipway_router.telemetry.record import Record
 from slipway_router.tenancy.cache import Keeping, Kept, named, wanted

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 from slipway_router import metric_table as table
 from slipway_router.answer import Cause
-from slipway_router.config import Task
 from slipway_router.counting import Count, Times
 from slipway_router.policy import ProviderStatus
+from slipway_router.schema import Task
 
 
 class BackendMetrics:

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 import httptools
 
 from slipway_router.answer import HIGH_WATER_BYTES, Answer, Listener, UpstreamError
-from slipway_router.config import Timeouts
+from slipway_router.steadiness import Timeouts
 
 MAX_HEAD_BYTES = 64 * 1024
 """Largest head of an answer, its 1xx heads and trailers included."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, get_args
 
 from slipway_router import metric_table as table
 from slipway_router.answer import Cause
+from slipway_router.backend import Backend
 from slipway_router.backend_metrics import PAID, STATE, BackendMetrics, Read, is_in
-from slipway_router.config import Backend, Config
+from slipway_router.config import Config
 from slipway_router.counting import Collected, Count, Counters, Histograms, Reads, Registry
 from slipway_router.ensemble.metrics import EnsembleMetrics
 from slipway_router.key_metrics import KeyMetrics

@@ -21,6 +21,34 @@ ROUTE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
 
 
+class Policy(Strict):
+    """The default policy: four rules in order, the first that names a backend wins.
+
+    1. *enterprise*: an enterprise user who asks for high quality gets `best`.
+    2. *latency*: a latency budget below `latency_budget_ms` goes to `self_hosted`, if that is available and its mean latency is
+       below `self_hosted_latency_ms`.
+    3. *cost*: an estimate below `small_tokens`, with a quality asked that is not high, goes to `cheap`.
+    4. *fallback*: the first of `preferences` that is available with an error rate below `max_error_rate`; else `last_resort`.
+
+    What names no backend is filled in from the backends themselves, see `Config.resolved_policy`.
+    """
+
+    best: str | None = None
+    """Backend for rule 1. Default: the highest quality, the dearer of two alike."""
+    self_hosted: str | None = None
+    """Backend for rule 2. Default: the first that is self-hosted."""
+    cheap: str | None = None
+    """Backend for rule 3. Default: the cheapest, the first of two alike."""
+    preferences: tuple[str, ...] = ()
+    """Order for rule 4. Default: `cheap`, `self_hosted`, then the others in their order with `best` last."""
+    last_resort: str | None = None
+    """Where a request goes when no rule fits. Default: `cheap`."""
+    latency_budget_ms: int = Field(default=500, ge=0)
+    self_hosted_latency_ms: float = Field(default=300.0, ge=0)
+    small_tokens: int = Field(default=1000, ge=0)
+    max_error_rate: float = Field(default=0.1, ge=0, le=1)
+
+
 class NamedPolicy(Strict):
     """How to choose among backends. What is unavailable or too small for a request comes last in every kind."""
 

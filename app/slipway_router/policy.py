@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from slipway_router.breaker import Breaker
 from slipway_router.cold_start import ColdStart
-from slipway_router.config import Policy
 from slipway_router.cost import ANSWER_SHARE, Prices, UnitCost
+from slipway_router.policies import Policy
 from slipway_router.retry import Cooldown
 from slipway_router.schema import Ability
 from slipway_router.steadiness import BreakerSettings

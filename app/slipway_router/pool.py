@@ -6,9 +6,9 @@ import ssl
 from urllib.parse import urlsplit
 
 from slipway_router.answer import Answer, UpstreamError
-from slipway_router.config import Timeouts
 from slipway_router.connection import Connection
 from slipway_router.replica_settings import Address
+from slipway_router.steadiness import Timeouts
 
 IDLE_SECONDS = 60.0
 """A kept connection idle for longer is not used again: cloud NATs forget one after some minutes, in silence."""

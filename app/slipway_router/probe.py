@@ -6,10 +6,11 @@ import random
 import orjson
 
 from slipway_router.answer import Answer, UpstreamError
+from slipway_router.backend import Backend
 from slipway_router.breaker import REFUSED
-from slipway_router.config import Backend, Task
 from slipway_router.request import Asked, parse
 from slipway_router.router import Router
+from slipway_router.schema import Task
 from slipway_router.target import Target
 
 PERIOD_SECONDS = 5.0

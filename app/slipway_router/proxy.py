@@ -14,7 +14,6 @@ from slipway_router.arrival import Arrival
 from slipway_router.asgi import ApiError, App, Message, Receive, Scope, Send, respond, unexpected
 from slipway_router.attempt import Attempt
 from slipway_router.body import read_body, too_large
-from slipway_router.config import Task
 from slipway_router.cycle import RememberedCycle, body_at_hand
 from slipway_router.ensemble.asked import understood
 from slipway_router.ensemble.fan_out import Client, FanOut
@@ -30,6 +29,7 @@ from slipway_router.policy import RoutingContext
 from slipway_router.refusal import answering, draining, log_unexpected, refuse
 from slipway_router.request import Asked, parse, request_id, user_of
 from slipway_router.router import Router
+from slipway_router.schema import Task
 from slipway_router.sender import Sender, sender_at, sender_of
 from slipway_router.shadow.copying import Copying
 from slipway_router.shadow.drawing import Shadows

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple, cast, get_args
 import orjson
 
 from slipway_router.asgi import ApiError, Header
-from slipway_router.config import AUTO, Quality, Task
 from slipway_router.loops import HOPS
 from slipway_router.policy import RoutingContext
-from slipway_router.schema import Tier
+from slipway_router.schema import AUTO, Quality, Task, Tier
 
 CHARACTERS_PER_TOKEN = 4
 """Rule of thumb for English text (OpenAI, "What are tokens and how to count them?"). No tokenizer is loaded for an estimate."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from slipway_router.abilities import NOTHING, able, needs_of, unable
 from slipway_router.asgi import ApiError
-from slipway_router.config import AUTO, Config, Task
+from slipway_router.config import Config
 from slipway_router.fleet import Fleet
 from slipway_router.hedge import FirstBytes
 from slipway_router.keys import Keys
@@ -19,7 +19,7 @@ from slipway_router.policy import Candidates, Decision, ProviderStatus, RoutingC
 from slipway_router.request import READ, Asked, user_of
 from slipway_router.retry import Cooldown, RetryBudget
 from slipway_router.routes import Routes
-from slipway_router.schema import Ability
+from slipway_router.schema import AUTO, Ability, Task
 from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import Target
 from slipway_router.telemetry.recorder import Recorder

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from slipway_router.abilities import able
-from slipway_router.config import AUTO, Backend, Config
+from slipway_router.backend import Backend
+from slipway_router.config import Config
 from slipway_router.matching import Matching, Request
 from slipway_router.policies import RULES_POLICY, Match, NamedPolicy
 from slipway_router.policy import Candidates, Decision, Statuses, arranged
-from slipway_router.schema import Task
+from slipway_router.schema import AUTO, Task
 from slipway_router.strategies import STRATEGIES
 
 

@@ -20,6 +20,8 @@ Ability = Literal["tools", "vision", "json_schema", "logprobs"]
 its tokens."""
 ABILITIES: tuple[Ability, ...] = get_args(Ability)
 
+AUTO = "auto"
+"""The model name by which a client leaves the choice of the backend to the policy."""
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 HOST = re.compile(r"[A-Za-z0-9._:%-]+")

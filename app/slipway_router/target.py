@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from slipway_router.answer import Answer, Cause, UpstreamError
 from slipway_router.asgi import Header
+from slipway_router.backend import Backend
 from slipway_router.backend_metrics import BackendMetrics
 from slipway_router.breaker import ORDINARY, Breaker
 from slipway_router.cold_start import ColdStart
-from slipway_router.config import Backend, Task
 from slipway_router.cost import UnitCost
 from slipway_router.hedge import FirstBytes
 from slipway_router.peers import Peers
@@ -20,7 +20,7 @@ from slipway_router.providers.registry import provider_for
 from slipway_router.providers.translated import Whole
 from slipway_router.replica_settings import Address
 from slipway_router.retry import Cooldown, told_seconds
-from slipway_router.schema import ABILITIES
+from slipway_router.schema import ABILITIES, Task
 
 if TYPE_CHECKING:
     from slipway_router.fleet import Fleet

@@ -59,7 +59,7 @@ class GcpPermission(TypedDict):
 class Backend(TypedDict):
     """What serves a model, as a router needs to know it. Components make theirs; `vendor` makes those of vendors' APIs.
 
-    The first fields are those of `slipway_router.config.Backend`, and mean the same.
+    The first fields are those of `slipway_router.backend.Backend`, and mean the same.
     """
 
     name: str

@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 from slipway_router.asgi import ApiError
-from slipway_router.config import Key
 from slipway_router.keys import ANONYMOUS, Caller, Keys
+from slipway_router.tenancy.settings import Key
 
 DIGEST = hashlib.sha256(b"paid-secret").hexdigest()
 KEYS = Keys([Key(name="app", env="APP_KEY"), Key(name="shop", tier="paid", sha256=DIGEST)], {"APP_KEY": "app-secret"})

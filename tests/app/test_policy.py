@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from slipway_router.config import Config, Policy
+from slipway_router.config import Config
+from slipway_router.policies import Policy
 from slipway_router.policy import Candidates, ProviderStatus, RoutingContext
 
 MINI, LLAMA, CLAUDE, GPT4 = "gpt4-mini", "vllm-llama", "claude", "gpt4"

@@ -14,8 +14,8 @@ from tests.app.fake_upstream import Behaviour, Exit, FakeUpstream
 from tests.app.serving import upstream
 
 from slipway_router.answer import HIGH_WATER_BYTES, Answer, UpstreamError
-from slipway_router.config import Timeouts
 from slipway_router.pool import Pool
+from slipway_router.steadiness import Timeouts
 
 QUICK = Timeouts(connect=0.3, first_byte=0.3, between_chunks=0.3, total=5)
 

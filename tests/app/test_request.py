@@ -6,9 +6,9 @@ import orjson
 import pytest
 
 from slipway_router.asgi import ApiError
-from slipway_router.config import Task
 from slipway_router.policy import RoutingContext
 from slipway_router.request import parse, request_id, routing_context, tracing
+from slipway_router.schema import Task
 
 HELLO = [{"role": "user", "content": "hello"}]
 

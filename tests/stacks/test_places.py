@@ -15,7 +15,8 @@ from slipway.plan.monitor import Monitor
 from slipway.plan.plan import Resource
 from slipway.plan.run import run_program
 from slipway.plan.values import of_struct
-from slipway_router.config import Backend, Config
+from slipway_router.backend import Backend
+from slipway_router.config import Config
 
 ROOT = Path(__file__).parents[2]
 ROUTING = {"routing": {"quality": "high", "serves": ["llama"]}}

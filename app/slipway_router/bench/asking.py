@@ -10,12 +10,13 @@ from typing import Any, cast
 import orjson
 
 from slipway_router.answer import Answer, UpstreamError
+from slipway_router.backend import Backend
 from slipway_router.bench.traffic import Arrival
-from slipway_router.config import Backend, Timeouts
 from slipway_router.pool import Pool
 from slipway_router.providers.provider import Provider
 from slipway_router.providers.sse import Events
 from slipway_router.request import CHARACTERS_PER_TOKEN
+from slipway_router.steadiness import Timeouts
 
 MOST_CONNECTIONS = 65_536
 """The load decides how many there are, not the pool."""

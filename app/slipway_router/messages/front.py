@@ -2,9 +2,9 @@
 
 from slipway_router.answer import UpstreamError
 from slipway_router.asgi import Header, Message, Scope, Send
-from slipway_router.config import Task
 from slipway_router.messages.answer import MessageStream, an_error, to_error, to_message
 from slipway_router.messages.request import NATIVE, AskedInMessages, understood
+from slipway_router.schema import Task
 
 PATH = "/v1/messages"
 

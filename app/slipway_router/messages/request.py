@@ -10,9 +10,9 @@ import orjson
 
 from slipway_router.answer import UpstreamError
 from slipway_router.asgi import ApiError, Header
-from slipway_router.config import AUTO
 from slipway_router.providers.shapes import Faults, Object, an_object, objects, text
 from slipway_router.request import MOST_TOKENS, Asked, parse
+from slipway_router.schema import AUTO
 
 NATIVE: Header = (b"x-slipway-native", b"messages")
 """Marks an answer of a backend that has this API itself, on its way from the provider to the client."""

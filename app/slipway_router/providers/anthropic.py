@@ -6,7 +6,7 @@ import orjson
 
 from slipway_router.answer import Answer, UpstreamError
 from slipway_router.asgi import Header
-from slipway_router.config import Backend, Task
+from slipway_router.backend import Backend
 from slipway_router.messages.request import NATIVE, AskedInMessages
 from slipway_router.providers.anthropic_answer import CompletionStream, NativeStream, a_message, to_completion, to_error, to_usage
 from slipway_router.providers.anthropic_request import to_messages
@@ -15,6 +15,7 @@ from slipway_router.providers.provider import Provider
 from slipway_router.providers.shapes import an_object
 from slipway_router.providers.translated import Stream, Whole, is_stream, read_whole
 from slipway_router.request import Asked
+from slipway_router.schema import Task
 
 API_VERSION = "2023-06-01"
 _PASSED_ON = {

@@ -16,7 +16,7 @@ from botocore.session import Session
 
 from slipway_router.answer import Answer, UpstreamError
 from slipway_router.asgi import Header
-from slipway_router.config import Backend
+from slipway_router.backend import Backend
 from slipway_router.providers.fresh import AHEAD_SECONDS, Fresh
 from slipway_router.providers.provider import Provider
 from slipway_router.providers.shapes import Object, an_object, text

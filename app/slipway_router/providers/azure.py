@@ -5,8 +5,8 @@ After "Azure OpenAI in Azure AI Foundry Models REST API reference".
 
 from urllib.parse import quote
 
-from slipway_router.config import Task
 from slipway_router.providers.provider import PATHS, Provider
+from slipway_router.schema import Task
 
 API_VERSION = "2024-10-21"
 """The newest version that is generally available."""

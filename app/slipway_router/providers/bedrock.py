@@ -6,7 +6,7 @@ After "Converse" and "ConverseStream" in Amazon Bedrock Runtime's API reference.
 from urllib.parse import quote
 
 from slipway_router.answer import Answer, UpstreamError
-from slipway_router.config import Backend
+from slipway_router.backend import Backend
 from slipway_router.providers.bedrock_request import to_converse
 from slipway_router.providers.chat import encoded, include_usage, refuse
 from slipway_router.providers.translated import Stream, Whole, is_stream, read_whole

@@ -11,10 +11,11 @@ from typing import Any
 
 import orjson
 
-from slipway_router.config import Backend, Task
+from slipway_router.backend import Backend
 from slipway_router.providers.fresh import Fresh
 from slipway_router.providers.provider import Provider
 from slipway_router.providers.shapes import Object, an_object, objects, text
+from slipway_router.schema import Task
 
 try:
     import google.auth

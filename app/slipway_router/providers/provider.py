@@ -4,8 +4,9 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from slipway_router.answer import Answer
-from slipway_router.config import Backend, Task
+from slipway_router.backend import Backend
 from slipway_router.request import Asked
+from slipway_router.schema import Task
 
 PATHS: dict[Task, str] = {"chat": "/chat/completions", "completions": "/completions", "embeddings": "/embeddings"}
 """OpenAI's paths, below the version."""

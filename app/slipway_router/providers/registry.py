@@ -1,6 +1,7 @@
 """Which provider speaks to a backend."""
 
-from slipway_router.config import Backend, ConfigError
+from slipway_router.backend import Backend
+from slipway_router.config import ConfigError
 from slipway_router.providers.provider import Provider
 
 

@@ -6,7 +6,7 @@ After "Amazon SageMaker Runtime" in SageMaker's API reference.
 import re
 
 from slipway_router.answer import Answer, UpstreamError
-from slipway_router.config import Backend
+from slipway_router.backend import Backend
 from slipway_router.providers.shapes import count, text
 from slipway_router.providers.sse import event
 from slipway_router.providers.translated import Stream, Whole, is_stream, read_whole

@@ -5,10 +5,10 @@ and `streamRawPredict` in Vertex AI's API reference.
 """
 
 from slipway_router.answer import Answer
-from slipway_router.config import Task
 from slipway_router.providers.google import GoogleProvider, to_error
 from slipway_router.providers.translated import Whole, read_whole
 from slipway_router.request import Asked
+from slipway_router.schema import Task
 
 
 class Vertex(GoogleProvider):

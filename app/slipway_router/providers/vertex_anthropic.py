@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import quote
 
 from slipway_router.answer import Answer
-from slipway_router.config import Task
 from slipway_router.messages.answer import an_error
 from slipway_router.messages.request import AskedInMessages
 from slipway_router.providers.anthropic import API_VERSION, Anthropic
 from slipway_router.providers.google import GoogleProvider, googles, to_error
 from slipway_router.providers.shapes import text
 from slipway_router.request import Asked
+from slipway_router.schema import Task
 
 VERTEX_VERSION = "vertex-2023-10-16"
 """What Vertex AI calls version 2023-06-01."""

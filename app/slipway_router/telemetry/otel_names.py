@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from slipway_router.config import Backend
+from slipway_router.backend import Backend
 from slipway_router.metrics import CLIENT_GONE
 from slipway_router.telemetry.record import Record
 

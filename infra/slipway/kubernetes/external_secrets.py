@@ -9,7 +9,7 @@ import pulumi
 from slipway.args import Faults, known
 from slipway.backend import Backend, SecretKeyRef
 from slipway.kubernetes.names import check_object_name
-from slipway_router.config import ENV_NAME
+from slipway_router.schema import ENV_NAME
 
 API_VERSION = "external-secrets.io/v1"
 REFRESH_SECONDS = 3600

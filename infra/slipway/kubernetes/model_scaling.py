@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from slipway.args import Faults
 from slipway.kubernetes.model_engine import EngineMetrics
 from slipway.kubernetes.schedule import ScheduleWindow, check_window
-from slipway_router.config import NAME
+from slipway_router.schema import NAME
 
 _BY = "keda"
 WAITING_REQUESTS = 4

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from slipway.args import Faults, known
 from slipway.backend import Backend, Egress
 from slipway.kubernetes.network import anywhere, check_egress
-from slipway_router.config import Timeouts
+from slipway_router.steadiness import Timeouts
 
 
 def default_rollout(backends: Sequence[Backend]) -> int:

@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 
 from slipway.args import Faults, known
 from slipway.backend import Backend, SecretKeyRef
-from slipway_router.config import ENV_NAME
+from slipway_router.schema import ENV_NAME
 
 _SECRET_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _SECRET_KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")

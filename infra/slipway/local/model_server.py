@@ -11,7 +11,7 @@ from slipway.backend import Backend
 from slipway.local.download import Download
 from slipway.local.process import LocalProcess
 from slipway.local.spec import DIRECTORY, PYTHON, LocalProcessArgs
-from slipway_router.config import NAME
+from slipway_router.schema import NAME
 
 HOST = "127.0.0.1"
 # What a download may need: a gated repository's token, a mirror, a proxy. Handed on, never kept.
