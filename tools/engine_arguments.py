@@ -87,8 +87,8 @@ def sglang() -> dict[str, Any]:
     """SGLang, by its server's own parser."""
     parser = argparse.ArgumentParser()
     importlib.import_module("sglang.srt.server_args").ServerArgs.add_cli_args(parser)
-    known: Any = importlib.import_module("sglang.srt.environ").Envs
-    environment = sorted(name for name in vars(known) if name.startswith("SGLANG_"))
+    known: dict[str, Any] = dict(importlib.import_module("sglang.srt.environ").Envs.__dict__)
+    environment = sorted(name for name in known if name.startswith("SGLANG_"))
     version: Any = importlib.import_module("importlib.metadata").version("sglang")
     return {"version": version, **of_argparse(parser), "environment": environment}
 

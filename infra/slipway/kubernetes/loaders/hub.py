@@ -44,8 +44,9 @@ def load(repository: str, commit: str, part: Path) -> None:
             if expected and hashlib.file_digest(file, "sha256").hexdigest() != expected:
                 (part / name).unlink()
                 raise ValueError(f"{name} has another SHA-256 than {expected}")
-    # The library's own notes on what it downloaded.
-    shutil.rmtree(part / ".cache", ignore_errors=True)
+    # The library's own notes on what it downloaded; versions before 0.24, such as that of TGI's image, have the second folder.
+    for notes in (".cache", ".huggingface"):
+        shutil.rmtree(part / notes, ignore_errors=True)
 
 
 def make_room(root: Path, part: Path) -> None:
