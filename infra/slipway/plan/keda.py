@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from slipway.plan.objects import cluster_of, kind_of, metadata_of
+from slipway.plan.objects import cluster_of, kind_of, metadata_of, whose
 from slipway.plan.plan import Plan, Resource
 
 Fields = Mapping[str, Any]
@@ -27,11 +27,12 @@ def shut_out(plan: Plan) -> list[str]:
             service = _service(plan, address, scaler) if isinstance(address, str) else None
             if service is None or _admits(plan, service):
                 continue
-            name = metadata_of(service)["name"]
+            owner, name = whose(service), metadata_of(service)["name"]
+            argument = "prometheus.allow_from" if owner.startswith("ObservabilityStack ") else "allow_from"
             told.add(
-                f"{metadata_of(scaler).get('name')} has KEDA read {name}, whose network policy refuses KEDA: nothing is scaled. "
-                f"Let it in by the argument 'allow_from' of {name}: {{'namespace': 'keda', 'pod_labels': "
-                "{'app.kubernetes.io/name': 'keda-operator'}}, with the namespace that KEDA is in."
+                f"{whose(scaler)} has KEDA read {name}, whose network policy refuses KEDA: nothing is scaled. Let it in by "
+                f"'{argument}' of {owner}: {{'namespace': 'keda', 'pod_labels': {{'app.kubernetes.io/name': 'keda-operator'}}}}, "
+                "with the namespace that KEDA is in."
             )
     return sorted(told)
 

@@ -17,7 +17,7 @@ def meeting(plan: Plan) -> list[str]:
     for resource in plan:
         if resource.custom and is_object(resource) and not is_patch(resource) and "read" not in resource.options:
             for key in _made(resource):
-                by_key.setdefault((cluster_of(resource), key), []).append(_whose(resource))
+                by_key.setdefault((cluster_of(resource), key), []).append(whose(resource))
     shared: dict[str, list[str]] = {}
     for (_, (_, kind, namespace, name)), owners in sorted(by_key.items()):
         if len(owners) > 1:
@@ -77,7 +77,7 @@ def _made(resource: Resource) -> Iterator[Key]:
         yield "", "Service", key[2], key[3]
 
 
-def _whose(resource: Resource) -> str:
+def whose(resource: Resource) -> str:
     """The component that it belongs to, or itself, with its type."""
     urn = resource.parent or ""
     if not urn or "::pulumi:pulumi:Stack::" in urn:
