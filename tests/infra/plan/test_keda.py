@@ -6,7 +6,7 @@ from typing import Any
 import pulumi_kubernetes as k8s
 import pytest
 
-from slipway import AiApiService, RedisCache, WorkerPool, vendor
+from slipway import AiApiService, ObservabilityStack, RedisCache, WorkerPool, vendor
 from slipway.kubernetes.keda import operator
 from slipway.plan import Plan, plan_program
 from slipway.plan.keda import OPERATOR, shut_out
@@ -61,15 +61,26 @@ def test_a_redis_handed_over_lets_keda_in_and_nobody_else_besides() -> None:
 @pytest.mark.parametrize("allow_from", [None, [], [OURS], [{"namespace": "edge", "pod_labels": {"app": "router"}}]])
 def test_a_redis_by_its_name_that_refuses_keda_is_told_once_with_the_choice(allow_from: Any) -> None:
     (told,) = shut_out(pool(by_hand, **({} if allow_from is None else {"allow_from": allow_from})))
-    assert told.startswith(
-        "worker-scaler has KEDA read queue, whose network policy refuses KEDA: nothing is scaled. Let it in by"
-    )
-    assert f"'allow_from' of queue: {KEDA}" in told
+    assert told.startswith("WorkerPool worker has KEDA read queue, whose network policy refuses KEDA: nothing is scaled. Let")
+    assert f"by 'allow_from' of RedisCache queue: {KEDA}" in told
 
 
 @pytest.mark.parametrize("peer", [KEDA, {"namespace": "keda"}, {"namespace": "keda", "pod_labels": {"app": "keda-operator"}}])
 def test_one_that_lets_it_in_is_not(peer: Any) -> None:
     assert shut_out(pool(by_hand, allow_from=[OURS, peer])) == []
+
+
+@pytest.mark.parametrize(("more", "refused"), [({}, True), ({"prometheus": {"allow_from": [KEDA]}}, False)])
+def test_a_prometheus_that_refuses_keda_is_told_by_its_own_argument(more: Any, refused: bool) -> None:
+    def program() -> None:
+        openai = vendor("openai", name="gpt", model="gpt-4o-mini", api_key={"name": "api-keys", "key": "openai"})
+        scaling: Any = {"by": "keda", "requests_per_second": 5, "prometheus_url": "http://watch-prometheus.monitoring:9090"}
+        api = AiApiService("api", {"namespace": "ai", "image": "router:1.2.3", "backends": [openai], "scaling": scaling})
+        given: Any = {"namespace": "monitoring", "watch": [api.watched()], **more}
+        ObservabilityStack("watch", given)
+
+    told = shut_out(plan_program(program))
+    assert ["by 'prometheus.allow_from' of ObservabilityStack watch" in line for line in told] == [True] * refused
 
 
 def test_what_is_not_here_or_scaled_otherwise_is_not_told_of() -> None:
