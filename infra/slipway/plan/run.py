@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from pulumi.runtime import config as sdk_config
-from pulumi.runtime import resource as sdk_resource
 from pulumi.runtime import run_in_stack
 from pulumi.runtime import settings as sdk_settings
-from pulumi.runtime.proto.source_pb2 import StackTrace
 
 from slipway.plan.monitor import Monitor
 from slipway.plan.plan import Plan, PlanError
+from slipway.plan.sdk_work import put_off, without_positions
 
 Program = Callable[[], object]
 """What Pulumi calls an inline program: a function that makes resources. What it returns is awaited
@@ -99,8 +98,8 @@ def run_program(
         except BaseException as error:  # noqa: BLE001 -- raised again in the caller's thread
             raised.append(error)
 
-    collector = _without_collector() if dry_run else nullcontext()
-    with _ONE_AT_A_TIME, within or nullcontext(), collector, _without_positions():
+    collector, spared = (_without_collector(), put_off()) if dry_run else (nullcontext(), nullcontext())
+    with _ONE_AT_A_TIME, within or nullcontext(), collector, spared, without_positions():
         thread = threading.Thread(target=work, name="slipway-plan", daemon=True)
         thread.start()
         thread.join()
@@ -119,19 +118,6 @@ def _without_collector() -> Generator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-@contextmanager
-def _without_positions() -> Generator[None]:
-    """For each registration the SDK reads the whole stack, so that an engine can tell where it was made: an eighth of the time of
-    a plan, which shows it nowhere (`python -m bench.plan_servers`)."""
-    sdk: Any = sdk_resource
-    read = sdk._get_stack_trace
-    sdk._get_stack_trace = StackTrace
-    try:
-        yield
-    finally:
-        sdk._get_stack_trace = read
 
 
 def _run_alone(

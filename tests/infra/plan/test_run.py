@@ -16,7 +16,7 @@ from pulumi.dynamic import CreateResult, Resource, ResourceProvider
 from pulumi.runtime import settings as sdk_settings
 from pulumi.runtime.proto import resource_pb2
 
-from slipway.plan import UNKNOWN, PlanError, Secret, plan_program
+from slipway.plan import UNKNOWN, PlanError, Secret, plan_program, sdk_work
 from slipway.plan.monitor import Monitor
 from slipway.plan.run import run_program
 
@@ -438,9 +438,13 @@ class Silent(Monitor):
 
 
 @pytest.mark.timeout(20)
-def test_a_failure_that_the_sdk_would_wait_on_for_ever_is_raised() -> None:
+@pytest.mark.parametrize("put_off", [True, False])
+def test_a_failure_that_the_sdk_would_wait_on_for_ever_is_raised(put_off: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sdk_work, "fits", lambda: put_off)
+
     def program() -> None:
-        pulumi.ComponentResource("test:index:Any", "any", {"to": service("target")})
+        made = pulumi.ComponentResource("test:index:Any", "any", {"to": service("target")})
+        pulumi.export("to", vars(made)["to"])
 
     with pytest.raises(ValueError, match="Value not set"):
         run_program(program, Silent("site", "dev"), config={}, secret_keys=(), dry_run=True)
