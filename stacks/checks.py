@@ -123,7 +123,7 @@ def _check_router(settings: Settings, models: Sequence[Backend]) -> None:
 
         checked_settings("router", args)
     else:
-        from slipway.kubernetes.ai_api_service_args import Resolved
+        from slipway.kubernetes.ai_api_service_settings import Resolved
 
         args |= {"namespace": "checked"} | ({"image": "built:checked"} if settings.router.build is not None else {})
         Resolved.of("router", args)
