@@ -6,20 +6,17 @@ from collections.abc import Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from slipway_router.abilities import NOTHING, able, needs_of, unable
 from slipway_router.asgi import ApiError
 from slipway_router.config import Config
+from slipway_router.deciding import Deciding
 from slipway_router.fleet import Fleet
 from slipway_router.hedge import FirstBytes
 from slipway_router.keys import Keys
-from slipway_router.matching import Request
 from slipway_router.metrics import Metrics
 from slipway_router.peers import Peers, same_model
-from slipway_router.policy import Candidates, Decision, ProviderStatus, RoutingContext
-from slipway_router.request import READ, Asked, user_of
+from slipway_router.policy import Decision, ProviderStatus
+from slipway_router.request import READ, Asked
 from slipway_router.retry import Cooldown, RetryBudget
-from slipway_router.routes import Routes
-from slipway_router.schema import AUTO, Ability, Task
 from slipway_router.shadow.drawing import Shadows
 from slipway_router.target import Target
 from slipway_router.telemetry.recorder import Recorder
@@ -161,7 +158,7 @@ class Router:
             same = known is not None and (known.backend, known.key) == (backend, key)
             targets[backend.name] = known if known is not None and same else Target(backend, key, quotas.get(backend.quota or ""))
         statuses = {t.name: t.status for t in targets.values()}
-        routes, keys, candidates = Routes(config, statuses), self._all_keys(config, environ), _candidates(config, statuses)
+        deciding, keys = Deciding(config, statuses, self.weights), self._all_keys(config, environ)
         peers = self._peers(config, targets)
         # Nothing fails from here on.
         for name, old in self.targets.items():
@@ -191,16 +188,15 @@ class Router:
         self.budget = RetryBudget(config.retries)
         self.targets = targets
         self.metrics.fleets = [t.fleet for t in targets.values() if t.fleet is not None]
-        self.routes = routes
+        self.routes = deciding.routes
+        # What they are called by, for each request.
+        self.decide, self.needs, self.models = deciding.decide, deciding.needs, deciding.models
         self.shadows = Shadows(config, targets, self.metrics.shadows, self.shadows) if config.shadows else None
-        self.headers = READ | routes.headers | (self.shadows.headers if self.shadows is not None else routes.headers)
+        self.headers = READ | self.routes.headers | (self.shadows.headers if self.shadows is not None else self.routes.headers)
         """Names of the request's headers that are looked at."""
         self.max_body = config.max_body_mib * 1024 * 1024
         self._quotas = quotas
         self._room = config.admission.room(config.admission.max_in_flight)
-        self._candidates = candidates
-        self.statuses = {b.name: statuses[b.name] for b in config.answering}
-        self._lacked: frozenset[Ability] = NOTHING.union(*(s.lacks for s in statuses.values()))
 
     def _peers(self, config: Config, targets: Mapping[str, Target]) -> dict[str, Peers]:
         """The backends of the same model as each that has such; those that are told as before stay as they are."""
@@ -237,61 +233,6 @@ class Router:
             headers=((b"retry-after", b"1"),),
         )
 
-    def decide(self, asked: Asked, context: RoutingContext, headers: Mapping[bytes, bytes]) -> Decision:
-        """Where a request goes: what the first route that takes it says, else the four rules.
-
-        Raises:
-            ApiError: 404 where nobody has the model, 400 where nobody who has it can do what the request needs, 503 where all
-                who could are drained by their operator.
-        """
-        decision = self._decide(asked, context, headers)
-        return self.weights.apply(decision) if self.weights.shares else decision
-
-    def _decide(self, asked: Asked, context: RoutingContext, headers: Mapping[bytes, bytes]) -> Decision:
-        needs = self.needs(asked) if self._lacked else NOTHING
-        if self.routes.all:
-            user = user_of(asked, headers) if self.routes.by_user else None
-            decision = self.routes.decide(Request(asked.task, asked.model, headers, user, context, needs))
-            if decision is not None:
-                return decision
-        candidates = self.candidates(asked.task, asked.model)
-        return (self._able(candidates, asked.model, needs) if needs else candidates).route(context)
-
-    def needs(self, asked: Asked) -> frozenset[Ability]:
-        """What a request needs a backend to be able to do; nothing where no backend says that it lacks anything."""
-        return needs_of(asked.fields, self._lacked) if self._lacked else NOTHING
-
-    def _able(self, candidates: Candidates, model: str, needs: frozenset[Ability]) -> Candidates:
-        names = able(candidates.names, needs, candidates.statuses)
-        if not names:
-            raise unable(model, candidates.names, needs, self.statuses)
-        return candidates.only(names) if len(names) < len(candidates.names) else candidates
-
-    def candidates(self, task: Task, model: str) -> Candidates:
-        """The backends that can serve this model for this task.
-
-        Raises:
-            ApiError: 404 that lists the models there are.
-        """
-        found = self._candidates[task].get(model)
-        if found is None:
-            choices = ", ".join(f"'{m}'" for m in self._candidates[task])
-            told = f"there are {choices}" if choices else f"no backend here does {task}"
-            raise ApiError(
-                404, f"The model '{model[:128]}' does not exist here for {task}; {told}.", param="model", code="model_not_found"
-            )
-        return found
-
-    def models(self) -> dict[str, str]:
-        """Every name that clients may ask for, with who owns it: the backend behind it, 'slipway' for 'auto'."""
-        owners: dict[str, str] = {AUTO: "slipway"}
-        for backend in self.config.answering:
-            for name in (backend.name, backend.model, *backend.serves):
-                owners.setdefault(name, backend.name)
-        for name in self.routes.models:
-            owners.setdefault(name, "slipway")
-        return owners
-
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether requests should be sent here: not while draining, nor while no backend is reachable. And why."""
         backends = [
@@ -324,18 +265,3 @@ class Router:
 
 def _same(old: Mapping[str, ProviderStatus], new: Mapping[str, ProviderStatus]) -> bool:
     return old.keys() == new.keys() and all(old[n] is new[n] for n in new)
-
-
-def _candidates(config: Config, statuses: Mapping[str, ProviderStatus]) -> dict[Task, dict[str, Candidates]]:
-    """For each task, the backends behind each name that can be asked for."""
-    policy = config.resolved_policy()
-    made: dict[Task, dict[str, Candidates]] = {"chat": {}, "completions": {}, "embeddings": {}}
-    for task, by_model in made.items():
-        serving: dict[str, list[str]] = {}
-        for backend in config.answering:
-            if task in backend.tasks:
-                for model in dict.fromkeys((AUTO, backend.name, backend.model, *backend.serves)):
-                    serving.setdefault(model, []).append(backend.name)
-        for model, names in serving.items():
-            by_model[model] = Candidates(names, statuses, policy, named=model != AUTO)
-    return made
