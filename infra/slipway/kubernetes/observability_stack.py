@@ -10,6 +10,8 @@ from slipway.kubernetes.network import Peer
 from slipway.kubernetes.observability import alertmanager, collector, grafana
 from slipway.kubernetes.observability.dashboards import dashboards
 from slipway.kubernetes.observability.data_sources import PROMETHEUS, DataSource, prometheus_source, tempo_source, variable
+from slipway.kubernetes.observability.existing import data_source, files, make_files
+from slipway.kubernetes.observability.existing_args import ExistingSettings
 from slipway.kubernetes.observability.logs import make_logs
 from slipway.kubernetes.observability.operator import make_custom_resources
 from slipway.kubernetes.observability.operator_args import READER_LABELS, OperatorSettings
@@ -30,10 +32,13 @@ class ObservabilityStack(pulumi.ComponentResource):
 
     prometheus_url: pulumi.Output[str]
     """Address of Prometheus inside the cluster. It asks for the user `slipway` and the password. With `prometheus.operator`, the
-    address given there."""
+    address given there, as with `prometheus.existing`."""
     prometheus_secret: pulumi.Output[str]
     """The Secret in the same namespace that has the password under the key `password`: `NAME-prometheus-auth`.
-    Empty with `prometheus.operator`."""
+    Empty with `prometheus.operator` and `prometheus.existing`."""
+
+    prometheus_files: pulumi.Output[str]
+    """The ConfigMap with what a Prometheus of `prometheus.existing` must be given: `NAME-prometheus-files`. Else empty."""
 
     grafana_url: pulumi.Output[str]
     """Address of Grafana inside the cluster; empty where only dashboards are made."""
@@ -64,6 +69,8 @@ class ObservabilityStack(pulumi.ComponentResource):
         operator = settings.prometheus.operator
         if settings.collector is not None:
             theirs: Peer = {"pod_labels": restricted.selector(ROLE, name)}
+            if settings.prometheus.existing is not None:
+                theirs = settings.prometheus.existing.peer
             if operator is not None:
                 theirs = {"namespace": operator.namespace, "pod_labels": READER_LABELS}
             collector.make_collector(place, settings.collector, settings.watch, theirs)
@@ -77,8 +84,13 @@ class ObservabilityStack(pulumi.ComponentResource):
             traces = settings.grafana.tempo_url is not None
             self.logs_url, self.logs_secret, source = make_logs(place, settings.logs, watched, askers, traces)
             sources.append(source)
-        if operator is None:
-            self._serve(place, settings, watched, shown, sources)
+        self.prometheus_files = pulumi.Output.from_input("")
+        if settings.prometheus.existing is not None:
+            sources.insert(0, self._add_to(place, settings, settings.prometheus.existing, watched))
+            self._show(place, settings, shown, sources)
+        elif operator is None:
+            sources.insert(0, self._serve(place, settings, watched))
+            self._show(place, settings, shown, sources)
         else:
             self._hand_over(place, settings, operator, watched)
         if settings.dashboards_only:
@@ -87,6 +99,7 @@ class ObservabilityStack(pulumi.ComponentResource):
             {
                 "prometheus_url": self.prometheus_url,
                 "prometheus_secret": self.prometheus_secret,
+                "prometheus_files": self.prometheus_files,
                 "grafana_url": self.grafana_url,
                 "grafana_secret": self.grafana_secret,
                 "collector_url": self.collector_url,
@@ -106,50 +119,70 @@ class ObservabilityStack(pulumi.ComponentResource):
         self.prometheus_url = pulumi.Output.from_input(operator.url)
         self.prometheus_secret = self.grafana_secret = self.grafana_url = pulumi.Output.from_input("")
 
-    def _serve(
-        self,
-        place: Place,
-        settings: StackSettings,
-        watched: pulumi.Output[list[Watched]],
-        shown: pulumi.Output[dict[str, str]],
-        sources: Sequence[DataSource],
-    ) -> None:
-        """Make the servers."""
+    def _add_to(
+        self, place: Place, settings: StackSettings, existing: ExistingSettings, watched: pulumi.Output[list[Watched]]
+    ) -> DataSource:
+        """Make what a Prometheus that exists must be given, and tell how it is asked."""
+        both: pulumi.Output[list[Any]] = pulumi.Output.all(watched, settings.namespace)
+        told = both.apply(
+            lambda known: files(
+                known[0],
+                settings.promise,
+                settings.prometheus.interval_seconds,
+                settings.runbooks,
+                [] if settings.collector is None else [collector.scrape_job(place.name, known[1])],
+            )
+        )
+        self.prometheus_files = make_files(place, existing, settings.watch, told)
+        self.prometheus_url = pulumi.Output.from_input(existing.url)
+        self.prometheus_secret = pulumi.Output.from_input("")
+        return data_source(existing)
+
+    def _serve(self, place: Place, settings: StackSettings, watched: pulumi.Output[list[Watched]]) -> DataSource:
+        """Make a Prometheus and what it tells, and tell how it is asked."""
+        alerts = settings.alertmanager
         told = pulumi.Output.concat(f"{place.name}-{alertmanager.ROLE}.", settings.namespace, f".svc:{alertmanager.PORT}")
         both: pulumi.Output[list[Any]] = pulumi.Output.all(watched, told, settings.namespace)
         collects = settings.collector is not None
-        files = both.apply(
+        rendered = both.apply(
             lambda known: configuration(
                 known[0],
                 settings.promise,
                 settings.prometheus.interval_seconds,
                 settings.runbooks,
-                alertmanager.told_by_prometheus(known[1]),
+                alertmanager.told_by_prometheus(known[1]) if alerts.url is None else alertmanager.told_at(alerts.url),
                 [collector.scrape_job(place.name, known[2])] if collects else [],
             )
         )
-        alert_secret = alertmanager.make_alertmanager(place, settings.alertmanager)
-        own = not settings.dashboards_only
+        passwords: dict[str, pulumi.Input[str]] = {}
+        if alerts.url is None:
+            passwords[alertmanager.PROMETHEUS_SIDE] = alertmanager.make_alertmanager(place, alerts)
+        ways = [alertmanager.way_to(place)] if alerts.url is None else alerts.egress
         self.prometheus_secret = make_prometheus(
             place,
             settings.prometheus,
-            files,
+            rendered,
             settings.watch,
-            ways=[alertmanager.way_to(place), *(collector.ways_to(place) if collects else [])],
-            askers=[grafana.asker(place)] if own else [],
-            passwords={alertmanager.PROMETHEUS_SIDE: alert_secret},
+            ways=[*ways, *(collector.ways_to(place) if collects else [])],
+            askers=[] if settings.dashboards_only else [grafana.asker(place)],
+            passwords=passwords,
         )
         self.prometheus_url = address(ROLE, place, PORT)
-        if own:
-            own_source = DataSource(
-                self.prometheus_url.apply(prometheus_source),
-                way_to_prometheus(place),
-                {variable(PROMETHEUS): (self.prometheus_secret, PASSWORD_KEY)},
-            )
-            traces: list[DataSource] = []
-            if (tempo := settings.grafana.tempo_url) is not None:
-                traces.append(DataSource(tempo_source(tempo, bool(sources)), settings.grafana.tempo_egress))
-            self.grafana_secret = grafana.make_grafana(place, settings.grafana, shown, [own_source, *sources, *traces])
-            self.grafana_url = address(grafana.ROLE, place, grafana.PORT)
-        else:
+        return DataSource(
+            self.prometheus_url.apply(prometheus_source),
+            way_to_prometheus(place),
+            {variable(PROMETHEUS): (self.prometheus_secret, PASSWORD_KEY)},
+        )
+
+    def _show(
+        self, place: Place, settings: StackSettings, shown: pulumi.Output[dict[str, str]], sources: Sequence[DataSource]
+    ) -> None:
+        """Make a Grafana, unless only dashboards are wanted."""
+        if settings.dashboards_only:
             self.grafana_secret = self.grafana_url = pulumi.Output.from_input("")
+            return
+        traces: list[DataSource] = []
+        if (tempo := settings.grafana.tempo_url) is not None:
+            traces.append(DataSource(tempo_source(tempo, settings.logs is not None), settings.grafana.tempo_egress))
+        self.grafana_secret = grafana.make_grafana(place, settings.grafana, shown, [*sources, *traces])
+        self.grafana_url = address(grafana.ROLE, place, grafana.PORT)

@@ -103,6 +103,8 @@ class StackSettings:
         prometheus = PrometheusSettings.of(asked, promise.period_days, given.get("namespace"), faults)
         if prometheus.operator is not None:
             _check_left_to_others(given, faults)
+        elif prometheus.existing is not None and "alertmanager" in given:
+            faults.add("alertmanager", "does nothing with 'prometheus.existing', which says itself whom it tells; leave one out")
         alertmanager = AlertmanagerSettings.of(_mapping(given, "alertmanager"), faults)
         collector = CollectorSettings.of(given.get("collector"), faults)
         watched = [cast("Mapping[str, object]", one) for one in watch if isinstance(one, Mapping)]
@@ -157,16 +159,19 @@ def _check_left_to_others(given: Mapping[str, Any], faults: Faults) -> None:
 
 def _check_readers(name: str, given: Mapping[str, Any], watch: Sequence[object], faults: Faults) -> None:
     """Refuse services whose own policies would keep this Prometheus out."""
-    operator = _mapping(_mapping(given, "prometheus"), "operator")
-    namespace: object = operator.get("namespace", given.get("namespace"))
-    other = "say where that one is by 'prometheus.operator.namespace'" if operator else "run this stack in 'monitoring'"
-    reading = READER_LABELS if operator else labels(PROMETHEUS_APP, name)
+    asked = _mapping(given, "prometheus")
+    key = next((key for key in ("operator", "existing") if _mapping(asked, key)), None)
+    elsewhere = _mapping(asked, key) if key else {}
+    namespace: object = elsewhere.get("namespace", given.get("namespace"))
+    other = f"say where that one is by 'prometheus.{key}.namespace'" if key else "run this stack in 'monitoring'"
+    reading = (_mapping(elsewhere, "pod_labels") or READER_LABELS) if key else labels(PROMETHEUS_APP, name)
     for i, one in enumerate(watch):
         if not isinstance(one, Mapping) or faults.at(f"watch[{i}]") or "readers" not in one:
             continue
         service = cast("WatchedService", one)
         if not lets_in(service.get("readers", ()), service["namespace"], namespace, reading):
-            peer: Peer = {"namespace": str(namespace), "pod_labels": {"app.kubernetes.io/name": PROMETHEUS_APP}}
+            shown = reading if key else {"app.kubernetes.io/name": PROMETHEUS_APP}
+            peer: Peer = {"namespace": str(namespace), "pod_labels": shown}
             faults.add(
                 f"watch[{i}]",
                 f"lets no Prometheus of namespace {namespace!r} in, so nothing could be read; give {service['name']!r} the"

@@ -49,6 +49,13 @@ def operated(**more: Any) -> dict[str, Any]:
     return {"prometheus": {"operator": {**OPERATOR, **more}}}
 
 
+EXISTING: Mapping[str, Any] = {"url": "http://prometheus.metrics.svc:9090"}
+
+
+def existing(**more: Any) -> dict[str, Any]:
+    return {"prometheus": {"existing": {**EXISTING, **more}}}
+
+
 def collecting(**more: Any) -> dict[str, Any]:
     return {"collector": {"endpoint": "http://tempo.tracing.svc:4318", **more}}
 
@@ -112,6 +119,24 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({**operated(), "node_selector": {}}, {"node_selector": "does nothing with 'prometheus.operator'"}),
     ({**operated(), "grafana": {"storage_gib": 3}}, {"grafana": "leave it out, and the dashboards are made"}),
     ({**operated(), "grafana": {"dashboards_only": False}}, {"grafana": "leave it out, and the dashboards are made"}),
+    ({"prometheus": {"existing": {}}}, {"prometheus.existing.url": "is required"}),
+    ({"prometheus": {"existing": EXISTING, "storage_gib": 9}}, {"prometheus.storage_gib": "does nothing with 'existing'"}),
+    (existing(url="prometheus:9090"), {"prometheus.existing.url": "is 'prometheus:9090'; give an address such as"}),
+    (existing(namespace="A"), {"prometheus.existing.namespace": "is 'A'; give lower case"}),
+    (existing(pod_labels={}), {"prometheus.existing.pod_labels": "is empty, so it would mean every pod"}),
+    (existing(pod_labels={"a": "b c"}), {"prometheus.existing.pod_labels.a": "is 'b c'; give letters"}),
+    (existing(port=0), {"prometheus.existing.port": "is 0; give 1 to 65535"}),
+    (existing(service_account="A"), {"prometheus.existing.service_account": "is 'A'; give lower case"}),
+    (existing(username="me"), {"prometheus.existing.username": "goes with 'password'; give both"}),
+    (existing(password={"name": "p", "key": "k"}), {"prometheus.existing.password": "goes with 'username'; give both"}),
+    (existing(username="me", password={"name": "A", "key": "k"}), {"prometheus.existing.password.name": "is 'A'; give lower"}),
+    ({**existing(), "alertmanager": {}}, {"alertmanager": "does nothing with 'prometheus.existing'"}),
+    (
+        {**existing(namespace="metrics"), **watching(readers=[{"namespace": "monitoring"}])},
+        {"watch[0]": "or say where that one is by 'prometheus.existing.namespace'"},
+    ),
+    ({"alertmanager": {"url": "alertmanager:9093"}}, {"alertmanager.url": "is 'alertmanager:9093'; give an address such as"}),
+    ({"alertmanager": {"url": "http://a:9093", "repeat_hours": 2}}, {"alertmanager.repeat_hours": "does nothing with 'url'"}),
     (
         {**operated(namespace="metrics"), **watching(readers=[{"namespace": "monitoring"}])},
         {"watch[0]": "of namespace 'metrics' in, so nothing could be read"},

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import pulumi
 import yaml
@@ -87,6 +88,17 @@ def told_by_prometheus(address: str) -> list[dict[str, Any]]:
             "static_configs": [{"targets": [address]}],
         }
     ]
+
+
+def told_at(url: str) -> list[dict[str, Any]]:
+    """How Prometheus tells one that exists.
+
+    Args:
+        url: Its base address.
+    """
+    address = urlsplit(url)
+    made: dict[str, Any] = {"scheme": address.scheme, "static_configs": [{"targets": [address.netloc]}]}
+    return [{**made, "path_prefix": address.path}] if address.path.strip("/") else [made]
 
 
 def way_to(place: Place) -> Egress:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NotRequired, TypedDict, cast
+from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -14,6 +15,7 @@ from slipway.backend import Egress, SecretKeyRef
 from slipway.kubernetes import quantity
 from slipway.kubernetes.names import check_image, check_object_name
 from slipway.kubernetes.network import anywhere, check_egress
+from slipway.kubernetes.observability.operator_args import check_url
 from slipway.kubernetes.quantity import ComputeResources
 
 IMAGE = "prom/alertmanager:v0.28.1"
@@ -50,12 +52,16 @@ class AlertReceiver(TypedDict):
 class AlertmanagerArgs(TypedDict):
     """The Alertmanager that tells people."""
 
+    url: NotRequired[str]
+    """Make none, and tell one that exists, at this base address, such as `http://alertmanager.monitoring.svc:9093`; it must not
+    ask for a password. Excludes everything else here but `egress`. Default: one is made."""
     receivers: NotRequired[Sequence[AlertReceiver]]
     """Who is told. Default: nobody; alerts are to be seen in Prometheus and Alertmanager only."""
     repeat_hours: NotRequired[int]
     """How often an alert that goes on is told again, in hours. Default 12; 1 to 168."""
     egress: NotRequired[Sequence[Egress]]
-    """Where it may connect to. Default: port 443 of every address where there are receivers, else nowhere."""
+    """Where it may connect to. Default: port 443 of every address where there are receivers, else nowhere. With `url`, where
+    Prometheus may connect to for it; by default its port, of every address."""
     image: NotRequired[pulumi.Input[str]]
     """Its image, with a version as tag or a digest. Default: release 0.28."""
     storage_gib: NotRequired[int]
@@ -70,6 +76,7 @@ class AlertmanagerArgs(TypedDict):
 class AlertmanagerSettings:
     """The same, with every default filled in."""
 
+    url: str | None
     receivers: Sequence[AlertReceiver]
     repeat_hours: int
     egress: Sequence[Egress]
@@ -84,6 +91,14 @@ class AlertmanagerSettings:
         path = "alertmanager"
         fit = {key: value for key, value in given.items() if not faults.at(f"{path}.{key}")}
         receivers = cast("Sequence[AlertReceiver]", fit.get("receivers", ()))
+        url = fit.get("url")
+        usual = anywhere(443) if receivers else []
+        if url is not None:
+            for key in given.keys() - {"url", "egress"}:
+                faults.add(f"{path}.{key}", "does nothing with 'url', where no Alertmanager runs here; leave one out")
+            check_url(f"{path}.url", url, faults, "http://alertmanager.monitoring.svc:9093")
+            where = urlsplit(url)
+            usual = [] if faults.at(f"{path}.url") else anywhere(where.port or (80 if where.scheme == "http" else 443))
         for i, receiver in enumerate(receivers):
             _check_receiver(f"{path}.receivers[{i}]", receiver, [r["name"] for r in receivers[:i]], faults)
         known(fit.get("image"), lambda plain: check_image(f"{path}.image", plain, faults))
@@ -93,10 +108,11 @@ class AlertmanagerSettings:
             faults.add(f"{path}.storage_gib", f"is {storage}; give 1 GiB or more")
         if not 1 <= repeat <= 168:
             faults.add(f"{path}.repeat_hours", f"is {repeat}; give 1 to 168 hours")
-        egress = cast("Sequence[Egress]", fit.get("egress", anywhere(443) if receivers else ()))
+        egress = cast("Sequence[Egress]", fit.get("egress", usual))
         for i, way in enumerate(egress):
             check_egress(f"{path}.egress[{i}]", way, faults)
         return cls(
+            url=url,
             receivers=receivers,
             repeat_hours=repeat,
             egress=egress,

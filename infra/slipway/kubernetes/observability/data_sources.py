@@ -24,9 +24,14 @@ class DataSource:
     """The variable that Grafana has its password in, with the Secret and the key; none where there is no password."""
 
 
-def prometheus_source(url: str) -> dict[str, Any]:
-    """The stack's own Prometheus."""
-    return {**_source("Prometheus", PROMETHEUS, url, USERNAME), "isDefault": True}
+def prometheus_source(url: str, username: str | None = USERNAME) -> dict[str, Any]:
+    """A Prometheus, by default the stack's own.
+
+    Args:
+        url: Its base address.
+        username: Who asks; None where it asks for no password.
+    """
+    return {**_source("Prometheus", PROMETHEUS, url, username), "isDefault": True}
 
 
 def loki_source(url: str, username: str | None, tenant: str | None, traces: bool) -> dict[str, Any]:

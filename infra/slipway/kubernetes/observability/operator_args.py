@@ -12,6 +12,7 @@ from slipway.kubernetes.names import check_labels, check_namespace
 
 READER_LABELS: Mapping[str, str] = {"app.kubernetes.io/name": "prometheus"}
 """The operator's own labels of the pods of every Prometheus."""
+EXAMPLE = "http://kube-prometheus-stack-prometheus.monitoring.svc:9090"
 
 
 class PrometheusOperatorArgs(TypedDict):
@@ -51,12 +52,13 @@ class OperatorSettings:
             return None
         path = "prometheus.operator"
         fit: dict[str, Any] = {k: v for k, v in cast("Mapping[str, Any]", given).items() if not faults.at(f"{path}.{k}")}
-        known(fit.get("url"), lambda plain: _check_url(f"{path}.url", plain, faults))
+        known(fit.get("url"), lambda plain: check_url(f"{path}.url", plain, faults, EXAMPLE))
         known(fit.get("namespace"), lambda plain: check_namespace(f"{path}.namespace", plain, faults))
         check_labels(f"{path}.labels", fit.get("labels"), faults)
         return cls(url=fit.get("url", ""), labels=fit.get("labels", {}), namespace=fit.get("namespace", home))
 
 
-def _check_url(path: str, url: str, faults: Faults) -> None:
+def check_url(path: str, url: str, faults: Faults, example: str) -> None:
+    """Refuse what is no base address."""
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
-        faults.add(path, f"is {url!r}; give an address such as 'http://kube-prometheus-stack-prometheus.monitoring.svc:9090'")
+        faults.add(path, f"is {url!r}; give an address such as '{example}'")

@@ -109,7 +109,9 @@ def make_prometheus(
     """
     labels = restricted.labels(APP, place.name)
     secret = generated_secret(f"{ROLE}-auth", place, labels, credentials())
-    reading = [resource for service in watch for resource in _reader(place, service, labels)]
+    reading = [
+        resource for service in watch for resource in reader(place, service, labels, f"{place.name}-{ROLE}", place.namespace)
+    ]
     api: list[Egress] = [
         {"cidr": cidr, "port": port}
         for port in API_PORTS
@@ -151,8 +153,18 @@ def way_to_prometheus(place: Place) -> list[Egress]:
     return [{"pod_labels": restricted.selector(APP, place.name), "namespace": place.namespace, "port": PORT}]
 
 
-def _reader(place: Place, service: WatchedService, labels: Mapping[str, str]) -> list[pulumi.Resource]:
-    """The permission to find a service's pods, in its own namespace and nowhere else."""
+def reader(
+    place: Place, service: WatchedService, labels: Mapping[str, str], account: str, home: pulumi.Input[str]
+) -> list[pulumi.Resource]:
+    """The permission to find a service's pods, in its own namespace and nowhere else.
+
+    Args:
+        place: Where the stack is.
+        service: Whose pods.
+        labels: Of the permission.
+        account: ServiceAccount that gets it.
+        home: Namespace of the account.
+    """
     name = f"{place.name}-reads-{service['name']}"
     meta: k8s.meta.v1.ObjectMetaArgsDict = {"name": name, "namespace": service["namespace"], "labels": labels}
     role = k8s.rbac.v1.Role(
@@ -161,12 +173,11 @@ def _reader(place: Place, service: WatchedService, labels: Mapping[str, str]) ->
         rules=[{"api_groups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}],
         opts=pulumi.ResourceOptions(parent=place.parent),
     )
-    account = f"{place.name}-{ROLE}"
     binding = k8s.rbac.v1.RoleBinding(
         f"{name}-binding",
         metadata=meta,
         role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-        subjects=[{"kind": "ServiceAccount", "name": account, "namespace": place.namespace}],
+        subjects=[{"kind": "ServiceAccount", "name": account, "namespace": home}],
         opts=pulumi.ResourceOptions(parent=place.parent, depends_on=[role]),
     )
     return [binding]

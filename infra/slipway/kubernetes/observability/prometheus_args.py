@@ -11,6 +11,7 @@ from slipway.args import Faults, known
 from slipway.kubernetes import quantity
 from slipway.kubernetes.names import check_image, check_object_name
 from slipway.kubernetes.network import OURS, Peer, check_peer
+from slipway.kubernetes.observability.existing_args import ExistingPrometheusArgs, ExistingSettings
 from slipway.kubernetes.observability.operator_args import OperatorSettings, PrometheusOperatorArgs
 from slipway.kubernetes.quantity import ComputeResources
 
@@ -27,6 +28,10 @@ class PrometheusArgs(TypedDict):
     operator: NotRequired[PrometheusOperatorArgs]
     """Make no Prometheus and no Alertmanager, only the Prometheus Operator's custom resources for one that exists: PodMonitors
     and a PrometheusRule. Excludes everything else here but `interval_seconds`. Default: one is made."""
+    existing: NotRequired[ExistingPrometheusArgs]
+    """Make no Prometheus and no Alertmanager, only the files that one that exists must be given: the ConfigMap
+    `NAME-prometheus-files` with `scrape.yml`, for its `scrape_config_files`, and `rules.yml`, for its `rule_files`. Excludes
+    everything else here but `interval_seconds`. Default: one is made."""
     image: NotRequired[pulumi.Input[str]]
     """Its image, with a version as tag or a digest. Default: release 3.5, with long-term support."""
     interval_seconds: NotRequired[float]
@@ -61,6 +66,7 @@ class PrometheusSettings:
     allow_from: Sequence[Peer]
     api_cidr: str | None
     operator: OperatorSettings | None
+    existing: ExistingSettings | None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], period_days: float, home: object, faults: Faults) -> "PrometheusSettings":
@@ -75,9 +81,11 @@ class PrometheusSettings:
         path = "prometheus"
         fit = {key: value for key, value in given.items() if not faults.at(f"{path}.{key}")}
         operator = OperatorSettings.of(given.get("operator"), home, faults)
-        if operator is not None:
-            for key in given.keys() - {"operator", "interval_seconds"}:
-                faults.add(f"{path}.{key}", "does nothing with 'operator', where no Prometheus runs here; leave one out")
+        existing = ExistingSettings.of(given.get("existing"), home, faults)
+        if operator is not None or existing is not None:
+            other = "existing" if operator is None else "operator"
+            for key in given.keys() - {other, "interval_seconds"}:
+                faults.add(f"{path}.{key}", f"does nothing with '{other}', where no Prometheus runs here; leave one out")
         known(fit.get("image"), lambda plain: check_image(f"{path}.image", plain, faults))
         known(fit.get("storage_class"), lambda plain: check_object_name(f"{path}.storage_class", plain, faults))
         interval = fit.get("interval_seconds", 15.0)
@@ -115,4 +123,5 @@ class PrometheusSettings:
             allow_from=allow_from,
             api_cidr=fit.get("api_cidr"),
             operator=operator,
+            existing=existing,
         )

@@ -59,7 +59,7 @@ class RealPrometheus:
         for name, text in held.items():
             (places[AUTH] / name).write_text(text)
         self.config = places[CONFIG] / "prometheus.yml"
-        self.config.write_text(_found(self.config.read_text(), pods))
+        self.config.write_text(found(self.config.read_text(), pods))
         words = [here(word).replace(f":{PORT}", f"127.0.0.1:{self.port}") for word in arguments(settings)]
         self.command = [program, *words]
 
@@ -79,7 +79,7 @@ class RealPrometheus:
         assert process.returncode == 0, log
 
 
-def _found(config: str, pods: Pods) -> str:
+def found(config: str, pods: Pods) -> str:
     """The configuration with what Kubernetes would tell of pods written down: all rules about that still apply."""
     parsed: dict[str, Any] = yaml.safe_load(config)
     for job in parsed["scrape_configs"]:
