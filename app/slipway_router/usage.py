@@ -23,7 +23,8 @@ def tokens_in(body: bytes) -> tuple[int, int] | None:
         return None
     usual = _USUAL.match(body, at)
     if usual is not None:
-        return int(usual[1]), int(usual[2])
+        prompt, answer = usual.groups()
+        return int(prompt), int(answer)
     found = _USAGE.match(body, at)
     if found is None:
         return None

@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from slipway_router.tenancy.settings import RedisSettings
 
 PORT = 6379
-_packed: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # pyright: ignore[reportAssignmentType, reportUnknownMemberType] -- its stub says a tuple of one
+_packed: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # pyright: ignore[reportAssignmentType, reportUnknownMemberType, reportUnknownVariableType] -- its stub says a tuple of one
 
 
 class Wire(asyncio.Protocol):
