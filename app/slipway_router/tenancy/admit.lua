@@ -3,7 +3,7 @@
 -- KEYS[1]  what the names of all keys begin with
 -- ARGV[1]  JSON: me, window (us), seq, books, asks
 --          book: ["tokens", name, second, tokens more]
---                ["money", name, month, id or "", reserved, real]
+--                ["money", name, month, id or "", reserved, real], and where tokens are counted too: second, tokens more
 --                ["times", name, [us ago, ...], [[us ago, tokens], ...]]
 --          ask:  [name, requests, tokens, budget, tokens wanted, units wanted, month, id], limits 0 where there is none
 -- Returns  JSON: for each ask [0 admitted | 1 requests | 2 tokens | 3 budget, requests left, tokens left, ms to wait or the second, ms to reset,
@@ -48,14 +48,18 @@ local function count_tokens(key, at, tokens)
   redis.call('EXPIRE', key, 2 * seconds + 2)
 end
 
+local function correct(name, at, tokens)
+  local key = p .. 't:' .. name
+  if redis.call('HEXISTS', key, whole(at)) == 1 then
+    redis.call('HINCRBY', key, whole(at), whole(tokens))
+    redis.call('HINCRBY', key, 'sum', whole(tokens))
+  end
+end
+
 local function book(b)
   local kind, name = b[1], b[2]
   if kind == 'tokens' then
-    local key = p .. 't:' .. name
-    if redis.call('HEXISTS', key, whole(b[3])) == 1 then
-      redis.call('HINCRBY', key, whole(b[3]), whole(b[4]))
-      redis.call('HINCRBY', key, 'sum', whole(b[4]))
-    end
+    correct(name, b[3], b[4])
   elseif kind == 'money' then
     local key, id, reserved, real = p .. 'b:' .. name .. ':' .. b[3], b[4], b[5], b[6]
     if id == '' then
@@ -67,6 +71,7 @@ local function book(b)
       redis.call('HINCRBY', key, 'spent', whole(real - reserved))
     end
     redis.call('EXPIRE', key, 34560000)
+    if b[7] then correct(name, b[7], b[8]) end
   else
     local key = p .. 'r:' .. name
     for _, ago in ipairs(b[3]) do redis.call('RPUSH', key, whole(now - ago)) end

@@ -127,15 +127,15 @@ class Charge:
             of_prompt, of_answer = self._rates if prices is self._prices else per_tokens(prices)
             units = prompt * of_prompt + answer * of_answer
         account, purse, link = self.account, self.purse, self._limits.link
-        if more:
-            if self.local:
-                account.window.correct(self.local, more)
-            if self.second and link is not None:
-                link.book(("tokens", account.name, self.second, more))
-        if purse is None:
+        if more and self.local:
+            account.window.correct(self.local, more)
+        counted = (self.second, more) if more and self.second else ()
+        if purse is not None and self.held and link is not None:
+            link.book(("money", account.name, purse.month, self.number, self.units, units, *counted))
             return
-        if self.held and link is not None:
-            link.book(("money", account.name, purse.month, self.number, self.units, units))
+        if counted and link is not None:
+            link.book(("tokens", account.name, *counted))
+        if purse is None:
             return
         purse.held -= self.units
         if link is not None and link.up:

@@ -73,6 +73,19 @@ async def test_tokens_count_by_the_estimate_until_the_answer_tells() -> None:
         assert "too large" in refused.json()["error"]["message"]
 
 
+@needs_redis
+@pytest.mark.parametrize("budget", [{}, {"monthly_budget": 1}], ids=["tokens", "tokens_and_budget"])
+async def test_in_redis_too_tokens_count_by_what_the_answer_told(redis: RealRedis, budget: dict[str, int]) -> None:
+    async with upstream() as one, router(one, redis, tokens_per_minute=1000, **budget) as served:
+        link = served.router.limits.link
+        assert link is not None
+        left = []
+        for _ in range(2):
+            left.append((await ask(served, max_tokens=250)).headers["x-ratelimit-remaining-tokens"])
+            await until(lambda: not link.owes)
+        assert left == [str(1000 - 251), str(1000 - 96 - 251)]
+
+
 @pytest.mark.parametrize("shared", [False, pytest.param(True, marks=needs_redis)])
 async def test_a_budget_is_spent_to_the_unit_and_then_refused(shared: bool, redis: RealRedis) -> None:
     # 96 tokens at $0.50 for 1,000 are 4.8 cents; 1 + 95 are reserved before.
