@@ -6,6 +6,7 @@ breaks off can end in an error event rather than in half a line.
 
 import asyncio
 from asyncio import AbstractEventLoop
+from functools import lru_cache
 from time import perf_counter
 
 import orjson
@@ -30,6 +31,16 @@ from slipway_router.usage import tokens_in
 
 _WORTH_ANOTHER: frozenset[Cause] = frozenset({"connect", "reset", "protocol", "status"})
 _HELD_BACK: frozenset[Cause] = frozenset({"open", "cold"})
+
+
+@lru_cache(maxsize=1024)
+def _rule(name: str) -> Header:
+    return b"x-slipway-rule", name.encode()
+
+
+@lru_cache(maxsize=64)
+def _attempts(made: int) -> Header:
+    return b"x-slipway-attempts", b"%d" % made
 
 
 class Exchange:
@@ -249,7 +260,7 @@ class Exchange:
 
     def headers(self) -> list[Header]:
         """What tells where an answer came from."""
-        headers = [(b"x-slipway-rule", self.rule.encode()), (b"x-slipway-attempts", b"%d" % self.attempts.made)]
+        headers = [_rule(self.rule), _attempts(self.attempts.made)]
         if self._router.draining_since is not None:
             headers.append(CLOSE)
         return headers

@@ -22,7 +22,7 @@ def run(*arguments: str) -> dict[str, Any]:
 
 @needs_redis
 def test_a_few_seconds_of_four_clients_are_admitted_a_hundred_times() -> None:
-    told = run("limits", "--minutes", "0.15")
+    told = run("limits", "--minutes", "0.13")
     assert told["asked"] > 110
     assert told["passed"] == told["admitted"] == told["reached_the_backend"] == told["most_in_any_minute"] == 100
     assert told["in_each_minute"] == [100]
