@@ -9,6 +9,8 @@ from tests.app.fake_upstream import DONE, USAGE, Behaviour, event
 from tests.app.providers import fake_anthropic as claude
 from tests.app.serving import Served, backend, serving, upstream
 
+from slipway_router.usage import tokens_in
+
 LAST = b"data: " + json.dumps({"id": "c1", "object": "chat.completion.chunk", "choices": [], "usage": USAGE}).encode() + b"\n\n"
 IN_FINISH = event("", "stop").removesuffix(b"}\n\n") + b', "usage": ' + json.dumps(USAGE).encode() + b"}\n\n"
 SPOKEN = event('"usage": {"prompt_tokens": 5000}')
@@ -53,6 +55,12 @@ async def test_a_stream_that_breaks_off_counts_for_nothing() -> None:
     async with upstream(fake.cut_stream(event("a"), event("", "stop"))) as up, serving(backend(up)) as served:
         await served.chat(stream=True)
         assert await counted(served) == (0, 0)
+
+
+@pytest.mark.parametrize("usage", [b"{}", b'{"input_tokens": 3, "output_tokens": 5}', b'{"total_tokens": 8}'])
+def test_a_usage_of_another_kind_is_none_rather_than_nothing(usage: bytes) -> None:
+    """Taken for no tokens it would make the answer free."""
+    assert tokens_in(b'{"choices": [], "usage": ' + usage + b"}") is None
 
 
 MESSAGES: dict[str, Any] = {"model": "claude", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
