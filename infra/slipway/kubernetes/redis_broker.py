@@ -38,6 +38,10 @@ class RedisBroker(TypedDict):
     put into an address. Default: no password."""
     egress: NotRequired[Egress]
     """How a network policy lets workers out to it. Default: its port at every address."""
+    closed: NotRequired[bool]
+    """Whether the pods of `egress` have a network policy that keeps out whom it does not name, as those of a RedisCache have.
+    Then KEDA is let through by a policy beside that one; alone it would shut out everybody else. Default false: KEDA gets there
+    without."""
 
 
 def check_broker(path: str, broker: Mapping[str, Any], faults: Faults) -> None:
@@ -62,6 +66,9 @@ def check_broker(path: str, broker: Mapping[str, Any], faults: Faults) -> None:
         secret_env.check_reference(f"{path}.password", broker["password"], faults)
     if isinstance(broker.get("egress"), Mapping) and not faults.at(f"{path}.egress"):
         check_egress(f"{path}.egress", broker["egress"], faults)
+    way: object = broker.get("egress", {})
+    if broker.get("closed") is True and isinstance(way, Mapping) and "pod_labels" not in way:
+        faults.add(f"{path}.closed", "goes with an 'egress' to 'pod_labels', the pods that KEDA is let through to; give both")
 
 
 def variables(broker: RedisBroker) -> list[k8s.core.v1.EnvVarArgsDict]:

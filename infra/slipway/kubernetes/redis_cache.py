@@ -88,6 +88,7 @@ class RedisCache(pulumi.ComponentResource):
             "host": self.host,
             "password": {"name": f"{self._name}-password", "key": PASSWORD_KEY},
             "egress": self._egress[0],
+            "closed": True,
         }
 
     def env(self, variable: str = "REDIS_URL") -> Mapping[str, SecretKeyRef]:

@@ -134,7 +134,7 @@ class WorkerPool(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             )
         way = broker.get("egress", {})
-        if "pod_labels" in way and "port" in way:
+        if broker.get("closed") and "pod_labels" in way and "port" in way:
             # The Redis lets in whom it was told to; KEDA, which counts what waits in it, is known here.
             k8s.networking.v1.NetworkPolicy(
                 f"{name}-keda-network",

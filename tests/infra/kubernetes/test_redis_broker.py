@@ -49,6 +49,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"host": "r", "password": {"name": "A!", "key": "k"}}, {"password.name": "is 'A!'; give a Secret's name"}),
     ({"host": "r", "tls": "yes"}, {"tls": "is the text 'yes'; give true or false"}),
     ({"host": "r", "egress": {"port": 1}}, {"egress": "has no address"}),
+    ({"host": "r", "closed": True}, {"closed": "goes with an 'egress' to 'pod_labels'"}),
+    ({"host": "r", "closed": True, "egress": {"port": 1, "cidr": "10.0.0.0/8"}}, {"closed": "goes with an 'egress'"}),
     ({"host": "r", "url": "x"}, {"url": "is not an argument"}),
 ]
 

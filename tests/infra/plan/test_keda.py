@@ -58,6 +58,15 @@ def test_a_redis_handed_over_lets_keda_in_and_nobody_else_besides() -> None:
     }
 
 
+def test_pods_that_no_policy_closes_get_none_which_would_shut_everybody_else_out() -> None:
+    args: Any = {"namespace": "ai", "image": "app:1", "celery": {"app": "tasks"}}
+    way = {"port": 6379, "pod_labels": {"app.kubernetes.io/name": "redis"}}
+    for closed in (False, True):
+        args["broker"] = {"host": "redis.ai.svc", "egress": way, "closed": closed}
+        plan = plan_program(lambda: WorkerPool("worker", args))
+        assert [r.name for r in plan if r.name == "worker-keda-network"] == ["worker-keda-network"] * closed
+
+
 @pytest.mark.parametrize("allow_from", [None, [], [OURS], [{"namespace": "edge", "pod_labels": {"app": "router"}}]])
 def test_a_redis_by_its_name_that_refuses_keda_is_told_once_with_the_choice(allow_from: Any) -> None:
     (told,) = shut_out(pool(by_hand, **({} if allow_from is None else {"allow_from": allow_from})))
