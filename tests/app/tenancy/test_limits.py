@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from redis import asyncio as client
-from tests.app.fake_upstream import DONE, SSE, Exit, FakeUpstream, chunk, event, failing, head, stream
+from tests.app.fake_upstream import DONE, SSE, Exit, FakeUpstream, chunk, event, failing, head, stream, whole
 from tests.app.serving import Served, backend, serving, upstream
 from tests.app.tenancy.real_redis import RealRedis, needs_redis, redis_at, until
 
@@ -97,6 +97,23 @@ async def test_a_budget_is_spent_to_the_unit_and_then_refused(shared: bool, redi
         assert "$0.1 " in refused.json()["error"]["message"]
         spent = await booked(served, redis) if shared else served.router.limits.spent("shop")
         assert spent == 2 * 96 * UNITS_PER_DOLLAR // 2000
+
+
+@pytest.mark.parametrize("shared", [False, pytest.param(True, marks=needs_redis)])
+async def test_what_is_under_way_counts_for_the_budget(shared: bool, redis: RealRedis) -> None:
+    """4.8 cents each: two fit into ten, and a third does not while they are under way, though nothing is spent yet."""
+    go = asyncio.Event()
+
+    async def slow(out: Exit) -> None:
+        await go.wait()
+        await whole()(out)
+
+    async with upstream(slow) as one, router(one, redis if shared else None, monthly_budget="0.10") as served:
+        asked = [asyncio.create_task(ask(served, max_tokens=95)) for _ in range(2)]
+        await until(lambda: len(one.posts) == 2)
+        assert (await ask(served, max_tokens=95)).json()["error"]["code"] == "insufficient_quota"
+        go.set()
+        assert [r.status_code for r in await asyncio.gather(*asked)] == [200, 200]
 
 
 async def booked(served: Served, redis: RealRedis) -> int:
