@@ -109,6 +109,8 @@ class OwnRates(BaseModel):
     """An hour of one CPU that a pod without GPUs asks for."""
     memory_gib_usd_per_hour: Usd | None = None
     """An hour of one GiB of memory that it asks for."""
+    provisioned_gib_usd_per_hour: Usd | None = None
+    """An hour of one GiB of a serverless endpoint that SageMaker keeps warm (provisioned concurrency)."""
     control_plane_usd_per_hour: Usd | None = None
     """An hour of a cluster, in place of its list price."""
     volume_gib_usd_per_month: Usd | None = None

@@ -12,7 +12,8 @@ from slipway.plan.billed_pods import WORKLOADS, workload
 from slipway.plan.billed_volumes import volumes
 from slipway.plan.inputs import deep, first, mapping, mappings, whole
 from slipway.plan.plan import Plan, Resource
-from slipway.prices import Rates
+from slipway.price import Price
+from slipway.prices import FILE, Rates
 
 
 def billed(plan: Plan, rates: Rates) -> list[Billed]:
@@ -44,13 +45,12 @@ def billed(plan: Plan, rates: Rates) -> list[Billed]:
 
 def _sagemaker(plan: Plan, resource: Resource, rates: Rates) -> Iterator[Billed]:
     region = _region_of_images(plan, resource)
-    variants = [
-        v
-        for key in ("productionVariants", "shadowProductionVariants")
-        for v in mappings(resource.inputs.get(key))
-        if "serverlessConfig" not in v
-    ]
-    targets = _targets(plan, resource)
+    all_of_them = [v for key in ("productionVariants", "shadowProductionVariants") for v in mappings(resource.inputs.get(key))]
+    for variant in all_of_them:
+        if kept := mapping(variant.get("serverlessConfig")):
+            yield from _kept_warm(plan, resource, kept, rates)
+    variants = [v for v in all_of_them if "serverlessConfig" not in v]
+    targets = _targets(plan, resource, "sagemaker:variant:DesiredInstanceCount")
     for variant in variants:
         name = variant.get("instanceType")
         if not isinstance(name, str):
@@ -65,8 +65,23 @@ def _sagemaker(plan: Plan, resource: Resource, rates: Rates) -> Iterator[Billed]
         yield Billed(resource, name, *numbers, price, note(rates, price, name, Place.SAGEMAKER, region))
 
 
-def _targets(plan: Plan, resource: Resource) -> list[Resource]:
-    dimension = "sagemaker:variant:DesiredInstanceCount"
+def _kept_warm(plan: Plan, resource: Resource, kept: Mapping[str, Any], rates: Rates) -> Iterator[Billed]:
+    """What a serverless variant keeps warm, which is paid for whether it is asked or not; its requests come on top."""
+    if "provisionedConcurrency" not in kept:
+        return
+    warm, mib = whole(kept["provisionedConcurrency"]), whole(kept.get("memorySizeInMb"))
+    numbers = (warm, warm)
+    if targets := _targets(plan, resource, "sagemaker:variant:DesiredProvisionedConcurrency"):
+        numbers = whole(targets[0].inputs.get("minCapacity")), whole(targets[0].inputs.get("maxCapacity"))
+    what, rate = f"place kept warm of {mib} MiB", rates.own.provisioned_gib_usd_per_hour
+    if rate is None or mib is None:
+        told = f"no price of provisioned concurrency is known; give provisioned_gib_usd_per_hour in {FILE}"
+        yield Billed(resource, what, *numbers, None, told)
+    else:
+        yield Billed(resource, what, *numbers, Price(rate * mib / 1024, None, rates.source), "your own price")
+
+
+def _targets(plan: Plan, resource: Resource, dimension: str) -> list[Resource]:
     found = plan.of_type("aws:appautoscaling/target:Target")
     return [t for t in found if t.parent == resource.parent and t.inputs.get("scalableDimension") == dimension]
 

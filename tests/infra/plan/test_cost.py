@@ -159,6 +159,25 @@ def test_what_is_paid_by_the_request_is_not_in_it() -> None:
     assert cost(plan(resource("aws:s3/bucket:Bucket", "b")), Rates()).components == ()
 
 
+def test_what_is_kept_warm_is_paid_for_by_the_hour() -> None:
+    args: Any = {
+        "image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/llama-cpp:1",
+        "serverless": {"memory_mib": 4096, "max_concurrency": 9, "provisioned_concurrency": 2},
+    }
+
+    def planned_with(**more: Any) -> Plan:
+        def program() -> None:
+            SageMakerEndpoint("chat", {**args, "serverless": {**args["serverless"], **more}})
+
+        return plan_program(program)
+
+    assert "give provisioned_gib_usd_per_hour in rates.yaml" in single(cost(planned_with(), Rates()))[2]
+    rates = own(provisioned_gib_usd_per_hour=0.05)
+    assert single(cost(planned_with(), rates))[:2] == (pytest.approx(2 * 4 * 0.05 * HOURS), pytest.approx(2 * 4 * 0.05 * HOURS))
+    scaled = single(cost(planned_with(scaling={"min": 1, "max": 5}), rates))
+    assert scaled[:2] == (pytest.approx(4 * 0.05 * HOURS), pytest.approx(5 * 4 * 0.05 * HOURS))
+
+
 def test_vertex_by_model_garden_and_by_our_own_deployments() -> None:
     config = {
         "dedicatedResources": {
