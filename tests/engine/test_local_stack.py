@@ -47,8 +47,8 @@ def slipway(*words: str, directory: Path) -> subprocess.CompletedProcess[str]:
     return run([sys.executable, "-m", "slipway", *words, "-C", str(directory)], directory)
 
 
-def up(project: Project) -> dict[str, Any]:
-    done = slipway("up", "-s", "test", "--json", directory=project.directory)
+def up(project: Project, *more: str) -> dict[str, Any]:
+    done = slipway("up", "-s", "test", "--json", *more, directory=project.directory)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -73,6 +73,8 @@ def test_up_again_change_heal_and_down_through_our_command(project: Project) -> 
 
     os.kill(int(changed["outputs"]["two"]), signal.SIGKILL)
     assert up(project)["changes"]["update"] == 1
+    # With a look at what is there first, which finds all as it should be.
+    assert set(up(project, "--refresh")["changes"]) == {"same"}
 
     refused = run(
         [sys.executable, "-m", "slipway", "up", "-s", "test", "--engine", "embedded", "-C", str(project.directory)],

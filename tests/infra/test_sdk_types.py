@@ -5,6 +5,7 @@ from typing import Any
 
 import pulumi_kubernetes as k8s
 import pytest
+from pulumi.runtime import rpc
 from tests.infra.sdk_types import args_class, faults
 
 from slipway.plan import UNKNOWN, Resource, Secret, plan_program, plan_project
@@ -78,3 +79,7 @@ def test_every_stack_that_ships_has_only_properties_that_the_providers_know(stac
     made = [r for r in plan_project(ROOT, stack) if r.custom]
     assert made
     assert [line for r in made if not r.type.startswith("pulumi-") for line in faults(r)] == []
+    # What only `up` tells is UNKNOWN, and never the text of an Output.
+    told = str([dict(r.inputs) for r in made])
+    for text in ("__str__", "pulumi.output", "Output object", rpc.UNKNOWN):
+        assert text not in told

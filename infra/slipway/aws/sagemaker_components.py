@@ -172,8 +172,10 @@ def _check_together(given: Mapping[str, Any], entries: Mapping[str, Mapping[str,
     there = gpus_of(str(given.get("instance_type")))
     if there is None:
         return
-    asked = {k: e.get("copies", (e.get("scaling") or {}).get("min", 1)) * e.get("accelerators", 0) for k, e in entries.items()}
-    most = (given.get("managed_instances") or {}).get("max") or given.get("instance_count") or 1
+    nothing: Mapping[str, Any] = {}
+    fewest = {k: e.get("copies", e.get("scaling", nothing).get("min", 1)) for k, e in entries.items()}
+    asked = {k: fewest[k] * e.get("accelerators", 0) for k, e in entries.items()}
+    most: int = given.get("managed_instances", nothing).get("max") or given.get("instance_count") or 1
     if (needed := sum(asked.values())) > there * most:
         told = ", ".join(f"'{k}' {n}" for k, n in asked.items() if n)
         has = f"{there * most} GPUs of {most} x {given['instance_type']}"

@@ -122,10 +122,8 @@ def federated(spec: k8s.core.v1.PodSpecArgsDict, given: Mapping[str, Any] | None
         env.append({"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": f"{folder}/{GOOGLE_FILE}"})
     if "aws_role_arn" in given:
         sources.append({"service_account_token": {"audience": _AWS_AUDIENCE, "expiration_seconds": _SECONDS, "path": "aws"}})
-        env += [
-            {"name": "AWS_ROLE_ARN", "value": given["aws_role_arn"]},
-            {"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": f"{_FOLDER}/aws"},
-        ]
+        env.append({"name": "AWS_ROLE_ARN", "value": given["aws_role_arn"]})
+        env.append({"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": f"{_FOLDER}/aws"})
     made: Any = spec
     first, *more = made["containers"]
     mounts = [*first["volume_mounts"], {"name": "federation", "mount_path": _FOLDER, "read_only": True}]

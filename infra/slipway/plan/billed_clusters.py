@@ -1,7 +1,8 @@
 """Control planes, node groups and node pools: what a cluster costs before anything runs in it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 from slipway.accelerators import Place
 from slipway.cluster_prices import control_plane
@@ -55,8 +56,7 @@ def _control_plane(resource: Resource, rates: Rates) -> Billed:
 def _node_group(resource: Resource, rates: Rates) -> Billed:
     scaling = mapping(resource.inputs.get("scalingConfig"))
     least, most = whole(scaling.get("minSize")), whole(scaling.get("maxSize"))
-    types = resource.inputs.get("instanceTypes")
-    name = _text(types[0]) if isinstance(types, list) and types else None
+    name = next((_text(kind) for kind in _list(resource.inputs.get("instanceTypes"))), None)
     region = _text(resource.inputs.get("region")) or (rates.own.cluster.region if rates.own.cluster else None)
     spot = resource.inputs.get("capacityType") == "SPOT"
     return _nodes(resource, name, (least, most), Place.EC2, region, rates, spot=spot)
@@ -66,9 +66,9 @@ def _node_pool(resource: Resource, rates: Rates) -> Billed:
     config, scaling = mapping(resource.inputs.get("nodeConfig")), mapping(resource.inputs.get("autoscaling"))
     fixed = whole(resource.inputs.get("nodeCount", 1))
     bounds = (whole(scaling.get("minNodeCount")), whole(scaling.get("maxNodeCount"))) if scaling else (fixed, fixed)
-    zones = resource.inputs.get("nodeLocations")
+    zones = _list(resource.inputs.get("nodeLocations"))
     # Numbers of a pool are those of each of its zones.
-    times = len(zones) if isinstance(zones, list) else 1 if _zonal(resource) else ZONES
+    times = len(zones) or (1 if _zonal(resource) else ZONES)
     numbers = tuple(None if n is None else n * times for n in bounds)
     name, spot = _text(config.get("machineType")), config.get("spot") is True
     return _nodes(resource, name, (numbers[0], numbers[1]), Place.GCE, _region(resource), rates, spot=spot)
@@ -88,6 +88,10 @@ def _nodes(
         return Billed(resource, "a node", *numbers, None, "its machine is known only after up")
     price = rates.of(place, machine, region, spot=spot)
     return Billed(resource, machine, *numbers, price, note(rates, price, machine, place, region, spot=spot))
+
+
+def _list(value: object) -> Sequence[object]:
+    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()
 
 
 def _text(value: object) -> str | None:

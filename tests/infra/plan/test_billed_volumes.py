@@ -59,8 +59,8 @@ def test_one_s_own_price_is_that_of_every_class() -> None:
 
 def test_every_pod_has_its_own_of_what_its_workload_claims() -> None:
     pod = {"containers": [{"resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}]}
-    scratch = {"name": "s", "ephemeral": {"volumeClaimTemplate": {"spec": claim("50Gi")}}}
-    spec = {
+    scratch: dict[str, Any] = {"name": "s", "ephemeral": {"volumeClaimTemplate": {"spec": claim("50Gi")}}}
+    spec: dict[str, Any] = {
         "replicas": 3,
         "template": {"spec": {**pod, "volumes": [scratch, {"emptyDir": {}}]}},
         "volumeClaimTemplates": [{"spec": claim()}],

@@ -167,7 +167,8 @@ def test_what_is_kept_warm_is_paid_for_by_the_hour() -> None:
 
     def planned_with(**more: Any) -> Plan:
         def program() -> None:
-            SageMakerEndpoint("chat", {**args, "serverless": {**args["serverless"], **more}})
+            given: Any = {**args, "serverless": {**args["serverless"], **more}}
+            SageMakerEndpoint("chat", given)
 
         return plan_program(program)
 
