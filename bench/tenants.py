@@ -121,8 +121,9 @@ async def limits(minutes: float) -> dict[str, Any]:
 
 def admissions(folder: Path) -> list[int]:
     """When Redis admitted each request, in microseconds by its clock, as its append-only file has it."""
-    pushed = re.compile(rb"RPUSH\r\n\$\d+\r\n\{slipway\}:r:bench\r\n\$\d+\r\n(\d+)", re.IGNORECASE)
-    return sorted(int(at) for file in folder.rglob("*.aof") for at in pushed.findall(file.read_bytes()))
+    pushed = re.compile(rb"RPUSH\r\n\$\d+\r\n\{slipway\}:r:bench\r\n((?:\$\d+\r\n\d+\r\n)+)", re.IGNORECASE)
+    together = [values for file in folder.rglob("*.aof") for values in pushed.findall(file.read_bytes())]
+    return sorted(int(at) for values in together for at in values.split(b"\r\n")[1::2])
 
 
 async def budget(requests: int, *, kill: bool = True) -> dict[str, Any]:

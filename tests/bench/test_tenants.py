@@ -39,8 +39,10 @@ def test_what_is_booked_is_what_it_comes_to_by_hand() -> None:
 def test_admissions_are_read_from_the_append_only_file(tmp_path: Path) -> None:
     pushed = b"*3\r\n$5\r\nRPUSH\r\n$17\r\n{slipway}:r:bench\r\n$16\r\n%d\r\n"
     (tmp_path / "one.aof").write_bytes(b"*1\r\n$5\r\nMULTI\r\n" + pushed % 1764000000000002 + pushed % 1764000000000001)
+    several = b"*4\r\n$5\r\nRPUSH\r\n$17\r\n{slipway}:r:bench\r\n$16\r\n%d\r\n$16\r\n%d\r\n*1\r\n$4\r\nEXEC\r\n"
+    (tmp_path / "three.aof").write_bytes(several % (1764000000000004, 1764000000000005))
     (tmp_path / "two.aof").write_bytes(pushed.replace(b":r:bench", b":r:other") % 1764000000000003)
-    assert admissions(tmp_path) == [1764000000000001, 1764000000000002]
+    assert admissions(tmp_path) == [1764000000000000 + n for n in (1, 2, 4, 5)]
 
 
 @pytest.mark.parametrize("wrong", [["limits", "--minutes", "0"], ["budget", "--requests", "1"]])

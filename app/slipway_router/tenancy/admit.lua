@@ -48,12 +48,33 @@ local function count_tokens(key, at, tokens)
   redis.call('EXPIRE', key, 2 * seconds + 2)
 end
 
-local function correct(name, at, tokens)
-  local key = p .. 't:' .. name
-  if redis.call('HEXISTS', key, whole(at)) == 1 then
-    redis.call('HINCRBY', key, whole(at), whole(tokens))
-    redis.call('HINCRBY', key, 'sum', whole(tokens))
+-- Most requests of one call are of few tenants: what is known of each is read once, counted here, and written once.
+
+local function kept(states, name, read)
+  local known = states[name]
+  if not known then
+    known = read(name)
+    states[name] = known
   end
+  return known
+end
+
+-- What was under way and is over. Kept apart by tenant and month, and by tenant and second.
+local paid, corrected = {}, {}
+
+local function correct(name, at, tokens)
+  local entry = kept(corrected, name .. ' ' .. whole(at), function() return {p .. 't:' .. name, at, 0} end)
+  entry[3] = entry[3] + tokens
+end
+
+-- A number of Lua is whole up to 2^53; no request alone comes near that.
+local MOST = 2 ^ 52
+
+local function pay(key, entry)
+  if entry[1] ~= 0 then redis.call('HINCRBY', key, 'held', whole(entry[1])) end
+  if entry[2] ~= 0 then redis.call('HINCRBY', key, 'spent', whole(entry[2])) end
+  redis.call('EXPIRE', key, 34560000)
+  entry[1], entry[2] = 0, 0
 end
 
 local function book(b)
@@ -61,16 +82,17 @@ local function book(b)
   if kind == 'tokens' then
     correct(name, b[3], b[4])
   elseif kind == 'money' then
-    local key, id, reserved, real = p .. 'b:' .. name .. ':' .. b[3], b[4], b[5], b[6]
+    local id, reserved, real = b[4], b[5], b[6]
+    local key = p .. 'b:' .. name .. ':' .. b[3]
+    local entry = kept(paid, key, function() return {0, 0} end)
+    if math.max(math.abs(entry[1]) + reserved, math.abs(entry[2]) + real) > MOST then pay(key, entry) end
     if id == '' then
-      redis.call('HINCRBY', key, 'spent', whole(real))
+      entry[2] = entry[2] + real
     elseif redis.call('HDEL', p .. 'held:' .. a.me, id) == 1 then
-      redis.call('HINCRBY', key, 'held', whole(-reserved))
-      redis.call('HINCRBY', key, 'spent', whole(real))
+      entry[1], entry[2] = entry[1] - reserved, entry[2] + real
     else -- Somebody took this router for dead and booked what was reserved.
-      redis.call('HINCRBY', key, 'spent', whole(real - reserved))
+      entry[2] = entry[2] + real - reserved
     end
-    redis.call('EXPIRE', key, 34560000)
     if b[7] then correct(name, b[7], b[8]) end
   else
     local key = p .. 'r:' .. name
@@ -84,52 +106,90 @@ end
 
 if a.seq > 0 and a.seq > tonumber(redis.call('GET', p .. 'seq:' .. a.me) or '0') then
   for _, b in ipairs(a.books) do book(b) end
+  for key, entry in pairs(paid) do pay(key, entry) end
+  for _, entry in pairs(corrected) do
+    if redis.call('HEXISTS', entry[1], whole(entry[2])) == 1 then
+      redis.call('HINCRBY', entry[1], whole(entry[2]), whole(entry[3]))
+      redis.call('HINCRBY', entry[1], 'sum', whole(entry[3]))
+    end
+  end
   redis.call('SET', p .. 'seq:' .. a.me, whole(a.seq), 'EX', 604800)
 end
 
-local function admit(name, requests, tokens, budget, wanted, units, month, id)
-  local rkey, tkey, bkey = p .. 'r:' .. name, p .. 't:' .. name, p .. 'b:' .. name .. ':' .. month
-  local count, sum, oldest, reset, rest = 0, 0, second, 0, 0
-  if requests > 0 then
-    local first = redis.call('LINDEX', rkey, 0)
-    while first and tonumber(first) <= now - window do
-      redis.call('LPOP', rkey)
-      first = redis.call('LINDEX', rkey, 0)
-    end
-    count = redis.call('LLEN', rkey)
-    if count > 0 then reset = tonumber(redis.call('LINDEX', rkey, -1)) + window - now end
+local windows, buckets, purses = {}, {}, {}
+
+local function read_window(name)
+  local key, reset = p .. 'r:' .. name, 0
+  local first = redis.call('LINDEX', key, 0)
+  while first and tonumber(first) <= now - window do
+    redis.call('LPOP', key)
+    first = redis.call('LINDEX', key, 0)
   end
-  if tokens > 0 then sum, oldest = used(tkey) end
-  local left, over, wait = math.max(0, requests - count), math.max(0, tokens - sum), 0
-  if requests > 0 and count >= requests then
-    wait = tonumber(redis.call('LINDEX', rkey, count - requests)) + window - now
+  local count = redis.call('LLEN', key)
+  if count > 0 then reset = tonumber(redis.call('LINDEX', key, -1)) + window - now end
+  return {key = key, count = count, reset = reset, more = {}}
+end
+
+local function read_bucket(name)
+  local key = p .. 't:' .. name
+  local sum, oldest = used(key)
+  return {key = key, sum = sum, oldest = oldest, more = 0}
+end
+
+local function read_purse(key)
+  local spent, held = unpack(redis.call('HMGET', key, 'spent', 'held'))
+  return {key = key, taken = tonumber(spent or '0') + tonumber(held or '0'), more = 0}
+end
+
+local held = {}
+
+local function admit(name, requests, tokens, budget, wanted, units, month, id)
+  local w, t, b, reset, rest = nil, nil, nil, 0, 0
+  local left, over, wait = 0, 0, 0
+  if requests > 0 then
+    w = kept(windows, name, read_window)
+    left, reset = math.max(0, requests - w.count), w.reset
+  end
+  if tokens > 0 then
+    t = kept(buckets, name, read_bucket)
+    over = math.max(0, tokens - t.sum)
+  end
+  if w and w.count >= requests then
+    -- Those of this call are not in the list yet.
+    local at = redis.call('LINDEX', w.key, w.count - requests)
+    wait = (at and tonumber(at) or now) + window - now
     return {1, 0, over, math.ceil(wait / 1000), math.ceil(reset / 1000), rest}
   end
-  if tokens > 0 and sum + wanted > tokens then
-    local freed = 0
-    while oldest <= second and sum - freed + wanted > tokens do
-      freed = freed + tonumber(redis.call('HGET', tkey, whole(oldest)) or '0')
+  if t and t.sum + wanted > tokens then
+    local freed, oldest = 0, t.oldest
+    while oldest <= second and t.sum - freed + wanted > tokens do
+      freed = freed + tonumber(redis.call('HGET', t.key, whole(oldest)) or '0')
+      if oldest == second then freed = freed + t.more end
       oldest = oldest + 1
     end
     wait = (oldest + seconds) * 1000000 - now
     return {2, left, over, math.ceil(wait / 1000), math.ceil(reset / 1000), rest}
   end
   if budget > 0 then
-    local spent = tonumber(redis.call('HGET', bkey, 'spent') or '0') + tonumber(redis.call('HGET', bkey, 'held') or '0')
-    rest = budget - spent
+    b = kept(purses, p .. 'b:' .. name .. ':' .. month, read_purse)
+    rest = budget - b.taken
     if rest <= 0 or units > rest then return {3, left, over, 0, math.ceil(reset / 1000), rest} end
     rest = rest - units
-    redis.call('HINCRBY', bkey, 'held', whole(units))
-    redis.call('EXPIRE', bkey, 34560000)
-    redis.call('HSET', p .. 'held:' .. a.me, id, cjson.encode({name, month, whole(units)}))
+    if b.more + units > MOST then
+      redis.call('HINCRBY', b.key, 'held', whole(b.more))
+      b.more = 0
+    end
+    b.taken, b.more = b.taken + units, b.more + units
+    held[#held + 1] = id
+    held[#held + 1] = cjson.encode({name, month, whole(units)})
   end
-  if requests > 0 then
-    redis.call('RPUSH', rkey, whole(now))
-    redis.call('PEXPIRE', rkey, whole(window / 1000))
+  if w then
+    w.count, w.reset = w.count + 1, window
+    w.more[#w.more + 1] = whole(now)
     left, reset = left - 1, window
   end
-  if tokens > 0 then
-    count_tokens(tkey, second, wanted)
+  if t then
+    t.sum, t.more = t.sum + wanted, t.more + wanted
     over = over - wanted
   end
   return {0, left, over, second, math.ceil(reset / 1000), rest}
@@ -137,5 +197,19 @@ end
 
 local told = {}
 for i, q in ipairs(a.asks) do told[i] = admit(unpack(q)) end
+for _, w in pairs(windows) do
+  if #w.more > 0 then
+    redis.call('RPUSH', w.key, unpack(w.more))
+    redis.call('PEXPIRE', w.key, whole(window / 1000))
+  end
+end
+for _, t in pairs(buckets) do
+  if t.more > 0 then count_tokens(t.key, second, t.more) end
+end
+for _, b in pairs(purses) do
+  if b.more > 0 then redis.call('HINCRBY', b.key, 'held', whole(b.more)) end
+  redis.call('EXPIRE', b.key, 34560000)
+end
+if #held > 0 then redis.call('HSET', p .. 'held:' .. a.me, unpack(held)) end
 if #told == 0 then return '[]' end
 return cjson.encode(told)

@@ -277,7 +277,8 @@ class Link:
 
     async def close(self) -> None:
         """Close the connections."""
-        self.fail("the router stops") if self.up else self._hang_up()
+        self.up = False
+        self.fail("the router stops")
         await self._client.aclose()
 
 

@@ -200,8 +200,9 @@ async def test_two_routers_let_exactly_the_limit_through_in_any_window(redis: Re
 
 def admissions(folder: Path) -> list[int]:
     """When requests were admitted, in microseconds."""
-    pushed = re.compile(rb"RPUSH\r\n\$\d+\r\n\{slipway\}:r:shop\r\n\$\d+\r\n(\d+)", re.IGNORECASE)
-    return sorted(int(at) for file in folder.rglob("*.aof") for at in pushed.findall(file.read_bytes()))
+    pushed = re.compile(rb"RPUSH\r\n\$\d+\r\n\{slipway\}:r:shop\r\n((?:\$\d+\r\n\d+\r\n)+)", re.IGNORECASE)
+    together = [values for file in folder.rglob("*.aof") for values in pushed.findall(file.read_bytes())]
+    return sorted(int(at) for values in together for at in values.split(b"\r\n")[1::2])
 
 
 @needs_redis
