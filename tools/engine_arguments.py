@@ -73,10 +73,8 @@ def vllm() -> dict[str, Any]:
         # Without a driver it does not know what it runs on, and the parser asks for it.
         platforms._current_platform = importlib.import_module("vllm.platforms.cpu").CpuPlatform()
     parsers: Any = importlib.import_module("vllm.utils.argparse_utils")
-    try:
-        serve: Any = importlib.import_module("vllm.entrypoints.launchers.cli_args")
-    except ModuleNotFoundError:
-        serve = importlib.import_module("vllm.entrypoints.openai.cli_args")
+    # The parser moves about; what runs `vllm serve` imports it.
+    serve: Any = importlib.import_module("vllm.entrypoints.cli.serve")
     environment: dict[str, Any] = vars(importlib.import_module("vllm.envs"))["environment_variables"]
     version: Any = importlib.import_module("vllm.version").__version__
     made = of_argparse(serve.make_arg_parser(parsers.FlexibleArgumentParser()))
