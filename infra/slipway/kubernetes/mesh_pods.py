@@ -95,6 +95,8 @@ def sidecar_annotations(sidecar: MeshSidecar | None, service: str, port: int, dr
             return {
                 "linkerd.io/inject": "enabled",
                 "config.linkerd.io/proxy-enable-native-sidecar": "true",
+                # What it is called before 2.20, where it is not the default. Without it a loader would run before the proxy.
+                "config.alpha.linkerd.io/proxy-enable-native-sidecar": "true",
                 "config.linkerd.io/shutdown-grace-period": f"{seconds}s",
             }
         case MeshKind.CONSUL:

@@ -262,6 +262,9 @@ def test_pods_ask_for_their_sidecars_themselves() -> None:
 
     assert labels("istio")["labels"]["sidecar.istio.io/inject"] == "true"
     assert labels("linkerd")["annotations"]["linkerd.io/inject"] == "enabled"
+    # Under its old name too: before 2.20 Linkerd knows no other, and its proxy would come after the loaders.
+    native = {key for key in labels("linkerd")["annotations"] if key.endswith("/proxy-enable-native-sidecar")}
+    assert native == {"config.linkerd.io/proxy-enable-native-sidecar", "config.alpha.linkerd.io/proxy-enable-native-sidecar"}
     assert labels("consul")["annotations"]["consul.hashicorp.com/connect-inject"] == "true"
     # With a headless Service beside it, Consul must be told which is meant.
     assert labels("consul")["annotations"]["consul.hashicorp.com/kubernetes-service"] == "api"
