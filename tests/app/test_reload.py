@@ -110,8 +110,10 @@ async def test_a_quota_that_is_used_up_stays_so() -> None:
 
 async def test_a_key_that_is_not_set_changes_nothing() -> None:
     async with upstream() as one, serving(backend(one)) as served:
+        before = dict(vars(served.router))
         with pytest.raises(ConfigError, match="MISSING"):
             served.router.reload(config(backend(one, "other"), keys=[{"name": "k", "env": "MISSING"}]), {})
+        assert [name for name, value in vars(served.router).items() if value is not before[name]] == []
         assert await asked(served, model="one") == "one"
 
 
