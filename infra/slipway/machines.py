@@ -76,8 +76,11 @@ def offered(place: Place) -> MappingProxyType[str, frozenset[str]]:
 
 @cache
 def regions_of(place: Place) -> frozenset[str]:
-    """Regions of which it is known that a place, or what it runs on, has machines there; empty where nothing is known."""
-    return frozenset(r for regions in offered(_BELOW.get(place, place)).values() for r in regions)
+    """Regions of which it is known, by an offer or a price, that a place or what it runs on has machines there; empty where
+    nothing is known."""
+    below = _BELOW.get(place, place)
+    priced = {p["region"] for p in document()["prices"] if p["place"] in (place.value, below.value)}
+    return frozenset(r for regions in offered(below).values() for r in regions) | priced
 
 
 @cache

@@ -156,6 +156,14 @@ def test_every_fault_at_once() -> None:
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["--context", "--place", "MODEL", "--rates"]
 
 
+def test_azure_has_its_prices_by_region() -> None:
+    answer = told(LLAMA, "--context", "8192", "--place", "azure", "--region", "eastus")
+    first = answer["options"][0]
+    assert (first["machine"], first["usdPerHour"]) == ("Standard_NV36ads_A10_v5", 3.2)
+    assert first["price"]["region"] == "eastus"
+    assert "Azure Retail Prices" in first["price"]["source"]
+
+
 def test_the_guide_shows_what_the_command_prints() -> None:
     page = (ROOT / "docs" / "costs.md").read_text()
     shown = re.findall(r"^```sh\nslipway gpus ([^\n]*)\n```\n\n```text\n(.*?)```", page, re.MULTILINE | re.DOTALL)
