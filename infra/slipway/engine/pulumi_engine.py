@@ -3,7 +3,10 @@
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -133,11 +136,30 @@ class PulumiEngine:
     def _told(self, run: Callable[[Narrator], Outcome], report: Callable[[str], None]) -> Outcome:
         narrator = Narrator(report)
         try:
-            return run(narrator)
+            with _patient(report):
+                return run(narrator)
         except ConcurrentUpdateError:
             raise EngineError(f"another update of stack '{self._name}' is under way; wait for it, or `pulumi cancel`") from None
         except CommandError as error:
             raise EngineError("\n".join(narrator.errors) or _said(str(error))) from None
+
+
+@contextmanager
+def _patient(report: Callable[[str], None]) -> Generator[None]:
+    """On Ctrl-C wait for the engine, which gets it too and cancels what goes on; at the second one end at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def wait(_signal: int, _frame: object) -> None:
+        report("stopping: the engine cancels what goes on; Ctrl-C again ends at once")
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _outcome(changes: Mapping[OpType, int] | Mapping[str, int], outputs: Mapping[str, Any]) -> Outcome:
