@@ -13,9 +13,11 @@ from slipway.backend import BackendError
 
 _NOBODY_ASKS = {
     "aws": "is 'aws', which the router's pods ask by an identity, and they have none; give "
-    "slipway:router.make_identity.eks_cluster, or slipway:router.identity.aws_role_arn with a role that may ask it",
+    "slipway:router.make_identity.eks_cluster, or slipway:router.identity.aws_role_arn with a role that may ask it; "
+    "outside of EKS slipway:router.federation.aws_role_arn",
     "gcp": "is 'gcp', which the router's pods ask by an identity, and they have none; give "
-    "slipway:router.make_identity.gcp_project, or slipway:router.identity.gcp_service_account with an account that may ask it",
+    "slipway:router.make_identity.gcp_project, or slipway:router.identity.gcp_service_account with an account that may ask it; "
+    "outside of GKE slipway:router.federation.gcp_provider",
 }
 
 

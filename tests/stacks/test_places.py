@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 import yaml
 from moto.iam.access_control import IAMPolicy, PermissionResult
@@ -173,6 +174,25 @@ def test_what_an_instance_costs_stands_in_the_stack_s_yaml(model: Mapping[str, A
     priced = {**model, "routing": {"instance_cost_per_hour": 1.5}}
     backend = backend_of(made({**priced}, router))
     assert backend.replica_cost_per_hour == 1.5
+
+
+def test_one_router_asks_both_clouds() -> None:
+    models = [{"name": "chat", **ON_SAGEMAKER}, {"name": "qwen", **ON_VERTEX}]
+    provider = "projects/123456789012/locations/global/workloadIdentityPools/clusters/providers/prod"
+    federation = {"gcp_provider": provider, "gcp_service_account": "router@example-project.iam.gserviceaccount.com"}
+    router = {"place": "kubernetes", "image": "router:1", **IN_EKS, "federation": federation}
+    found = program({"models": models, "router": router})
+    pod = found["router-router"].inputs["spec"]["template"]["spec"]
+    [volume] = [v for v in pod["volumes"] if v["name"] == "federation"]
+    [source] = volume["projected"]["sources"]
+    assert source["serviceAccountToken"]["audience"] == f"https://iam.googleapis.com/{provider}"
+    config = found["router-config"].inputs["data"]
+    assert [b.name for b in Config.parse(json.loads(config["router.json"])).backends] == ["chat", "qwen"]
+    assert provider in config["google.json"]
+    with pytest.raises(
+        pulumi.RunError, match=r"models\[1\]\.place: is 'gcp'.*outside of GKE slipway:router\.federation\.gcp_provider"
+    ):
+        program({"models": models, "router": {key: value for key, value in router.items() if key != "federation"}})
 
 
 def test_one_variant_of_an_endpoint_has_the_model_s_name_too() -> None:
