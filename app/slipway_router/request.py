@@ -216,8 +216,7 @@ _ids: list[bytes] = []
 def _new_id() -> bytes:
     """128 random bits. Many at once: most of what one costs is the call of the system."""
     if not _ids:
-        drawn = os.urandom(16 * 256).hex().encode()
-        _ids.extend(drawn[i : i + 32] for i in range(0, len(drawn), 32))
+        _ids.extend(os.urandom(16 * 256).hex("-", 16).encode().split(b"-"))
     return _ids.pop()
 
 

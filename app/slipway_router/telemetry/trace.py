@@ -59,8 +59,8 @@ class Sampler:
         """The trace of a request, by its `traceparent` and `tracestate`. What is malformed counts as absent (section 4.3)."""
         given = headers.get(b"traceparent")
         if given is None:
-            drawn = _drawn.pop() if _drawn else _draw()
-            return Trace(drawn[:32], None, drawn[32:], self._random() < self._share)
+            trace_id, span_id = (_traces or _drawn(_traces, 16)).pop(), (_spans or _drawn(_spans, 8)).pop()
+            return Trace(trace_id, None, span_id, self._random() < self._share)
         found = _PARENT.fullmatch(given)
         # Version 00 has four fields; later ones may have more. ff is forbidden.
         if (
@@ -76,18 +76,20 @@ class Sampler:
         return Trace(found[2], found[3], new_span_id(), sampled, state if len(state) <= MOST_STATE else b"")
 
 
-_drawn: list[bytes] = []
+_traces: list[bytes] = []
+_spans: list[bytes] = []
+"""Ids that nothing has yet."""
 
 
-def _draw() -> bytes:
-    """The ids of a trace and of a span. Many at once: most of what one costs is the call of the system."""
-    if not _drawn:
-        digits = os.urandom(24 * 256).hex().encode()
-        # That one of them is all 0, which is no id, is as likely as that two spans are given the same.
-        _drawn.extend(digits[i : i + 48] for i in range(0, len(digits), 48))
-    return _drawn.pop()
+def _drawn(ids: list[bytes], size: int) -> list[bytes]:
+    """Draw many ids of so many bytes at once, as hexadecimal digits: most of what one costs is the call of the system.
+
+    That one of them is all 0, which is no id, is as likely as that two spans are given the same.
+    """
+    ids.extend(os.urandom(size * 256).hex("-", size).encode().split(b"-"))
+    return ids
 
 
 def new_span_id() -> bytes:
     """64 random bits."""
-    return _draw()[:16]
+    return (_spans or _drawn(_spans, 8)).pop()
