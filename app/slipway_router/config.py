@@ -14,6 +14,7 @@ from slipway_router.admin.settings import AdminSettings
 from slipway_router.backend import Backend
 from slipway_router.config_checks import cross_faults, models_of
 from slipway_router.ensemble.settings import EnsembleSettings
+from slipway_router.loops import NOWHERE, At
 from slipway_router.policies import NamedPolicy, Policy, Route
 from slipway_router.replica_settings import OutlierSettings
 from slipway_router.schema import RANK, Strict, path_of, reason_of, to_bind
@@ -92,8 +93,13 @@ class Config(Strict):
     """On SIGTERM: how long streams may take to finish before they are cut."""
 
     @classmethod
-    def parse(cls, data: object, source: str = "configuration") -> "Config":
+    def parse(cls, data: object, source: str = "configuration", at: At = NOWHERE) -> "Config":
         """Check plain data against this schema.
+
+        Args:
+            data: What to check.
+            source: What faults call it.
+            at: Where the router listens, as far as that is not for `listen` to say.
 
         Raises:
             ConfigError: with every fault there is, schema and cross-references together.
@@ -109,19 +115,23 @@ class Config(Strict):
             told = [e for e in found if e["type"] != "too_short" or e["loc"] not in wrong]
             faults += [(path_of(e["loc"]), reason_of(cast("Mapping[str, Any]", e))) for e in told]
         if isinstance(data, Mapping):
-            faults += cross_faults(cast("Mapping[str, Any]", data))
+            faults += cross_faults(cast("Mapping[str, Any]", data), at)
         if faults or parsed is None:
             raise ConfigError(faults, source)
         return parsed
 
     @classmethod
-    def load(cls, path: Path) -> "Config":
+    def load(cls, path: Path, at: At = NOWHERE) -> "Config":
         """Read a YAML or JSON file.
+
+        Args:
+            path: The file.
+            at: Where the router listens, as far as that is not for the file to say.
 
         Raises:
             ConfigError: when it cannot be read or parsed, or has faults.
         """
-        return cls.parse(read(path), str(path))
+        return cls.parse(read(path), str(path), at)
 
     @property
     def answering(self) -> tuple[Backend, ...]:

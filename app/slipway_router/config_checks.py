@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from slipway_router.admin.settings import admin_faults
 from slipway_router.cost import cost_faults
-from slipway_router.loops import loop_faults
+from slipway_router.loops import NOWHERE, At, loop_faults
 from slipway_router.peers import peer_faults
 from slipway_router.protocol import protocol_faults
 from slipway_router.replica_settings import fleet_faults
@@ -16,8 +16,13 @@ from slipway_router.steadiness import health_check_faults, retry_faults, scaling
 from slipway_router.tenancy.settings import key_faults, model_faults
 
 
-def cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What one field alone cannot tell. Works on the data as given, so that it speaks even where a field is wrong."""
+def cross_faults(data: Mapping[str, Any], at: At = NOWHERE) -> list[tuple[str, str]]:
+    """What one field alone cannot tell. Works on the data as given, so that it speaks even where a field is wrong.
+
+    Args:
+        data: The configuration.
+        at: Where the router listens, as far as that is not for `listen` to say.
+    """
     faults: list[tuple[str, str]] = []
 
     def entries(key: str) -> list[Mapping[str, Any]]:
@@ -58,7 +63,7 @@ def cross_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
                 faults.append((f"policy.{where}", f"names {name!r}, which is no backend; there are {choice}"))
     copied = [s.get("backend") for s in entries("shadows")]
     faults += peer_faults(data.get("outliers"), [b for b in entries("backends") if b.get("name") not in copied])
-    return faults + admin_faults(data) + loop_faults(data) + route_faults(data) + shadow_faults(data)
+    return faults + admin_faults(data) + loop_faults(data, at) + route_faults(data) + shadow_faults(data)
 
 
 def models_of(backends: Sequence[Mapping[str, Any]], routes: Sequence[Mapping[str, Any]]) -> frozenset[str]:

@@ -14,6 +14,10 @@ _FIRST = b"x-slipway-hops: 1\r\n"
 _EVERY = ("0.0.0.0", "::", "")  # noqa: S104 -- compared with, not bound
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
+At = tuple[str | None, int | None]
+"""Host and port where a router listens, as far as they are known otherwise than by its configuration."""
+NOWHERE: At = (None, None)
+
 
 def hop_line(headers: Mapping[bytes, bytes]) -> bytes:
     """The header line for the next server.
@@ -34,11 +38,12 @@ def hop_line(headers: Mapping[bytes, bytes]) -> bytes:
     return b"x-slipway-hops: %d\r\n" % (hops + 1)
 
 
-def loop_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Backends whose address is where the router itself listens."""
+def loop_faults(data: Mapping[str, Any], at: At = NOWHERE) -> list[tuple[str, str]]:
+    """Backends whose address is where the router itself listens: there, or else where `listen` says."""
     listen = data.get("listen")
     told: Mapping[str, Any] = cast("Mapping[str, Any]", listen) if isinstance(listen, Mapping) else {}
-    host, port = str(told.get("host", "127.0.0.1")), told.get("port", 8000)
+    host = str(told.get("host", "127.0.0.1")) if at[0] is None else at[0]
+    port = told.get("port", 8000) if at[1] is None else at[1]
     own = {host, *_LOOPBACK} if host in _EVERY or host in _LOOPBACK else {host}
     backends = data.get("backends")
     faults: list[tuple[str, str]] = []
@@ -49,10 +54,10 @@ def loop_faults(data: Mapping[str, Any]) -> list[tuple[str, str]]:
             continue
         try:
             parts = urlsplit(url)
-            at = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+            target = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
         except ValueError:
             continue
-        if at[1] == port and at[0] in own:
+        if target[1] == port and target[0] in own:
             faults.append(
                 (f"backends[{i}].url", f"is {url!r}, where this router listens itself; give the model server's address")
             )

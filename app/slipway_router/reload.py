@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slipway_router.config import Config, ConfigError
+from slipway_router.loops import NOWHERE, At
 from slipway_router.router import Router
 
 POLL_SECONDS = 1.0
@@ -17,16 +18,18 @@ logger = logging.getLogger("slipway_router")
 class Reloader:
     """Keeps a router to its file. A configuration with faults is told in the log, and the one before stays."""
 
-    def __init__(self, router: Router, path: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, router: Router, path: Path, environ: Mapping[str, str], at: At = NOWHERE) -> None:
         """
         Args:
             router: What to keep.
             path: Its configuration.
             environ: Where the keys are. A process does not see changes to its environment: a new key needs a restart.
+            at: Where the router listens, as far as that is not for the file to say.
         """
         self._router = router
         self._path = path
         self._environ = environ
+        self._at = at
         self._busy = asyncio.Lock()
 
     async def reload(self) -> bool:
@@ -34,7 +37,7 @@ class Reloader:
         async with self._busy:
             router, source = self._router, str(self._path)
             try:
-                config = await asyncio.to_thread(Config.load, self._path)
+                config = await asyncio.to_thread(Config.load, self._path, self._at)
                 if router.draining_since is not None:
                     return False
                 if config == router.config:

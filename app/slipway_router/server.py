@@ -55,7 +55,7 @@ def run(
         admin: Where operators are, if anywhere.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(router, listener, Reloader(router, path, environ), admin))
+        runner.run(_serve(router, listener, Reloader(router, path, environ, listener.getsockname()[:2]), admin))
 
 
 class _Server(uvicorn.Server):

@@ -1,11 +1,14 @@
 """A router that leads back to itself: refused where it can be seen, stopped where it cannot."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.app.serving import backend, serving, upstream
 
 from slipway_router.config import Config, ConfigError
+from slipway_router.loops import At
 
 
 @pytest.mark.parametrize(
@@ -67,3 +70,18 @@ async def test_who_has_gone_round_is_told() -> None:
         assert (await served.chat({"x-slipway-hops": "3"})).status_code == 200
         assert (await served.chat({"x-slipway-hops": "junk"})).status_code == 200
     assert [g.headers["x-slipway-hops"] for g in up.posts] == ["4", "1"]
+
+
+@pytest.mark.parametrize(
+    ("at", "refused"), [((None, None), True), ((None, 9000), False), (("10.0.0.7", None), False), (("0.0.0.0", 8000), True)]
+)
+def test_a_backend_where_the_router_listens_is_refused_and_the_command_line_says_where_that_is(
+    at: At, refused: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "router.json"
+    file.write_text(json.dumps({"backends": [backend("http://127.0.0.1:8000/v1", model="m")]}))
+    if refused:
+        with pytest.raises(ConfigError, match=r"backends\[0\].url: is 'http://127.0.0.1:8000/v1', where this router listens"):
+            Config.load(file, at)
+    else:
+        assert Config.load(file, at).backends[0].url == "http://127.0.0.1:8000/v1"

@@ -17,7 +17,9 @@ def main(arguments: Sequence[str]) -> int:
     """Serve. 0 once drained, 1 if the address cannot be had, 2 on a configuration that cannot serve."""
     asked = _parser().parse_args(arguments)
     try:
-        return _serve(Config.load(Path(asked.config)), asked.config, asked.host, asked.port, asked.admin_port)
+        return _serve(
+            Config.load(Path(asked.config), (asked.host, asked.port)), asked.config, asked.host, asked.port, asked.admin_port
+        )
     except ConfigError as error:
         sys.stderr.write(f"slipway-router: {error}\n")
         return BAD_CONFIGURATION
