@@ -144,6 +144,12 @@ def check_engine(kind: ModelEngine, engine: Engine, given: dict[str, Any], fault
         faults.add(
             "served_name", f"is {name!r}, and with engine '{kind.value}' it is a folder; give letters, digits, '-', '_', '.'"
         )
+    key = "served_name" if "served_name" in given else "model"
+    if engine.adapter_model.startswith("{model}:") and ":" in str(given.get(key)) and not faults.at(key):
+        faults.add(
+            key,
+            f"is {given[key]!r}, and engine '{kind.value}' takes what is after ':' for an adapter; give a 'served_name' without",
+        )
     for key in engine.unused:
         if key in given:
             faults.add(key, f"does nothing with engine '{kind.value}'; leave it out, or take another engine")

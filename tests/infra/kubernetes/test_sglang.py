@@ -81,6 +81,9 @@ def test_it_runs_as_a_user_and_writes_to_the_volume() -> None:
         ({"extra_args": ["--mem_fraction_static=0.9"]}, "extra_args[0]", "use 'gpu_memory_utilization'"),
         ({"extra_args": ["--api-key", "hush"]}, "extra_args[0]", "a command line is no place for a secret"),
         ({"accelerator": None}, "accelerator", "is required with engine 'sglang'"),
+        # It would end at its start, by an assertion.
+        ({"served_name": "llama:70b"}, "served_name", "is 'llama:70b', and engine 'sglang' takes what is after ':' for an"),
+        ({"model": "/models/llama:70b", "model_parameters_billion": 70}, "model", "give a 'served_name' without"),
     ],
 )
 def test_what_it_does_not_take_is_refused_by_name(wrong: dict[str, Any], path: str, says: str) -> None:
