@@ -167,7 +167,7 @@ def stacks(namespace: str, changed: bool) -> None:
             args["objectives"] = {"first_token_seconds": 1}
             args["alertmanager"]["repeat_hours"] = 24
             args["collector"]["signals"] = ["traces"]
-            args["logs"] |= {"retention_days": 7, "agent": {**agent, "user": 0}}
+            args["logs"] |= {"retention_days": 7, "agent": {**agent, "user": 10001}}
         ObservabilityStack(name, args)
 
 

@@ -48,7 +48,8 @@ component gives: each is one that the chart has, and Kubernetes' schema takes wh
 
 _LOGS = """\
 ObservabilityStack: with a collector and logs. Its log agents are in a namespace of their own with the level `privileged`, since
-no other takes the folder of a node's that they read; without it the level `restricted` takes them, and the column says so.
+no other takes the folders of a node's that they use, which are root's; without these, and as another user, the level `restricted`
+takes them, and the column says so.
 What its servers make of what they are started with is shown by the servers themselves, with the very files that the component
 renders: Prometheus, Alertmanager and the nginx before Loki as Debian has them; Loki (3.7.8) and the collector where `loki` and
 `otelcol-contrib` are on the path, as they were when built from their Go modules with the parts of `contrib` that are used, and

@@ -17,7 +17,7 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.ai_namespace_args import PodSecurityLevel, pod_security_labels
 from slipway.kubernetes.observability.collector import CONFIG, DATA, HEALTH_PORT, START_SECONDS, memory_limiter
 from slipway.kubernetes.observability.log_agent_args import LogAgentSettings
-from slipway.kubernetes.observability.loki import OTLP
+from slipway.kubernetes.observability.loki import MOST_MIB, OTLP
 from slipway.kubernetes.observability.part import Part, Place, Volume, pod_template
 from slipway.kubernetes.observability.watched import Watched
 
@@ -25,6 +25,9 @@ ROLE = APP = "log-agent"
 AUTH = "/etc/slipway-logs"
 FILES = "/var/log/pods"
 """Where kubelet has the runtimes write, on the node and in the pod: NAMESPACE_POD_UID/CONTAINER/N.log."""
+MIB = 2**20
+STATE = "/var/lib/slipway"
+"""Folder of the node's in which root has a folder for what was read."""
 GROUP = 0
 """Of the files, by which whoever is not root may read them: containerd makes them with the mode 0640, kubelet their folders with
 0750 and 0755."""
@@ -53,9 +56,16 @@ def configuration(services: Sequence[Watched], url: str, to: Destination) -> dic
     """
     out: dict[str, Any] = {
         "endpoint": f"{url}{OTLP}",
-        # While nobody takes them lines wait in the node's files, not here, and are never given up.
+        # What waits here is on disk beside the note of what was read, so that they are lost together; the rest waits in the
+        # node's files. Nothing is given up.
         "retry_on_failure": {"max_elapsed_time": "0s"},
-        "sending_queue": {"queue_size": 100, "block_on_overflow": True},
+        "sending_queue": {
+            "storage": "file_storage",
+            "sizer": "bytes",
+            "queue_size": 64 * MIB,
+            "block_on_overflow": True,
+            "batch": {"flush_timeout": "1s", "sizer": "bytes", "min_size": MIB, "max_size": MOST_MIB * MIB},
+        },
     }
     extensions: dict[str, Any] = {
         "health_check": {"endpoint": f"0.0.0.0:{HEALTH_PORT}"},
@@ -70,7 +80,7 @@ def configuration(services: Sequence[Watched], url: str, to: Destination) -> dic
     namespaces = sorted({service.namespace for service in services})
     reader: dict[str, Any] = {
         "include": [f"{FILES}/{namespace}_*/*/*.log" for namespace in namespaces],
-        # Where a file was read to is in the pod: a new one reads from the start, and Loki keeps a line that it has once.
+        # Of a file that nothing was written down about.
         "start_at": "beginning",
         "storage": "file_storage",
         "include_file_path": True,
@@ -85,7 +95,6 @@ def configuration(services: Sequence[Watched], url: str, to: Destination) -> dic
             "memory_limiter": memory_limiter(),
             # When a line was read is not part of it: Loki would take one that is read again for another.
             "transform": {"log_statements": ["set(log.observed_time_unix_nano, 0)"]},
-            "batch": {},
         },
         "exporters": {"otlp_http": out},
         "service": {
@@ -93,7 +102,7 @@ def configuration(services: Sequence[Watched], url: str, to: Destination) -> dic
             "pipelines": {
                 "logs": {
                     "receivers": ["file_log"],
-                    "processors": ["memory_limiter", "transform", "batch"],
+                    "processors": ["memory_limiter", "transform"],
                     "exporters": ["otlp_http"],
                 }
             },
@@ -166,23 +175,30 @@ def make_agent(
         spec={
             "selector": {"match_labels": restricted.selector(APP, place.name)},
             "update_strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": "10%"}},
-            "template": _on_the_node(template, settings.user),
+            "template": _on_the_node(template, settings),
         },
         opts=pulumi.ResourceOptions(parent=place.parent, depends_on=[*needed, *before]),
     )
 
 
-def _on_the_node(template: k8s.core.v1.PodTemplateSpecArgsDict, user: int) -> k8s.core.v1.PodTemplateSpecArgsDict:
-    """The same on every node, with the node's files to read, by those who may: all else is as restricted as any pod here."""
+def _on_the_node(
+    template: k8s.core.v1.PodTemplateSpecArgsDict, settings: LogAgentSettings
+) -> k8s.core.v1.PodTemplateSpecArgsDict:
+    """The same on every node, with the node's files, by those who may: all else is as restricted as any pod here."""
     spec: Any = template.get("spec", {})
     (container,) = spec["containers"]
+    root = settings.user == 0
     mount: k8s.core.v1.VolumeMountArgsDict = {"name": "logs", "mount_path": FILES, "read_only": True}
-    volume: k8s.core.v1.VolumeArgsDict = {"name": "logs", "host_path": {"path": FILES, "type": "Directory"}}
+    volumes: list[k8s.core.v1.VolumeArgsDict] = [{"name": "logs", "host_path": {"path": FILES, "type": "Directory"}}]
+    if root:
+        state = f"{STATE}/{settings.namespace}"
+        volumes.append({"name": "data", "host_path": {"path": state, "type": "DirectoryOrCreate"}})
+    others = [volume for volume in spec["volumes"] if not (root and volume["name"] == "data")]
     made: Any = {
         **spec,
-        "security_context": {**spec["security_context"], "run_as_non_root": user != 0, "run_as_group": GROUP},
+        "security_context": {**spec["security_context"], "run_as_non_root": not root, "run_as_group": GROUP},
         "containers": [{**container, "volume_mounts": [*container["volume_mounts"], mount]}],
-        "volumes": [*spec["volumes"], volume],
+        "volumes": [*others, *volumes],
         "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
     }
     return {**template, "spec": made}

@@ -12,7 +12,6 @@ from slipway.kubernetes import quantity
 from slipway.kubernetes.names import check_image, check_labels, check_namespace
 from slipway.kubernetes.observability.collector_args import IMAGE
 from slipway.kubernetes.quantity import ComputeResources
-from slipway.kubernetes.restricted import USER
 
 RESOURCES: ComputeResources = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "500m", "memory": "256Mi"}}
 
@@ -27,7 +26,9 @@ class LogAgentArgs(TypedDict):
     """Namespace to run in, made here. Its pod security level is `privileged`, as any other refuses the folder of a node's that is
     read; so nothing else should be in it. Default `NAME-log-agent`."""
     user: NotRequired[int]
-    """User of the pods, who is in the group 0. 0 where nodes let only root read the files. Default 10001."""
+    """User of the pods, in the group 0, by which containerd lets the files be read. Default 0, without any capability: who owns
+    these files, and the folder on the node in which is written down what was read. With another, such as 10001, that is in the
+    pod, and one that is replaced sends again what the node still has."""
     node_selector: NotRequired[Mapping[str, str]]
     """Labels of the nodes. Default: every node, whatever its taints against new pods."""
     image: NotRequired[pulumi.Input[str]]
@@ -68,7 +69,7 @@ class LogAgentSettings:
             check_namespace(f"{path}.namespace", namespace, faults)
         if namespace in taken:
             faults.add(f"{path}.namespace", f"is {namespace!r}, which has other pods too; give one for the agents alone")
-        user = fit.get("user", USER)
+        user = fit.get("user", 0)
         if not 0 <= user < 2**31:
             faults.add(f"{path}.user", f"is {user}; give 0 to 2147483647")
         known(fit.get("image"), lambda plain: check_image(f"{path}.image", plain, faults))

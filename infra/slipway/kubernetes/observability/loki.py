@@ -37,6 +37,10 @@ LABELS: Mapping[str, str] = {
     "container": "k8s.container.name",
 }
 """The attributes by which lines are found. Each value of each is a stream of its own, so names of pods are not among them."""
+BODY_MIB = 32
+"""Most that a request may have."""
+MOST_MIB = 2
+"""Of lines at once: less than what is taken in a moment, or it would never be taken."""
 START_SECONDS = 600
 """How long the last hours' lines may take to be read back from the volume."""
 _ROUNDS = 4
@@ -62,6 +66,9 @@ def configuration(settings: LogsSettings) -> dict[str, str]:
             "grpc_listen_address": "127.0.0.1",
             "grpc_listen_port": GRPC_PORT,
             "log_format": "json",
+            # Its own parts hand each other what comes at once, which may be as much as nginx lets in.
+            "grpc_server_max_recv_msg_size": 2 * BODY_MIB * 2**20,
+            "grpc_server_max_send_msg_size": 2 * BODY_MIB * 2**20,
         },
         "common": {
             "instance_addr": "127.0.0.1",
@@ -90,6 +97,8 @@ def configuration(settings: LogsSettings) -> dict[str, str]:
         "distributor": {"otlp_config": {"default_resource_attributes_as_index_labels": list(LABELS.values())}},
         "limits_config": {
             "retention_period": f"{24 * settings.retention_days}h",
+            # Else whoever writes a line longer than 256 KiB would lose it.
+            "max_line_size_truncate": True,
             "ingestion_rate_mb": rate,
             "ingestion_burst_size_mb": 2 * rate,
             "per_stream_rate_limit": f"{rate}MB",
@@ -196,7 +205,7 @@ events {{ worker_connections 1024; }}
 http {{
   access_log off;
   server_tokens off;
-{temporary}  client_max_body_size 32m;
+{temporary}  client_max_body_size {BODY_MIB}m;
   proxy_http_version 1.1;
   proxy_read_timeout 310s;
   map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}

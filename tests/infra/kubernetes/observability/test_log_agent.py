@@ -4,7 +4,6 @@ Where one of these is not installed it is its configuration alone that is looked
 """
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from slipway.kubernetes.observability.log_queries import levels_query, lines_que
 from slipway.kubernetes.observability.loki import PUSH_KEY, PUSH_USERNAME
 
 API, LLAMA = router(), model()
+API_POD = "ai_api-router-7d9f8b6c5d-abcde"
 TO = Destination("", PUSH_USERNAME, "held", PUSH_KEY, None, [])
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 REQUEST = {
@@ -92,7 +92,7 @@ def test_lines_reach_loki_by_service_with_their_level_request_and_trace_and_none
     node = Node(tmp_path, loki)
     request = json.dumps(REQUEST)
     # Before Loki is there, and before the agent is.
-    node.write("ai_api-router-7d9f8b6c5d-abcde", "router", request, "no JSON")
+    node.write(API_POD, "router", request, "no JSON")
     node.write("ai_llama-server-0", "vllm", "INFO: loading")
     node.write("ai_worker-1", "celery", "a task")
     node.write("other_api-router-7d9f8b6c5d-abcde", "router", "not watched")
@@ -120,13 +120,27 @@ def test_lines_reach_loki_by_service_with_their_level_request_and_trace_and_none
             assert [line for _, line in found(client, lines_query(API))] == [request, "no JSON"]
             levels = client.get("/loki/api/v1/query", params={"query": levels_query(API).replace("$__auto", "5m")}).json()
             assert {result["metric"]["detected_level"] for result in levels["data"]["result"]} == {"warn", "unknown"}
-        # Loki is away.
-        node.write("ai_api-router-7d9f8b6c5d-abcde", "router", "while it was away")
+        # Loki is away, and then the agent's container is killed.
+        node.write(API_POD, "router", "while it was away")
         time.sleep(2)
-    # A new pod of the agent begins anew, and what is there already is there once.
-    shutil.rmtree(node.data)
-    node.data.mkdir()
-    with loki.running() as client, node.agent() as agent:
-        until(lambda: len(found(client, '{k8s_namespace_name=~".+"}')) == 5, agent, 40)
-        time.sleep(2)
-        assert len(found(client, '{k8s_namespace_name=~".+"}')) == 5
+        agent.kill()
+    with loki.running() as client:
+
+        def count() -> int:
+            query = 'sum(count_over_time({k8s_namespace_name=~".+"}[1h]))'
+            result = client.get("/loki/api/v1/query", params={"query": query}).json()["data"]["result"]
+            return int(result[0]["value"][1]) if result else 0
+
+        with node.agent() as agent:
+            until(lambda: count() == 5, agent, 40)
+            # More at once than Loki takes in a second, and a line that is longer than it keeps whole.
+            node.write(API_POD, "router", *(f"{i} " + "x" * 4000 for i in range(3000)), "y" * 600_000)
+            until(lambda: count() == 3006, agent, 90)
+        # Another pod takes up where the last one was.
+        with node.agent() as agent:
+            node.write(API_POD, "router", "the last")
+            until(lambda: count() == 3007, agent, 60)
+            time.sleep(2)
+            assert count() == 3007
+            (long,) = (line for _, line in found(client, '{service_name="api"} |= "yyyy"'))
+            assert 200_000 < len(long) < 300_000

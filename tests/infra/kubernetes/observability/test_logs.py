@@ -26,7 +26,7 @@ EVERYTHING: Mapping[str, Any] = {
     "allow_from": [{"namespace": "web", "pod_labels": {"app": "web"}}],
     "agent": {
         "namespace": "agents",
-        "user": 0,
+        "user": 10001,
         "node_selector": {"pool": "ai"},
         "image": "registry.example/collector:v3",
         "resources": {"limits": {"memory": "300Mi"}},
@@ -146,17 +146,26 @@ def test_the_agents_password_is_for_sending_only_and_the_same_as_lokis() -> None
     assert volume["secretName"] == plan["watch-log-agent-auth"].inputs["metadata"]["name"]
 
 
-def test_the_agents_are_restricted_but_for_the_nodes_files_and_on_nodes_with_gpus_too() -> None:
+def files(spec: Mapping[str, Any]) -> dict[str, tuple[str, bool]]:
+    """Folders of the node, each with where it is in the pod and whether it is only read there."""
+    (container,) = spec["containers"]
+    mounts = {m["name"]: (m["mountPath"], m.get("readOnly", False)) for m in container["volumeMounts"]}
+    return {v["hostPath"]["path"]: mounts[v["name"]] for v in spec["volumes"] if "hostPath" in v}
+
+
+def test_the_agents_read_the_nodes_files_write_down_what_they_read_and_have_no_capability() -> None:
     spec = pod(plain(), "log-agent")
-    (logs,) = (v for v in spec["volumes"] if "hostPath" in v)
-    (mount,) = (m for m in spec["containers"][0]["volumeMounts"] if m["name"] == logs["name"])
-    assert (logs["hostPath"]["path"], mount["readOnly"]) == ("/var/log/pods", True)
-    assert spec["securityContext"]["runAsNonRoot"] is True
-    assert spec["securityContext"]["runAsGroup"] == 0
-    assert spec["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    kept = {"/var/lib/slipway/watch-log-agent": ("/var/lib/otelcol", False)}
+    assert files(spec) == {"/var/log/pods": ("/var/log/pods", True), **kept}
+    assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["runAsGroup"]) == (0, 0)
+    assert spec["containers"][0]["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
     assert spec["tolerations"] == [{"operator": "Exists", "effect": "NoSchedule"}]
-    levels = {k: v for k, v in plain()["watch-log-agent-namespace"].inputs["metadata"]["labels"].items() if "security" in k}
-    assert set(levels.values()) == {"privileged"}
+    labels = plain()["watch-log-agent-namespace"].inputs["metadata"]["labels"]
+    assert {value for key, value in labels.items() if "security" in key} == {"privileged"}
 
 
 def test_everything_that_can_be_asked_arrives() -> None:
@@ -172,8 +181,9 @@ def test_everything_that_can_be_asked_arrives() -> None:
     assert (3100, peer(AGENT, "agents")) in ways(plan, "loki", "ingress")
     agent = pod(plan, "log-agent")
     assert (agent["nodeSelector"], pod(plan, "loki")["nodeSelector"]) == ({"pool": "ai"}, {"pool": "data"})
-    assert (agent["containers"][0]["image"], agent["securityContext"]["runAsUser"]) == ("registry.example/collector:v3", 0)
-    assert agent["securityContext"]["runAsNonRoot"] is False
+    assert (agent["containers"][0]["image"], agent["securityContext"]["runAsUser"]) == ("registry.example/collector:v3", 10001)
+    assert agent["securityContext"]["runAsNonRoot"] is True
+    assert files(agent) == {"/var/log/pods": ("/var/log/pods", True)}
     assert plan["watch-log-agent"].inputs["metadata"]["namespace"] == "agents"
 
 
