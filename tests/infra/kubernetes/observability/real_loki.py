@@ -42,17 +42,17 @@ def logs_settings(**more: Any) -> LogsSettings:
 class RealLoki:
     """Folders as the pod has them, and its two processes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: Any) -> None:
         self.inner, self.port, grpc = free_port(), free_port(), free_port()
         self._places = {loki.CONFIG: folder / "config", loki.AUTH: folder / "auth", "/tmp/": folder / "tmp"}
-        self._data = folder / "data"
-        for place in (*self._places.values(), self._data):
+        self.data = folder / "data"
+        for place in (*self._places.values(), self.data):
             place.mkdir()
         self._ports = {loki.INNER_PORT: self.inner, loki.GRPC_PORT: grpc}
         self.held = loki.credentials()
         for name in (loki.READERS, loki.WRITERS):
             (self._places[loki.AUTH] / name).write_text(self.held[name])
-        for name, text in loki.configuration(logs_settings()).items():
+        for name, text in loki.configuration(logs_settings(**more)).items():
             (self._places[loki.CONFIG] / name).write_text(self._here(text))
         if os.geteuid() == 0:
             # Started by root, nginx has its worker be somebody else, who may not read these files. In the pod nobody is root.
@@ -64,7 +64,7 @@ class RealLoki:
 
     def _here(self, text: str) -> str:
         # The places may be below the first, and of two others one's name begins with the other's.
-        text = text.replace(" /tmp/", f" {self._places['/tmp/']}/").replace(f": {loki.DATA}", f": {self._data}")
+        text = text.replace(" /tmp/", f" {self._places['/tmp/']}/").replace(f": {loki.DATA}", f": {self.data}")
         text = text.replace(loki.AUTH, str(self._places[loki.AUTH])).replace(loki.CONFIG, str(self._places[loki.CONFIG]))
         for inside, port in self._ports.items():
             text = text.replace(str(inside), str(port))
@@ -79,26 +79,32 @@ class RealLoki:
             yield client
 
     @contextmanager
-    def running(self) -> Generator[httpx.Client]:
-        """Both, once they are ready, and a client that may ask."""
-        command = [program("loki"), *(self._here(word) for word in loki.arguments())]
+    def running(self, *more: str) -> Generator[httpx.Client]:
+        """Both, once they are ready, and a client that may ask.
+
+        Args:
+            more: Words on Loki's command line.
+        """
+        command = [program("loki"), *(self._here(word) for word in loki.arguments()), *more]
         with _running(command) as process, self.proxy() as client:
             until(lambda: client.get("/ready").status_code == 200, process, 60)
             client.auth = self.reader
             yield client
 
-    def push(self, client: httpx.Client, *lines: str) -> int:
+    def push(self, client: httpx.Client, *lines: str, service: str = "api", days_ago: int = 0) -> int:
         """Send lines of a service by OTLP; the answer's status."""
-        records = [{"timeUnixNano": str(time.time_ns() + i), "body": {"stringValue": line}} for i, line in enumerate(lines)]
-        told = {"service.name": "api", "k8s.namespace.name": "ai", "k8s.container.name": "router", "k8s.pod.name": "api-1"}
+        now = time.time_ns() - days_ago * 86400 * 10**9
+        records = [{"timeUnixNano": str(now + i), "body": {"stringValue": line}} for i, line in enumerate(lines)]
+        told = {"service.name": service, "k8s.namespace.name": "ai", "k8s.container.name": "router", "k8s.pod.name": "api-1"}
         attributes = [{"key": key, "value": {"stringValue": value}} for key, value in told.items()]
         logs = {"resourceLogs": [{"resource": {"attributes": attributes}, "scopeLogs": [{"logRecords": records}]}]}
         return client.post(f"{loki.OTLP}/v1/logs", json=logs, auth=self.writer).status_code
 
 
-def found(client: httpx.Client, query: str) -> list[tuple[Mapping[str, str], str]]:
+def found(client: httpx.Client, query: str, hours: int = 1) -> list[tuple[Mapping[str, str], str]]:
     """Lines by LogQL, the oldest first, each with its labels and metadata."""
-    answer = client.get("/loki/api/v1/query_range", params={"query": query, "limit": 1000, "direction": "forward"})
+    asked: Mapping[str, Any] = {"query": query, "limit": 1000, "direction": "forward", "since": f"{hours}h"}
+    answer = client.get("/loki/api/v1/query_range", params=asked)
     assert answer.status_code == 200, answer.text
     streams = cast("list[dict[str, Any]]", answer.json()["data"]["result"])
     each = [(moment, stream["stream"], line) for stream in streams for moment, line in stream["values"]]

@@ -5,6 +5,7 @@ nginx is Debian's: who may do what is tested wherever that is installed, Loki it
 
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,32 @@ def test_it_takes_and_finds_lines_refuses_who_has_no_password_and_keeps_them_ove
         assert place.push(client, "three") in (200, 204)
         lines = found(client, '{service_name="api"} | k8s_pod_name="api-1"')
         assert [line for _, line in lines] == ["one", "two", "three"]
+
+
+@pytest.mark.timeout(300)
+def test_it_deletes_what_is_too_old_and_nothing_else(tmp_path: Path) -> None:
+    """It looks for that each 10 minutes, and deletes two hours later: here at once."""
+    place = RealLoki(tmp_path, retention_days=1)
+
+    def kept() -> int:
+        return sum(file.is_file() for file in (place.data / "chunks" / "fake").rglob("*"))
+
+    with place.running() as client:
+        for service, days in (("gone", 3), ("api", 0)):
+            assert place.push(client, service, service=service, days_ago=days) in (200, 204)
+        # Its own port, which nobody else reaches.
+        assert httpx.post(f"http://127.0.0.1:{place.inner}/flush", trust_env=False).status_code == 204
+        end = time.monotonic() + 20
+        while kept() < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+        assert kept() == 2
+    with place.running("-compactor.compaction-interval=2s", "-compactor.retention-delete-delay=1s"):
+        end = time.monotonic() + 150
+        while kept() == 2 and time.monotonic() < end:
+            time.sleep(0.5)
+        assert kept() == 1
+    with place.running() as client:
+        assert [line for _, line in found(client, '{k8s_namespace_name="ai"}', hours=100)] == ["api"]
 
 
 @pytest.mark.parametrize(("daily", "rate"), [(5, 4), (1000, 48)])
