@@ -8,8 +8,8 @@ from slipway.model_shapes import ModelShape
 from slipway.sizing import GIB, Weights
 
 OVERHEAD_GIB = 2.0
-"""Of each GPU, for activations of a batch, CUDA graphs and NCCL's buffers. An estimate, since only the engine can measure it; vLLM
-0.26.0 found 2.1 GiB with Llama 3.1 8B on an H200 (docs/benchmarks.md)."""
+"""Of each GPU, for activations of a batch, CUDA graphs and NCCL's buffers. An estimate, since only the engine can measure it:
+vLLM 0.26.0 found 2.1 GiB with Llama 3.1 8B on an H200 (docs/benchmarks.md)."""
 
 
 def on_nodes(nodes: int) -> str:
