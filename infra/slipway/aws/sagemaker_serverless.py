@@ -17,6 +17,7 @@ MOST_AT_ONCE = 200
 """Most requests at once of an endpoint (as above)."""
 UTILIZATION = 0.7
 """Share of what is kept warm that is in use, unless one says otherwise."""
+_API = "SageMaker API: ProductionVariantServerlessConfig"
 _GUIDE = "SageMaker AI guide, 'Serverless Inference': feature exclusions"
 _EXCLUDED = (
     ("instance_type", "instance_count", "scaling", "volume_gib", "volume_kms_key_arn", "inference_ami_version"),
@@ -47,8 +48,8 @@ def check_serverless(given: Mapping[str, Any], faults: Faults) -> None:
         return
     if serverless["memory_mib"] not in MEMORY_MIB:
         sizes = ", ".join(str(m) for m in MEMORY_MIB)
-        faults.add("serverless.memory_mib", f"is {serverless['memory_mib']}; give one of {sizes}")
-    bounded(serverless, "serverless", "max_concurrency", 1, MOST_AT_ONCE, faults)
+        faults.add("serverless.memory_mib", f"is {serverless['memory_mib']}; give one of {sizes} ({_API})")
+    bounded(serverless, "serverless", "max_concurrency", 1, MOST_AT_ONCE, faults, _API)
     bounded(
         serverless,
         "serverless",
@@ -56,7 +57,7 @@ def check_serverless(given: Mapping[str, Any], faults: Faults) -> None:
         1,
         max(min(serverless["max_concurrency"], MOST_AT_ONCE), 1),
         faults,
-        "no more than 'max_concurrency'",
+        f"no more than 'max_concurrency' ({_API})",
     )
     if "scaling" in serverless:
         _check_scaling(serverless, faults)

@@ -339,12 +339,17 @@ def test_each_form_says_what_it_excludes(args: dict[str, Any], path: str, words:
     [
         ({**ARGS, "instance_type": "ml.c7i.2xlarge"}, "instance_type", "(Amazon EC2 instance types: "),
         ({**SERVERLESS, "image": GPU_IMAGE}, "serverless", "'Serverless Inference': feature exclusions)"),
+        (
+            {**SERVERLESS, "serverless": {"memory_mib": 1024, "max_concurrency": 201}},
+            "serverless.max_concurrency",
+            "SageMaker API: ProductionVariantServerlessConfig",
+        ),
         ({**ARGS, "scaling": {**TRACKED, "min": 5}}, "scaling.max", "(Application Auto Scaling: RegisterScalableTarget)"),
         ({**ARGS, "weight": 0, "variants": {"b": {"weight": 0}}}, "weight", "(SageMaker API: ProductionVariant, "),
         ({**ARGS, "image": GPU_IMAGE.replace("eu-central-1", "eu-west-1")}, "instance_type", "(DescribeInstanceTypeOfferings, "),
         ({**ARGS, "endpoint_name": "a" * 64}, "endpoint_name", "(SageMaker API: CreateEndpoint)"),
     ],
-    ids=["no gpu", "serverless with a gpu", "min above max", "weights", "region", "name"],
+    ids=["no gpu", "serverless with a gpu", "serverless", "min above max", "weights", "region", "name"],
 )
 def test_a_rule_is_told_with_its_source(args: dict[str, Any], path: str, source: str) -> None:
     assert source in refused("chat", args)[f"args.{path}"]
