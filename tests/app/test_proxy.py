@@ -191,9 +191,13 @@ async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyP
     assert b"body_timeout" in answer
 
 
-async def test_a_client_that_leaves_takes_its_request_along() -> None:
+BY_CALLBACKS_AND_IN_A_TASK = ["/v1/chat/completions", "/v1/messages"]
+
+
+@pytest.mark.parametrize("path", BY_CALLBACKS_AND_IN_A_TASK)
+async def test_a_client_that_leaves_takes_its_request_along(path: str) -> None:
     async with upstream(fake.hang) as up, serving(backend(up)) as served:
-        waiting = asyncio.create_task(served.chat())
+        waiting = asyncio.create_task(served.client.post(path, json={**CHAT, "max_tokens": 9}))
         await up.asked()
         waiting.cancel()
         await asyncio.wait_for(up.gone.wait(), 2)
@@ -203,10 +207,12 @@ async def test_a_client_that_leaves_takes_its_request_along() -> None:
         assert 'code="499"' in (await served.client.get("/metrics")).text
 
 
-async def test_a_client_that_leaves_in_mid_stream_takes_its_request_along() -> None:
+@pytest.mark.parametrize("path", BY_CALLBACKS_AND_IN_A_TASK)
+async def test_a_client_that_leaves_in_mid_stream_takes_its_request_along(path: str) -> None:
     endless = fake.stream(*(["word"] * 1000), delay=0.01)
     async with upstream(endless) as up, serving(backend(up)) as served:
-        async with served.client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as answer:
+        asked = {**CHAT, "stream": True, "max_tokens": 9}
+        async with served.client.stream("POST", path, json=asked) as answer:
             async for _ in answer.aiter_raw():
                 break
         await asyncio.wait_for(up.gone.wait(), 2)
