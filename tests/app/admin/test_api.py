@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.app import fake_upstream as fake
+from tests.app.documented import documented
 from tests.app.fake_upstream import FakeUpstream
 from tests.app.process import running
 from tests.app.serving import CHAT, Served, backend, serving, upstream
@@ -40,7 +42,8 @@ async def operating(*backends: dict[str, Any], **settings: Any) -> AsyncGenerato
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             at = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            async with httpx.AsyncClient(base_url=at, headers=BEARER, timeout=20) as client:
+            hooks: Any = {"response": [partial(documented, admin=True)]}
+            async with httpx.AsyncClient(base_url=at, headers=BEARER, timeout=20, event_hooks=hooks) as client:
                 yield served, client
         finally:
             server.should_exit = True
