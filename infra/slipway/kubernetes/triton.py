@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from slipway.kubernetes.model_engine import CACHE, PORT, Engine, EngineContainer, EngineMetrics, ServerSettings, http_get
 from slipway.kubernetes.python_engine import ONE_TOKEN, environment, question
+from slipway.kubernetes.vllm import batch_tokens
 from slipway.sizing import Dtype, KvCacheDtype
 
 FRONTEND = "/opt/tritonserver/python/openai/openai_frontend/main.py"
@@ -91,6 +92,8 @@ def _files(settings: ServerSettings) -> dict[str, str]:
         engine["max_model_len"] = settings.context_tokens
     if settings.parallel_requests:
         engine["max_num_seqs"] = settings.parallel_requests
+    if tokens := batch_tokens(settings):
+        engine["max_num_batched_tokens"] = tokens
     if settings.kv_cache_dtype is not KvCacheDtype.AUTO:
         engine["kv_cache_dtype"] = settings.kv_cache_dtype.value
     files = {f"{settings.served_name}/config.pbtxt": CONFIG}

@@ -5,6 +5,15 @@ from slipway.kubernetes.model_engine import CACHE, PORT, Engine, EngineContainer
 from slipway.kubernetes.python_engine import ONE_TOKEN, environment, question
 from slipway.sizing import Dtype, KvCacheDtype
 
+LEAST_BATCH_TOKENS = 2048
+"""vLLM's least default of `max_num_batched_tokens`: of an A100, and of what has less than 70 GiB (`EngineArgs`)."""
+
+
+def batch_tokens(settings: ServerSettings) -> int | None:
+    """Most tokens that are computed at a time, where vLLM's own default might be below the requests, which it refuses."""
+    requests = settings.parallel_requests or 0
+    return max(requests, 4 * LEAST_BATCH_TOKENS) if requests > LEAST_BATCH_TOKENS else None
+
 
 def container(settings: ServerSettings) -> EngineContainer:
     """vLLM's part of the pod."""
@@ -39,6 +48,8 @@ def container(settings: ServerSettings) -> EngineContainer:
         args += ["--max-model-len", str(settings.context_tokens)]
     if settings.parallel_requests:
         args += ["--max-num-seqs", str(settings.parallel_requests)]
+    if tokens := batch_tokens(settings):
+        args += ["--max-num-batched-tokens", str(tokens)]
     if settings.adapters:
         args += ["--enable-lora", "--max-lora-rank", str(settings.max_lora_rank), "--max-loras", str(len(settings.adapters))]
         args += ["--lora-modules", *(f"{a.name}={a.path}" for a in settings.adapters)]

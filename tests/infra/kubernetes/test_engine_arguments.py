@@ -45,7 +45,8 @@ PIPELINE: Mapping[str, Any] = {"tensor_parallel_size": 2, "pipeline_parallel_siz
 LORA = [{"adapters": ADAPTERS, "max_lora_rank": rank} for rank in RANKS]
 NODES: Mapping[str, Any] = {"nodes": 2, "accelerator": "h100-80gb:8"}
 REVISION: Mapping[str, Any] = {"revision": COMMIT}
-WHOLE = [*ON_GPUS, EMBEDDINGS, FLOAT32, NAMED, PIPELINE, *LORA]
+MANY: Mapping[str, Any] = {"context_tokens": 4096, "parallel_requests": 4096, "tokens_per_request": 50}
+WHOLE = [*ON_GPUS, EMBEDDINGS, FLOAT32, NAMED, PIPELINE, MANY, *LORA]
 MATRIX: Mapping[ModelEngine, Sequence[Mapping[str, Any]]] = {
     ModelEngine.VLLM: [*WHOLE, NODES, REVISION],
     ModelEngine.SGLANG: [*WHOLE, NODES, REVISION],
@@ -63,7 +64,7 @@ MATRIX: Mapping[ModelEngine, Sequence[Mapping[str, Any]]] = {
 CASES = [(engine, case) for engine, cases in MATRIX.items() for case in cases]
 PREFIX = {ModelEngine.VLLM: "VLLM_", ModelEngine.SGLANG: "SGLANG_", ModelEngine.LLAMA_CPP: "LLAMA_ARG_"}
 """By which its variables are told from those of the libraries that it uses."""
-DEFAULTS = {"--batch-size", "--ubatch-size", "--default-max-tokens"}
+DEFAULTS = {"--batch-size", "--ubatch-size", "--default-max-tokens", "--max-num-batched-tokens"}
 """What the component sets and a user may set otherwise, since the last one wins."""
 SECRET = re.compile(r"--.*(api-key|password|secret|authtoken|hf-token)")
 
@@ -160,6 +161,13 @@ def test_no_argument_of_the_engine_is_taken_for_short_for_one_that_the_component
     own = ENGINES[engine].own_arguments
     begin_alike = [n for n in names(engine) if n[:2] == "--" and n not in own and any(o.startswith(n) for o in own)]
     assert begin_alike == list(ENGINES[engine].whole_names)
+
+
+@pytest.mark.parametrize(("requests", "tokens"), [(2048, None), (2049, "8192"), (16384, "16384")])
+def test_vllm_never_has_fewer_tokens_at_a_time_than_requests_which_it_refuses(requests: int, tokens: str | None) -> None:
+    case = {**MANY, "parallel_requests": requests, "tokens_per_request": 16}
+    given = options(ModelEngine.VLLM, rendered(ModelEngine.VLLM, case))
+    assert given.get("--max-num-batched-tokens", [None]) == [tokens]
 
 
 def test_triton_passes_vllm_only_fields_that_it_has() -> None:
