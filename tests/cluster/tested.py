@@ -42,8 +42,8 @@ make cluster policy
 
 _BY_HELM = """\
 {components}: not in the table. Helm makes its objects of NVIDIA's chart, and its pods need the level `privileged`, to work on the
-nodes. tests/infra/kubernetes/test_gpu_prerequisites_chart.py renders it, where `helm` and the chart are, with the values that the
-component gives: each is one that the chart has, and Kubernetes' schema takes what comes of it.
+nodes. Where `helm` and the chart are, tests/infra/kubernetes/test_gpu_prerequisites_chart.py renders it with the values that the
+component gives, each of which the chart has, and tests/cluster/test_gpu_prerequisites.py sees it taken and rolled out.
 """
 
 _LOGS = """\
