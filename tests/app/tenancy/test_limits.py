@@ -79,7 +79,7 @@ async def test_in_redis_too_tokens_count_by_what_the_answer_told(redis: RealRedi
     async with upstream() as one, router(one, redis, tokens_per_minute=1000, **budget) as served:
         link = served.router.limits.link
         assert link is not None
-        left = []
+        left: list[str] = []
         for _ in range(2):
             left.append((await ask(served, max_tokens=250)).headers["x-ratelimit-remaining-tokens"])
             await until(lambda: not link.owes)
