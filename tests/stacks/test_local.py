@@ -17,6 +17,9 @@ import openai
 import psutil
 import pytest
 from tests.support.project import free_port, lives
+from typer.testing import CliRunner
+
+from slipway.cli import app
 
 ROOT = Path(__file__).parents[2]
 MESSAGES: Any = [{"role": "user", "content": "Hello!"}]
@@ -151,10 +154,11 @@ def test_a_taken_port_is_one_clear_error_and_leaves_nothing_new_running(stack: S
         ),
     ],
 )
-def test_bad_settings_are_told_with_their_path_in_the_yaml(stack: Stack, old: str, new: str, fault: str) -> None:
+def test_bad_settings_are_told_with_their_path_in_the_yaml(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    stack = Stack(tmp_path / "shipped")
     stack.change(old, new)
-    refused = stack.slipway("up")
-    assert refused.returncode == 2
+    refused = CliRunner().invoke(app, ["up", "-s", "local", "-C", str(stack.directory)], env={"PATH": "/usr/bin:/bin"})
+    assert refused.exit_code == 2
     assert refused.stderr.startswith("Pulumi.local.yaml has 1 fault:")
     assert fault in refused.stderr
     assert not (stack.directory / ".slipway" / "local").exists()

@@ -60,9 +60,15 @@ def test_the_workflow_without_secrets_has_none_and_the_one_with_rights_runs_no_f
 
 
 def test_the_steps_of_the_preview_run(tmp_path: Path) -> None:
-    """The workflow's own command lines, on this checkout as both base and head."""
-    for side in ("base", "head"):
-        (tmp_path / side).symlink_to(ROOT)
+    """The workflow's own command lines, on this checkout as head, and on it with two of its stacks as base."""
+    stacks = sorted(p.name.split(".")[1] for p in (ROOT / "stacks").glob("Pulumi.*.yaml"))
+    before = ["local", "prod"]
+    (tmp_path / "head").symlink_to(ROOT)
+    (tmp_path / "base" / "stacks").mkdir(parents=True)
+    left_out = {"stacks", *(f"Pulumi.{name}.yaml" for name in stacks if name not in before)}
+    for entry in (*ROOT.iterdir(), *(ROOT / "stacks").iterdir()):
+        if entry.name not in left_out:
+            (tmp_path / "base" / entry.relative_to(ROOT)).symlink_to(entry)
     review = [c for c in commands("preview.yaml") if "slipway.plan.review" in c]
     assert [c.split()[3] for c in review] == ["plans", "plans", "comment"]
     for command in review:
@@ -70,6 +76,7 @@ def test_the_steps_of_the_preview_run(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.output
     text = (tmp_path / "plans" / "comment.md").read_text()
-    stacks = sorted(p.name.split(".")[1] for p in (ROOT / "stacks").glob("Pulumi.*.yaml"))
     assert text.startswith(MARKER)
-    assert re.findall(r"^\| <code>(\w+)</code> \| 0 \| 0 \| 0 \| [^|>]*\|$", text, re.MULTILINE) == stacks
+    assert re.findall(r"^\| <code>(\w+)</code> \| 0 \| 0 \| 0 \| [^|>]*\|$", text, re.MULTILINE) == before
+    new = re.findall(r"^\| <code>(\w+)</code> \(new\) \| [1-9]\d* \| 0 \| 0 \|", text, re.MULTILINE)
+    assert new == [name for name in stacks if name not in before]

@@ -62,6 +62,7 @@ def test_the_change_in_cost_is_told_in_all_and_by_component(tmp_path: Path) -> N
     base, head = (Path(shutil.copytree(SHOP, tmp_path / side)) for side in ("base", "head"))
     (head / "rates.yaml").write_text("vcpu_usd_per_hour: 0.04\nmemory_gib_usd_per_hour: 0.005\n")
     for side in (base, head):
+        (side / "settings" / "Pulumi.dev.yaml").unlink()
         front = side / "program" / "front.py"
         asked = '"image": image, "resources": {"requests": {"cpu": "500m", "memory": "2Gi"}}}'
         front.write_text(front.read_text().replace('"image": image}]', f"{asked}]"))
