@@ -1,5 +1,6 @@
 """All that one local process is: the recorded one, its descendants, and whatever else was started for its directory."""
 
+import atexit
 import contextlib
 import os
 import subprocess
@@ -42,7 +43,16 @@ def running(home: Path) -> Running | None:
 
 def adopt(process: "subprocess.Popen[bytes]") -> None:
     """Take note of a child that was started here, so that it is reaped when it ends."""
+    reap()
     _started[process.pid] = process
+
+
+@atexit.register
+def reap() -> None:
+    """Forget the children that have ended, whoever ended them. Python would warn of each at its own end."""
+    for pid, child in list(_started.items()):
+        if child.poll() is not None:
+            _started.pop(pid, None)
 
 
 def terminate(home: Path, name: str, grace_seconds: float) -> bool:
@@ -101,9 +111,8 @@ def _leader(record: Record, home: Path) -> psutil.Process | None:
 
 
 def _lives(process: psutil.Process) -> bool:
-    child = _started.get(process.pid)
-    if child is not None and child.poll() is not None:
-        del _started[process.pid]
+    if process.pid in _started:
+        reap()
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

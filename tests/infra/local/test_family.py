@@ -1,12 +1,14 @@
 """Which live process is the recorded one, and what else belongs to it."""
 
 import dataclasses
+import os
+import signal
 import subprocess
 
 import psutil
 from tests.infra.local.place import SERVER, Place, until
 
-from slipway.local.family import leftovers, running, terminate
+from slipway.local.family import adopt, leftovers, reap, running, terminate
 from slipway.local.spec import ProcessSpec
 from slipway.local.supervisor import start, stop
 
@@ -59,3 +61,19 @@ def test_the_family_is_the_process_its_children_and_theirs(place: Place) -> None
     assert terminate(place.home(), "web", 5)
     assert [p.pid for p in place.alive()] == [place.record("other").pid]
     assert not terminate(place.home(), "web", 5)
+
+
+def test_a_child_that_others_ended_is_no_zombie_when_the_next_one_starts() -> None:
+    children = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
+    try:
+        adopt(children[0])
+        os.kill(children[0].pid, signal.SIGKILL)
+        until(lambda: psutil.Process(children[0].pid).status() == psutil.STATUS_ZOMBIE)
+        adopt(children[1])
+        assert (children[0].returncode, children[1].returncode) == (-signal.SIGKILL, None)
+        assert not psutil.pid_exists(children[0].pid)
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+        reap()
