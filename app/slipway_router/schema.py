@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 Tier = Literal["free", "paid", "enterprise"]
 """Tiers of seed users, least first."""
@@ -31,6 +31,17 @@ class Strict(BaseModel):
     """Settings that refuse a name they do not know, and do not change once they are parsed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth(cls, value: object, info: ValidationInfo) -> object:
+        # YAML's `yes` and `on` are true, which pydantic would take for 1.
+        if isinstance(value, bool) and info.field_name is not None:
+            annotation = cls.model_fields[info.field_name].annotation
+            kinds = {annotation, *get_args(annotation)}
+            if kinds & {int, float} and bool not in kinds:
+                raise ValueError(f"is {str(value).lower()}; give a number")
+        return value
 
 
 def matching(shape: re.Pattern[str], value: str, wanted: str) -> str:

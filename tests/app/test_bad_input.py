@@ -299,6 +299,9 @@ CASES: list[tuple[str, Any, str]] = [
     ("telemetry.otel.content", "perhaps", TRUTH),
     ("telemetry.otel.metrics", "perhaps", TRUTH),
     ("telemetry.otel.interval_seconds", 0.5, "greater than or equal to 1"),
+    ("listen.port", True, "is true; give a number"),
+    ("backends[0].max_in_flight", True, "is true; give a number"),
+    ("drain_seconds", False, "is false; give a number"),
     ("max_body_mib", 0, "greater than or equal to 1"),
     ("drain_seconds", float("inf"), "finite number"),
 ]  # fmt: skip
