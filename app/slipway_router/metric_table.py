@@ -238,3 +238,8 @@ RELOADED_AT = _gauge(
     "config_last_reload_success_timestamp_seconds", "When the configuration in force was read, in Unix time.", unit="seconds"
 )
 UNTOLD = _counter("telemetry_dropped_requests", "Requests that log and collector are not told of: too many waited to be told.")
+UNSENT = _counter(
+    "telemetry_failed_exports",
+    "Messages that the OpenTelemetry collector did not take, 'traces' or 'metrics'; they are lost.",
+    "signal",
+)

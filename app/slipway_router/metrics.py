@@ -89,6 +89,8 @@ class Metrics:
         reloads = Counters(table.RELOADS, registry)
         self._reloads = {outcome: reloads.labels(outcome) for outcome in ("done", "unchanged", "refused")}
         self.untold = Counters(table.UNTOLD, registry).labels()
+        unsent = Counters(table.UNSENT, registry)
+        self.unsent = {signal: unsent.labels(signal) for signal in ("traces", "metrics")}
         self._reloaded, self._reloaded_at = True, time.time()
         Reads(table.RELOADED, registry).read((), lambda: self._reloaded)
         Reads(table.RELOADED_AT, registry).read((), lambda: self._reloaded_at)

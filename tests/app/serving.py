@@ -50,7 +50,7 @@ async def serving(
     """Serve these backends as the process does, without probes and signals."""
     config = Config.parse({"backends": list(backends), **settings})
     router = Router(config, environ or {})
-    router.tell(recorder(config.telemetry, environ or {}, router.metrics.untold))
+    router.tell(recorder(config.telemetry, environ or {}, router.metrics.untold, router.metrics.unsent))
     proxy = Proxy(router, LazyWeb(router))
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]

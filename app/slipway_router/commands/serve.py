@@ -33,7 +33,7 @@ def _serve(config: Config, source: str, host: str | None, port: int | None, admi
 
     set_up(config.telemetry.logs)
     router = Router(config, os.environ, source)
-    router.tell(recorder(config.telemetry, os.environ, router.metrics.untold))
+    router.tell(recorder(config.telemetry, os.environ, router.metrics.untold, router.metrics.unsent))
     host = config.listen.host if host is None else host
     port = config.listen.port if port is None else port
     try:

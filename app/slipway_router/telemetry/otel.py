@@ -11,7 +11,7 @@ try:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
@@ -19,6 +19,7 @@ try:
 except ImportError as error:
     raise ImportError("'telemetry.otel' needs OpenTelemetry's SDK; install it with: pip install 'slipway[otel]'") from error
 
+from slipway_router.counting import Count
 from slipway_router.telemetry.otel_names import NUMBERS, Attributes, common, content, error_of
 from slipway_router.telemetry.record import Record, Tried
 from slipway_router.telemetry.settings import OtelSettings
@@ -28,14 +29,29 @@ SEND_SECONDS = 5.0
 """How long a collector has for one message."""
 
 
+class _Traces(OTLPSpanExporter):
+    """Counts messages that were not taken."""
+
+    def __init__(self, endpoint: str, headers: dict[str, str], unsent: Count) -> None:
+        super().__init__(endpoint, headers=headers, timeout=SEND_SECONDS)
+        self._unsent = unsent
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = super().export(spans)
+        if result is not SpanExportResult.SUCCESS:
+            self._unsent.inc()
+        return result
+
+
 class Otel:
     """Tells a collector of requests."""
 
-    def __init__(self, settings: OtelSettings, environ: Mapping[str, str]) -> None:
+    def __init__(self, settings: OtelSettings, environ: Mapping[str, str], unsent: Mapping[str, Count]) -> None:
         """
         Args:
             settings: Where, and what.
             environ: Where the token is, if one is named.
+            unsent: Count messages that the collector did not take, by signal.
         """
         token = environ[settings.token_env] if settings.token_env else None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -46,12 +62,12 @@ class Otel:
         self._content = settings.content
         self._spans: BatchSpanProcessor | None = None
         if settings.traces:
-            exporter = OTLPSpanExporter(f"{settings.endpoint}/v1/traces", headers=headers, timeout=SEND_SECONDS)
+            exporter = _Traces(f"{settings.endpoint}/v1/traces", headers, unsent["traces"])
             self._spans = BatchSpanProcessor(exporter, schedule_delay_millis=1000)
         self._metrics: OtelMetrics | None = None
         if settings.metrics:
             to, every = f"{settings.endpoint}/v1/metrics", settings.interval_seconds
-            self._metrics = OtelMetrics(to, headers, every, SEND_SECONDS, resource, self._scope)
+            self._metrics = OtelMetrics(to, headers, every, SEND_SECONDS, resource, self._scope, unsent["metrics"])
 
     @property
     def every(self) -> bool:

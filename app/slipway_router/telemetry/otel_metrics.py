@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics.export import (
     Histogram,
     HistogramDataPoint,
     Metric,
+    MetricExportResult,
     MetricsData,
     ResourceMetrics,
     ScopeMetrics,
@@ -20,7 +21,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from slipway_router.counting import Times
+from slipway_router.counting import Count, Times
 from slipway_router.target import Target
 from slipway_router.telemetry.otel_names import Attributes, common, error_of
 from slipway_router.telemetry.record import Record
@@ -81,6 +82,7 @@ class OtelMetrics:
         send_seconds: float,
         resource: Resource,
         scope: InstrumentationScope,
+        unsent: Count,
     ) -> None:
         """
         Args:
@@ -90,10 +92,12 @@ class OtelMetrics:
             send_seconds: How long the collector has.
             resource: Who tells.
             scope: By which library.
+            unsent: Counts messages that the collector did not take.
         """
         self._exporter = OTLPMetricExporter(endpoint, headers=dict(headers), timeout=send_seconds)
         self._seconds = seconds
         self._resource, self._scope = resource, scope
+        self._unsent = unsent
         self._began = time.time_ns()
         self._sets: dict[tuple[str, str | None, Target | None], _Set] = {}
         self._busy = threading.Lock()
@@ -150,7 +154,8 @@ class OtelMetrics:
         if metrics:
             scopes = [ScopeMetrics(self._scope, metrics, "")]
             told = MetricsData([ResourceMetrics(self._resource, scopes, "")])
-            self._exporter.export(told)  # pyright: ignore[reportUnknownMemberType] -- the SDK's
+            if self._exporter.export(told) is not MetricExportResult.SUCCESS:  # pyright: ignore[reportUnknownMemberType] -- the SDK's
+                self._unsent.inc()
 
     def _metrics(self) -> Sequence[Metric]:
         now = time.time_ns()

@@ -9,8 +9,16 @@ from slipway_router.telemetry.settings import TelemetrySettings
 from slipway_router.telemetry.trace import Sampler
 
 
-def recorder(settings: TelemetrySettings, environ: Mapping[str, str], dropped: Count) -> Recorder | None:
+def recorder(
+    settings: TelemetrySettings, environ: Mapping[str, str], dropped: Count, unsent: Mapping[str, Count]
+) -> Recorder | None:
     """Who is told of requests; None where nobody is.
+
+    Args:
+        settings: What was asked for.
+        environ: Where secrets are.
+        dropped: Counts requests that nobody is told of.
+        unsent: Count messages that a collector did not take, by signal.
 
     Raises:
         ConfigError: OpenTelemetry is asked for and not installed.
@@ -28,7 +36,7 @@ def recorder(settings: TelemetrySettings, environ: Mapping[str, str], dropped: C
             from slipway_router.telemetry.otel import Otel
         except ImportError as error:
             raise ConfigError([("telemetry.otel", str(error).removeprefix("'telemetry.otel' "))]) from None
-        sinks.append(Otel(settings.otel, environ))
+        sinks.append(Otel(settings.otel, environ, unsent))
         if settings.otel.traces:
             sampler = Sampler(settings.otel.sample, follow_parent=settings.otel.follow_parent)
     return Recorder(sinks, sampler, dropped)

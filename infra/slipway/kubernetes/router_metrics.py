@@ -23,6 +23,13 @@ def requests_per_second(namespace: pulumi.Input[str], deployment: str) -> pulumi
     )
 
 
+def cpu_cores(namespace: pulumi.Input[str], deployment: str) -> pulumi.Output[str]:
+    """PromQL for the CPU time that all pods of a Deployment take, in cores, as the routers tell it of themselves. Containers
+    beside them in the pod, as of a service mesh, are not in it, and are in what an autoscaler goes by."""
+    which = f'",pod=~"{pods(deployment)}"}}[{WINDOW}]))'
+    return pulumi.Output.concat('sum(rate(process_cpu_seconds_total{namespace="', namespace, which)
+
+
 def pods(deployment: str) -> str:
     """A pattern that the names of a Deployment's pods match, and those of a Deployment whose name only begins alike do not."""
     return f"{f'{deployment}-'[:_GENERATED_NAME]}[a-z0-9]+(-[a-z0-9]{{5}})?"

@@ -16,6 +16,8 @@ class Receiver:
 
     def __init__(self) -> None:
         self.url = ""
+        self.status = 200
+        """What it answers with."""
         self.raw = b""
         """Everything, as it came."""
         self.tokens: set[str | None] = set()
@@ -52,7 +54,7 @@ def receiving() -> Generator[Receiver]:
             body = self.rfile.read(int(self.headers["content-length"]))
             receiver.tokens.add(self.headers["authorization"])
             answer = receiver.take(self.path, gzip.decompress(body) if self.headers["content-encoding"] == "gzip" else body)
-            self.send_response(200)
+            self.send_response(receiver.status)
             self.send_header("content-type", "application/x-protobuf")
             self.send_header("content-length", str(len(answer)))
             self.end_headers()

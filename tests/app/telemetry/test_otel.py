@@ -281,4 +281,16 @@ def test_without_the_sdk_the_error_names_the_extra(monkeypatch: pytest.MonkeyPat
     with pytest.raises(
         ConfigError, match=r"telemetry\.otel: needs OpenTelemetry's SDK; install it with: pip install 'slipway\[otel\]'"
     ):
-        recorder(config.telemetry, {}, None)  # pyright: ignore[reportArgumentType] -- it does not get that far
+        recorder(config.telemetry, {}, None, {})  # pyright: ignore[reportArgumentType] -- it does not get that far
+
+
+async def test_what_the_collector_does_not_take_is_counted() -> None:
+    for status, count in ((200, 0), (400, 1)):
+        with receiving() as to:
+            to.status = status
+            async with upstream() as up, serving(backend(up), telemetry=telemetry(to)) as served:
+                await served.chat()
+                metrics = served.router.metrics
+            told = metrics.text().decode()
+        for signal in ("traces", "metrics"):
+            assert f'slipway_router_telemetry_failed_exports_total{{signal="{signal}"}} {count}' in told, told

@@ -300,6 +300,24 @@ def test_scaler_and_alert_of_a_router_move_together(by: str) -> None:
         assert alerts(plan)["api", "AutoscalerAtMaximum"]["expr"].endswith(f">= {most}")
 
 
+@pytest.mark.parametrize("by", ["hpa", "keda"])
+def test_what_a_router_takes_of_cpu_is_judged_by_what_its_scaler_aims_at(by: str) -> None:
+    for percent, cores, most, beyond in ((50, "2", 5, 5), (80, "500m", 4, 1.6)):
+        resources = {"requests": {"cpu": cores}, "limits": {"cpu": "4"}}
+        scaling = {"by": by, "cpu_percent": percent, "requests_per_second": 0, "max": most}
+        plan = planned(router={"scaling": scaling, "resources": resources})
+        if by == "keda":
+            (asked,) = (t["metadata"]["value"] for t in spec(plan, "api-scaler")["triggers"] if t["type"] == "cpu")
+        else:
+            (asked,) = (m["resource"]["target"]["averageUtilization"] for m in spec(plan, "api-hpa")["metrics"])
+        assert int(asked) == percent
+        assert float(alerts(plan)["api", "CpuHigh"]["expr"].rpartition(" > ")[2]) == beyond
+        (shown,) = (text for key, text in files(plan, "grafana").items() if "ai-api" in key)
+        (panel,) = (p for p in json.loads(shown)["panels"] if p["title"] == "cpu, each replica")
+        assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1]["value"] == pytest.approx(beyond / most)
+        assert ("api", "RequestsMany") not in alerts(plan)
+
+
 def test_a_namespace_that_another_resource_makes_is_one_all_the_same() -> None:
     def program() -> None:
         home = AiNamespace("models", {})

@@ -19,7 +19,7 @@ def panels(service: Watched, promise: Promise) -> list[Panel]:
     loads = [
         Panel(
             f"{load.name}, each replica",
-            f"{load.target:g} is aimed at." + (" The autoscaler asks the same." if service.scales else ""),
+            f"{load.target:g} is aimed at." + (" The autoscaler aims at the same." if service.scales else ""),
             [Question(each(service, load), load.name)],
             "percentunit" if load.name == "kv-cache-usage" else "short",
             load.target,

@@ -53,6 +53,14 @@ def router_alerts(service: Watched, promise: Promise, bad: Sequence[Indicator]) 
             "It goes on with the one before, so that what was changed is not in force.",
             seconds=patience,
         ),
+        Alert(
+            "TelemetryLost",
+            Severity.TICKET,
+            f"sum by (signal) (increase({table.UNSENT.name}{which}[15m])) > 0",
+            f"{name} loses {{{{ $labels.signal }}}}",
+            "The OpenTelemetry collector did not take messages in the last 15 minutes: what was in them is told nowhere.",
+            seconds=patience,
+        ),
     ]
     if promise.daily_dollars is not None:
         made.append(

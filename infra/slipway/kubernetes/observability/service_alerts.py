@@ -9,6 +9,7 @@ _LOADS = {
     "waiting-requests": ("QueueLong", "requests wait"),
     "kv-cache-usage": ("KvCacheFull", "the key-value caches fill"),
     "running-requests": ("ReplicasBusy", "requests are being answered"),
+    "cpu": ("CpuHigh", "CPU is taken"),
     "requests": ("RequestsMany", "requests a second come"),
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import kubernetes_validate
+import pulumi
 import yaml
 from tests.infra.kubernetes.model_server import revealed
 from tests.infra.kubernetes.observability.real_prometheus import found
@@ -39,7 +40,7 @@ def planned(prometheus: Mapping[str, Any] | None = None, **more: Any) -> tuple[P
         args: Any = {"namespace": "metrics", "watch": [api.watched(), llama.watched()], "prometheus": prometheus or {}, **more}
         stack = ObservabilityStack("watch", args)
         for key in ("prometheus_url", "prometheus_secret", "prometheus_files", "grafana_url"):
-            getattr(stack, key).apply(lambda value, key=key: told.update({key: value}))
+            cast("pulumi.Output[str]", getattr(stack, key)).apply(lambda value, key=key: told.update({key: value}))
 
     return plan_program(program), told
 

@@ -84,6 +84,19 @@ CASES: list[Case] = [
         {f'slipway_router_cost_dollars_total{{{POD},backend="gpt",model="m"}}': "0+1.5x2000"},
         "24h",
     ),
+    (
+        "TelemetryLost",
+        {f'slipway_router_telemetry_failed_exports_total{{{POD},signal="traces"}}': "0x5 1+1x100"},
+        {f'slipway_router_telemetry_failed_exports_total{{{POD},signal="traces"}}': "3x100"},
+        "30m",
+    ),
+    # 4 replicas, of half a core each, are to take 70 % of that.
+    (
+        "CpuHigh",
+        {f"process_cpu_seconds_total{{{POD}}}": "0+90x100"},
+        {f"process_cpu_seconds_total{{{POD}}}": "0+80x100"},
+        "30m",
+    ),
     ("ReplicasMissing", {f"up{{{SECOND}}}": "1x5 0x100"}, {f"up{{{STRANGER}}}": "0x100"}, "30m"),
     ("RequestsMany", requests("200", "0+2500x100"), requests("200", "0+2300x100"), "30m"),
     ("ModelNotLoading", {f"up{{{SERVER}}}": "0x5000"}, {f"up{{{SERVER}}}": "0x20 1x5000"}, "50m"),
