@@ -19,6 +19,7 @@ from slipway.kubernetes.observability.part import Place, address
 from slipway.kubernetes.observability.passwords import PASSWORD_KEY
 from slipway.kubernetes.observability.prometheus import PORT, ROLE, configuration, make_prometheus, way_to_prometheus
 from slipway.kubernetes.observability.watched import Watched
+from slipway.kubernetes.observability.workload import Workload
 from slipway.kubernetes.observability_stack_args import ObservabilityStackArgs, StackSettings
 
 
@@ -65,6 +66,8 @@ class ObservabilityStack(pulumi.ComponentResource):
         # Namespaces may come from other resources, and with them whatever names one.
         facts: pulumi.Output[list[Any]] = pulumi.Output.from_input([dict(service) for service in settings.watch])
         watched = facts.apply(lambda services: [Watched.of(service) for service in services])
+        objects: pulumi.Output[list[Any]] = pulumi.Output.from_input([dict(workload) for workload in settings.workloads])
+        self._workloads = objects.apply(lambda given: [Workload.of(workload) for workload in given])
         shown = watched.apply(lambda services: dashboards(services, settings.promise, settings.logs is not None))
         operator = settings.prometheus.operator
         if settings.collector is not None:
@@ -115,7 +118,9 @@ class ObservabilityStack(pulumi.ComponentResource):
         names = [service["name"] for service in settings.watch]
         interval = settings.prometheus.interval_seconds
         others = {} if settings.collector is None else {"reads-collector": collector.monitor_spec(place.name, interval)}
-        make_custom_resources(place, operator, names, watched, settings.promise, interval, settings.runbooks, others)
+        make_custom_resources(
+            place, operator, names, watched, settings.promise, interval, settings.runbooks, others, self._workloads
+        )
         self.prometheus_url = pulumi.Output.from_input(operator.url)
         self.prometheus_secret = self.grafana_secret = self.grafana_url = pulumi.Output.from_input("")
 
@@ -123,7 +128,7 @@ class ObservabilityStack(pulumi.ComponentResource):
         self, place: Place, settings: StackSettings, existing: ExistingSettings, watched: pulumi.Output[list[Watched]]
     ) -> DataSource:
         """Make what a Prometheus that exists must be given, and tell how it is asked."""
-        both: pulumi.Output[list[Any]] = pulumi.Output.all(watched, settings.namespace)
+        both: pulumi.Output[list[Any]] = pulumi.Output.all(watched, settings.namespace, self._workloads)
         told = both.apply(
             lambda known: files(
                 known[0],
@@ -131,6 +136,7 @@ class ObservabilityStack(pulumi.ComponentResource):
                 settings.prometheus.interval_seconds,
                 settings.runbooks,
                 [] if settings.collector is None else [collector.scrape_job(place.name, known[1])],
+                known[2],
             )
         )
         self.prometheus_files = make_files(place, existing, settings.watch, told)
@@ -142,7 +148,7 @@ class ObservabilityStack(pulumi.ComponentResource):
         """Make a Prometheus and what it tells, and tell how it is asked."""
         alerts = settings.alertmanager
         told = pulumi.Output.concat(f"{place.name}-{alertmanager.ROLE}.", settings.namespace, f".svc:{alertmanager.PORT}")
-        both: pulumi.Output[list[Any]] = pulumi.Output.all(watched, told, settings.namespace)
+        both: pulumi.Output[list[Any]] = pulumi.Output.all(watched, told, settings.namespace, self._workloads)
         collects = settings.collector is not None
         rendered = both.apply(
             lambda known: configuration(
@@ -152,6 +158,7 @@ class ObservabilityStack(pulumi.ComponentResource):
                 settings.runbooks,
                 alertmanager.told_by_prometheus(known[1]) if alerts.url is None else alertmanager.told_at(alerts.url),
                 [collector.scrape_job(place.name, known[2])] if collects else [],
+                known[3],
             )
         )
         passwords: dict[str, pulumi.Input[str]] = {}

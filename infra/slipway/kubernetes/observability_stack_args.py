@@ -18,7 +18,8 @@ from slipway.kubernetes.observability.logs_args import LogsArgs, LogsSettings
 from slipway.kubernetes.observability.objectives import Objectives, Promise
 from slipway.kubernetes.observability.operator_args import READER_LABELS
 from slipway.kubernetes.observability.prometheus_args import PrometheusArgs, PrometheusSettings
-from slipway.kubernetes.observability.watched import WatchedService, check_watched, lets_in
+from slipway.kubernetes.observability.watched import WatchedKind, WatchedService, check_watched, lets_in
+from slipway.kubernetes.observability.workload import WatchedWorkload, check_workloads
 from slipway.kubernetes.restricted import labels
 
 NAME_LENGTH = 38
@@ -37,6 +38,10 @@ class ObservabilityStackArgs(TypedDict):
     watch: Sequence[WatchedService]
     """What is watched: `watched()` of an AiApiService, a GpuModelServer or GpuPrerequisites, or fields of your own. At least
     one. From their arguments come the readings, the rules, the alerts and the dashboards."""
+    workloads: NotRequired[Sequence[WatchedWorkload]]
+    """What is watched by what Kubernetes tells of its objects: `watched()` of a WorkerPool, a RedisCache, a PostgresDatabase, a
+    VectorStore or a TrainingJob, or fields of your own. The Prometheus must read kube-state-metrics, and for volumes the
+    kubelets: that of the operator's chart does; the one made here reads what `watch` has of the kind 'cluster'. Default: none."""
     objectives: NotRequired[Objectives]
     """What is promised of the routers. Default: 99.9 % of requests, and 95 % of first tokens within 2.5 s, over 30 days."""
     prometheus: NotRequired[PrometheusArgs]
@@ -67,6 +72,7 @@ class StackSettings:
 
     namespace: pulumi.Input[str]
     watch: Sequence[WatchedService]
+    workloads: Sequence[WatchedWorkload]
     promise: Promise
     prometheus: PrometheusSettings
     alertmanager: AlertmanagerSettings
@@ -105,6 +111,17 @@ class StackSettings:
             _check_left_to_others(given, faults)
         elif prometheus.existing is not None and "alertmanager" in given:
             faults.add("alertmanager", "does nothing with 'prometheus.existing', which says itself whom it tells; leave one out")
+        if not faults.at("workloads"):
+            check_workloads("workloads", _listed(given, "workloads"), faults)
+            kinds = [cast("Mapping[str, object]", one).get("kind") for one in watch if isinstance(one, Mapping)]
+            own = prometheus.operator is None and prometheus.existing is None
+            if _listed(given, "workloads") and own and WatchedKind.CLUSTER not in kinds:
+                faults.add(
+                    "workloads",
+                    "are told of by kube-state-metrics, which this Prometheus does not read; give 'watch' one more of the kind"
+                    " 'cluster' with where its pods are, or a Prometheus that exists by 'prometheus.operator' or"
+                    " 'prometheus.existing'",
+                )
         alertmanager = AlertmanagerSettings.of(_mapping(given, "alertmanager"), faults)
         collector = CollectorSettings.of(given.get("collector"), faults)
         watched = [cast("Mapping[str, object]", one) for one in watch if isinstance(one, Mapping)]
@@ -115,6 +132,7 @@ class StackSettings:
         return cls(
             namespace=given["namespace"],
             watch=cast("Sequence[WatchedService]", watch),
+            workloads=given.get("workloads", ()),
             promise=promise,
             prometheus=prometheus,
             alertmanager=alertmanager,

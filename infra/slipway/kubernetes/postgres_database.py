@@ -9,6 +9,7 @@ from slipway.backend import Egress, SecretKeyRef
 from slipway.kubernetes.backup_jobs import backup_peer, declare_backups
 from slipway.kubernetes.data_store import DataStore, secret_inputs, server_egress
 from slipway.kubernetes.external_endpoint import external_egress
+from slipway.kubernetes.observability.workload import WatchedWorkload, store_workload
 from slipway.kubernetes.postgres_database_args import (
     PostgresDatabaseArgs,
     PostgresSettings,
@@ -47,6 +48,7 @@ class PostgresDatabase(pulumi.ComponentResource):
             pulumi.InputPropertiesError: with every fault of the arguments, before anything is registered.
         """
         settings = PostgresSettings.of(name, args)
+        self._name, self._settings = name, settings
         super().__init__("slipway:index:PostgresDatabase", name, secret_inputs(args, "password", "external_url"), opts)
         external = settings.external
         store = DataStore(self, COMPONENT, name, settings.store.namespace, settings.store.image)
@@ -71,6 +73,17 @@ class PostgresDatabase(pulumi.ComponentResource):
                 "restore_command": self.restore_command,
             }
         )
+
+    def watched(self) -> WatchedWorkload:
+        """As an ObservabilityStack needs to know it, for its `workloads`.
+
+        Raises:
+            pulumi.RunError: somebody else runs it.
+        """
+        settings = self._settings
+        if settings.external is not None or settings.external_url is not None:
+            raise pulumi.RunError(f"PostgresDatabase '{self._name}' runs elsewhere: there is nothing here to watch; leave it out")
+        return store_workload(self._name, "postgres", settings.store)
 
     def env(self, variable: str = "DATABASE_URL") -> Mapping[str, SecretKeyRef]:
         """The address as an environment variable, for `env_from_secrets` of what asks it."""

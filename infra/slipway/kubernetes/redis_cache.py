@@ -9,6 +9,7 @@ from slipway.backend import Egress, SecretKeyRef
 from slipway.kubernetes.backup_jobs import backup_peer, declare_backups
 from slipway.kubernetes.data_store import DataStore, secret_inputs, server_egress
 from slipway.kubernetes.external_endpoint import external_egress
+from slipway.kubernetes.observability.workload import WatchedWorkload, store_workload
 from slipway.kubernetes.redis_broker import RedisBroker
 from slipway.kubernetes.redis_cache_args import RedisCacheArgs, RedisSettings, address_fault, password_fault
 from slipway.kubernetes.redis_cache_pod import GRACE_SECONDS, PORT, STARTUP_SECONDS, backup_tool, pod
@@ -90,6 +91,17 @@ class RedisCache(pulumi.ComponentResource):
             "egress": self._egress[0],
             "closed": True,
         }
+
+    def watched(self) -> WatchedWorkload:
+        """As an ObservabilityStack needs to know it, for its `workloads`.
+
+        Raises:
+            pulumi.RunError: somebody else runs it.
+        """
+        settings = self._settings
+        if settings.external is not None or settings.external_url is not None:
+            raise pulumi.RunError(f"RedisCache '{self._name}' runs elsewhere: there is nothing here to watch; leave it out")
+        return store_workload(self._name, "redis", settings.store)
 
     def env(self, variable: str = "REDIS_URL") -> Mapping[str, SecretKeyRef]:
         """The address as an environment variable, for `env_from_secrets` of what asks it."""

@@ -11,6 +11,7 @@ from slipway.kubernetes.deletion import DeletionPolicy
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import isolate, with_each_other
+from slipway.kubernetes.observability.workload import WatchedWorkload
 from slipway.kubernetes.training_job_args import TrainingCheckpoints, TrainingJobArgs, TrainingRestartPolicy
 from slipway.kubernetes.training_job_pod import CONTAINER, MASTER_PORT, template
 from slipway.kubernetes.training_job_settings import TrainingSettings
@@ -43,6 +44,7 @@ class TrainingJob(pulumi.ComponentResource):
             pulumi.InputPropertiesError: with every fault of the arguments, before anything is registered.
         """
         settings = TrainingSettings.of(name, args)
+        self._name, self._settings = name, settings
         super().__init__("slipway:index:TrainingJob", name, {**args}, opts)
         given, pods = settings.args, restricted.selector(COMPONENT, name)
         labels = {**restricted.labels(COMPONENT, name), **version_label(given["image"])}
@@ -139,6 +141,13 @@ class TrainingJob(pulumi.ComponentResource):
         )
         self.checkpoint_claim = pulumi.Output.from_input(claim)
         self.register_outputs({"job_name": self.job_name, "checkpoint_claim": self.checkpoint_claim})
+
+    def watched(self) -> WatchedWorkload:
+        """As an ObservabilityStack needs to know it, for its `workloads`."""
+        made: WatchedWorkload = {"name": self._name, "namespace": self._settings.args["namespace"], "job": self._name}
+        if self._settings.checkpoints is not None and "claim" not in self._settings.checkpoints:
+            made["claims"] = [f"{self._name}-checkpoints"]
+        return made
 
 
 def _immutable(settings: TrainingSettings, pods: k8s.core.v1.PodTemplateSpecArgsDict) -> k8s.batch.v1.JobSpecArgsDict:

@@ -10,6 +10,7 @@ from slipway.kubernetes.backup_jobs import backup_peer, declare_backups
 from slipway.kubernetes.data_store import DataStore, secret_inputs, server_egress
 from slipway.kubernetes.external_endpoint import external_egress
 from slipway.kubernetes.network import Peer
+from slipway.kubernetes.observability.workload import WatchedWorkload, store_workload
 from slipway.kubernetes.vector_store_args import VectorSettings, VectorStoreArgs, key_fault, url_fault
 from slipway.kubernetes.vector_store_pod import GRACE_SECONDS, STARTUP_SECONDS, backup_tool, pod
 
@@ -43,6 +44,7 @@ class VectorStore(pulumi.ComponentResource):
             pulumi.InputPropertiesError: with every fault of the arguments, before anything is registered.
         """
         settings = VectorSettings.of(name, args)
+        self._name, self._settings = name, settings
         super().__init__("slipway:index:VectorStore", name, secret_inputs(args, "api_key"), opts)
         self._store = DataStore(self, COMPONENT, name, settings.store.namespace, settings.store.image)
         self._reference: SecretKeyRef | None = settings.external_api_key
@@ -71,6 +73,17 @@ class VectorStore(pulumi.ComponentResource):
                 "restore_command": self.restore_command,
             }
         )
+
+    def watched(self) -> WatchedWorkload:
+        """As an ObservabilityStack needs to know it, for its `workloads`.
+
+        Raises:
+            pulumi.RunError: somebody else runs it.
+        """
+        settings = self._settings
+        if settings.external_url is not None:
+            raise pulumi.RunError(f"VectorStore '{self._name}' runs elsewhere: there is nothing here to watch; leave it out")
+        return store_workload(self._name, "store", settings.store)
 
     def env(self, variable: str = "QDRANT_API_KEY") -> Mapping[str, SecretKeyRef]:
         """The API key as an environment variable, for `env_from_secrets` of what asks it; empty where there is no key."""

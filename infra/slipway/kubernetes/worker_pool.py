@@ -12,6 +12,7 @@ from slipway.kubernetes.disruption import budget
 from slipway.kubernetes.identity import account_annotations, associate
 from slipway.kubernetes.names import version_label
 from slipway.kubernetes.network import admitting, opened
+from slipway.kubernetes.observability.workload import WatchedWorkload
 from slipway.kubernetes.worker_pool_args import WorkerPoolArgs, WorkerSettings
 from slipway.kubernetes.worker_pool_pod import START_SECONDS, grace_seconds, pod
 
@@ -36,6 +37,7 @@ class WorkerPool(pulumi.ComponentResource):
             pulumi.InputPropertiesError: with every fault of the arguments, before anything is registered.
         """
         settings = WorkerSettings.of(name, args)
+        self._name, self._settings = name, settings
         super().__init__("slipway:index:WorkerPool", name, {**args}, opts)
         given, pods = settings.args, restricted.selector(COMPONENT, name)
         labels = {**restricted.labels(COMPONENT, name), **version_label(given["image"])}
@@ -106,6 +108,14 @@ class WorkerPool(pulumi.ComponentResource):
         k8s.policy.v1.PodDisruptionBudget(f"{name}-pdb", metadata=meta(f"{name}-pdb"), spec=budget(pods), opts=after())
         self.deployment_name = pulumi.Output.from_input(f"{name}-worker")
         self.register_outputs({"deployment_name": self.deployment_name})
+
+    def watched(self) -> WatchedWorkload:
+        """As an ObservabilityStack needs to know it, for its `workloads`; of a fixed number of workers nothing is told."""
+        made: WatchedWorkload = {"name": self._name, "namespace": self._settings.args["namespace"]}
+        if self._settings.workers.fixed is None:
+            by = "hpa" if self._settings.workers.by is ScalingBy.HPA else "keda"
+            made["autoscaler"] = f"{self._name}-{by}"
+        return made
 
     def _scale(
         self,

@@ -68,13 +68,14 @@ def elsewhere(**more: Any) -> dict[str, Any]:
     return {"logs": {"external": {"url": "http://loki.logs.svc:3100", **more}}}
 
 
+WORKLOAD: Mapping[str, Any] = {"name": "db", "namespace": "ai", "stateful_set": "db-postgres"}
 LOAD = {"name": "queue", "query": "sum(x)", "target": 4}
 WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"namespace": "A_B"}, {"namespace": "is 'A_B'; give lower case"}),
     ({"watch": []}, {"watch": "is empty; give at least one service"}),
     (watching(name="Llama"), {"watch[0].name": "is 'Llama'; give lower case"}),
     (watching(namespace="a b"), {"watch[0].namespace": "is 'a b'; give lower case"}),
-    (watching(kind="engine"), {"watch[0].kind": "give one of 'router', 'model', 'gpus'"}),
+    (watching(kind="engine"), {"watch[0].kind": "give one of 'router', 'model', 'gpus', 'cluster'"}),
     (watching(pods="("), {"watch[0].pods": "give a regular expression"}),
     (watching(pod_labels={}), {"watch[0].pod_labels": "is empty, so it would read every pod"}),
     (watching(pod_labels={"a": "b c"}), {"watch[0].pod_labels.a": "is 'b c'; give letters"}),
@@ -89,6 +90,11 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     (watching(readers=[{}]), {"watch[0].readers[0]": "names nobody"}),
     (watching(readers=[{"namespace": "observability"}]), {"watch[0]": "lets no Prometheus of namespace 'monitoring' in"}),
     ({"watch": [SERVICE, SERVICE]}, {"watch[1].name": "is 'llama', as is that of watch[0]"}),
+    ({"workloads": [WORKLOAD]}, {"workloads": "give 'watch' one more of the kind 'cluster'"}),
+    ({**operated(), "workloads": [{**WORKLOAD, "name": "A"}]}, {"workloads[0].name": "is 'A'; give lower case"}),
+    ({**operated(), "workloads": [{**WORKLOAD, "namespace": "A"}]}, {"workloads[0].namespace": "is 'A'; give lower case"}),
+    ({**operated(), "workloads": [{**WORKLOAD, "backup": "A b"}]}, {"workloads[0].backup": "is 'A b'; give lower case"}),
+    ({**operated(), "workloads": [{**WORKLOAD, "claims": ["A"]}]}, {"workloads[0].claims[0]": "is 'A'; give lower case"}),
     ({"objectives": {"availability_percent": 90}}, {"objectives.availability_percent": "is 90; give 93.1 to 99.999"}),
     ({"objectives": {"first_token_percent": 100}}, {"objectives.first_token_percent": "is 100; give 93.1 to 99.999"}),
     ({"objectives": {"first_token_seconds": 3}}, {"objectives.first_token_seconds": "is 3, between two bounds"}),

@@ -17,13 +17,19 @@ from slipway.kubernetes.observability.prometheus import reader
 from slipway.kubernetes.observability.rules import RULES_FILE
 from slipway.kubernetes.observability.scrape import scrape_configs, timeout
 from slipway.kubernetes.observability.watched import Watched, WatchedService
+from slipway.kubernetes.observability.workload import Workload
 
 APP = "prometheus-files"
 SCRAPE_FILE = "scrape.yml"
 
 
 def files(
-    services: Sequence[Watched], promise: Promise, interval: float, runbooks: str, jobs: Sequence[Mapping[str, Any]] = ()
+    services: Sequence[Watched],
+    promise: Promise,
+    interval: float,
+    runbooks: str,
+    jobs: Sequence[Mapping[str, Any]] = (),
+    workloads: Sequence[Workload] = (),
 ) -> dict[str, str]:
     """A file for `scrape_config_files` and one for `rule_files`. Each job and group says how often, since what holds elsewhere in
     that Prometheus is not known.
@@ -34,11 +40,12 @@ def files(
         interval: Seconds between two readings.
         runbooks: Where the alerts' pages are.
         jobs: What it reads beside the services.
+        workloads: What is watched by its objects alone.
     """
     pace = {"scrape_interval": duration(interval), "scrape_timeout": timeout(interval)}
     told: dict[str, object] = {
         SCRAPE_FILE: {"scrape_configs": [{**job, **pace} for job in (*scrape_configs(services), *jobs)]},
-        RULES_FILE: prometheus_rule_spec(services, promise, interval, runbooks),
+        RULES_FILE: prometheus_rule_spec(services, promise, interval, runbooks, workloads),
     }
     return {name: yaml.safe_dump(content, sort_keys=False, width=1000) for name, content in told.items()}
 

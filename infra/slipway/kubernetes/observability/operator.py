@@ -14,6 +14,7 @@ from slipway.kubernetes.observability.part import Place
 from slipway.kubernetes.observability.rules import rule_groups
 from slipway.kubernetes.observability.scrape import relabelings, timeout
 from slipway.kubernetes.observability.watched import Watched
+from slipway.kubernetes.observability.workload import Workload
 from slipway.kubernetes.service_monitor import API_VERSION
 
 APP = "prometheus-rules"
@@ -41,7 +42,9 @@ def pod_monitor_spec(service: Watched, interval: float) -> dict[str, Any]:
     }
 
 
-def prometheus_rule_spec(services: Sequence[Watched], promise: Promise, interval: float, runbooks: str) -> dict[str, Any]:
+def prometheus_rule_spec(
+    services: Sequence[Watched], promise: Promise, interval: float, runbooks: str, workloads: Sequence[Workload] = ()
+) -> dict[str, Any]:
     """Spec of the PrometheusRule with every rule of a stack. Each group says how often it is judged, since that of a Prometheus
     that exists is not known.
 
@@ -50,8 +53,11 @@ def prometheus_rule_spec(services: Sequence[Watched], promise: Promise, interval
         promise: What is promised of the routers.
         interval: Seconds between two readings.
         runbooks: Address of the folder that has a page for each alert.
+        workloads: What is watched by its objects alone.
     """
-    return {"groups": [{"interval": duration(interval), **group} for group in rule_groups(services, promise, runbooks)]}
+    return {
+        "groups": [{"interval": duration(interval), **group} for group in rule_groups(services, promise, runbooks, workloads)]
+    }
 
 
 def make_custom_resources(
@@ -63,6 +69,7 @@ def make_custom_resources(
     interval: float,
     runbooks: str,
     others: Mapping[str, dict[str, Any]],
+    workloads: pulumi.Output[list[Workload]],
 ) -> None:
     """Make a PodMonitor for each service, and one PrometheusRule.
 
@@ -75,6 +82,7 @@ def make_custom_resources(
         interval: Seconds between two readings.
         runbooks: Address of the folder that has a page for each alert.
         others: Specs of further PodMonitors, by role.
+        workloads: What is watched by its objects alone.
     """
     labels = {**restricted.labels(APP, place.name), **settings.labels}
 
@@ -93,5 +101,6 @@ def make_custom_resources(
         make(f"reads-{i}-{name}", "PodMonitor", watched.apply(lambda services, i=i: pod_monitor_spec(services[i], interval)))
     for role, spec in others.items():
         make(role, "PodMonitor", spec)
-    rules = watched.apply(lambda services: prometheus_rule_spec(services, promise, interval, runbooks))
+    both: pulumi.Output[list[Any]] = pulumi.Output.all(watched, workloads)
+    rules = both.apply(lambda known: prometheus_rule_spec(known[0], promise, interval, runbooks, known[1]))
     make("rules", "PrometheusRule", rules)

@@ -18,6 +18,7 @@ from slipway.kubernetes.observability.prometheus_args import API_PORTS, Promethe
 from slipway.kubernetes.observability.rules import RULES_FILE, rule_groups
 from slipway.kubernetes.observability.scrape import scrape_configs, timeout
 from slipway.kubernetes.observability.watched import Watched, WatchedService
+from slipway.kubernetes.observability.workload import Workload
 
 ROLE = APP = "prometheus"
 PORT = 9090
@@ -36,6 +37,7 @@ def configuration(
     runbooks: str,
     alertmanagers: Sequence[Mapping[str, Any]] = (),
     jobs: Sequence[Mapping[str, Any]] = (),
+    workloads: Sequence[Workload] = (),
 ) -> dict[str, str]:
     """The files that Prometheus is started with.
 
@@ -46,6 +48,7 @@ def configuration(
         runbooks: Where the alerts' pages are.
         alertmanagers: Whom it tells, in terms of its configuration.
         jobs: What it reads beside the services, in the same terms.
+        workloads: What is watched by its objects alone.
     """
     every = duration(interval)
     main: dict[str, Any] = {
@@ -59,7 +62,7 @@ def configuration(
     client = {"basic_auth": {"username": USERNAME, "password_file": f"{AUTH}/{PASSWORD_KEY}"}}
     files: dict[str, object] = {
         "prometheus.yml": main,
-        RULES_FILE: {"groups": rule_groups(services, promise, runbooks)},
+        RULES_FILE: {"groups": rule_groups(services, promise, runbooks, workloads)},
         "client.yml": client,
     }
     return {name: yaml.safe_dump(content, sort_keys=False, width=1000) for name, content in files.items()}

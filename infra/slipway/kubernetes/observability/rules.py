@@ -9,17 +9,22 @@ from slipway.kubernetes.observability.objectives import Promise, duration
 from slipway.kubernetes.observability.router_alerts import router_alerts
 from slipway.kubernetes.observability.service_alerts import service_alerts
 from slipway.kubernetes.observability.watched import Watched, WatchedKind
+from slipway.kubernetes.observability.workload import Workload
+from slipway.kubernetes.observability.workload_alerts import workload_alerts
 
 RULES_FILE = "rules.yml"
 
 
-def rule_groups(services: Sequence[Watched], promise: Promise, runbooks: str) -> list[dict[str, Any]]:
+def rule_groups(
+    services: Sequence[Watched], promise: Promise, runbooks: str, workloads: Sequence[Workload] = ()
+) -> list[dict[str, Any]]:
     """One group of alerts for each service, and for routers one of what their budgets are reckoned from.
 
     Args:
         services: What is watched.
         promise: What is promised of the routers.
         runbooks: Address of the folder that has a page for each alert.
+        workloads: What is watched by its objects alone: a group of alerts for each.
     """
     groups: list[dict[str, Any]] = []
     sees_gpus = any(service.kind is WatchedKind.GPUS for service in services)
@@ -38,6 +43,10 @@ def rule_groups(services: Sequence[Watched], promise: Promise, runbooks: str) ->
             alerts = [*router_alerts(service, promise, bad), *alerts]
         if alerts:
             groups.append({"name": name, "rules": [alert.rule(service.labels, runbooks) for alert in alerts]})
+    for workload in workloads:
+        told = [alert.rule(workload.labels, runbooks) for alert in workload_alerts(workload, promise)]
+        if told:
+            groups.append({"name": f"{workload.namespace}/{workload.name} objects", "rules": told})
     return groups
 
 

@@ -24,6 +24,8 @@ class WatchedKind(StrEnum):
     """A server of one model."""
     GPUS = "gpus"
     """NVIDIA's DCGM exporter, on every node with GPUs."""
+    CLUSTER = "cluster"
+    """kube-state-metrics, which tells of the objects of `workloads`."""
 
 
 class WatchedLoad(TypedDict):
@@ -41,7 +43,7 @@ class WatchedService(TypedDict):
     """A service to be watched: `watched()` of a component, or fields of your own."""
 
     kind: WatchedKind
-    """'router', 'model' or 'gpus'."""
+    """'router', 'model', 'gpus' or 'cluster'."""
     name: str
     """Name in alerts and dashboards; unique in its namespace."""
     namespace: pulumi.Input[str]
@@ -116,7 +118,7 @@ class Watched:
     @property
     def tells_of_others(self) -> bool:
         """Whether its series are about other pods, and labelled with theirs."""
-        return self.kind is WatchedKind.GPUS
+        return self.kind in (WatchedKind.GPUS, WatchedKind.CLUSTER)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ from slipway import AiApiService, GpuModelServer, GpuPrerequisites, vendor
 from slipway.kubernetes.observability.objectives import Promise
 from slipway.kubernetes.observability.rules import rule_groups
 from slipway.kubernetes.observability.watched import Watched, WatchedService
+from slipway.kubernetes.observability.workload import Workload
 from slipway.plan import plan_program
 
 MODEL: Mapping[str, Any] = {
@@ -30,6 +31,9 @@ ROUTER: Mapping[str, Any] = {
     "image": "router:1.0.0",
     "backends": [vendor("openai", name="gpt", model="gpt-4o-mini", api_key={"name": "keys", "key": "openai"})],
 }
+STORE = Workload("db", "ai", "db-postgres", ["data-db-postgres-0", "db-backups"], "db-backup")
+WORKERS = Workload("work", "ai", autoscaler="work-keda")
+TRAINING = Workload("tune", "ai", job="tune")
 RUNBOOKS = "https://wiki.example.com/runbooks"
 
 
@@ -66,12 +70,18 @@ def promtool() -> str:
     return found
 
 
-def rule_faults(services: Sequence[Watched], promise: Promise, tests: Sequence[Mapping[str, Any]], every: str = "1m") -> str:
+def rule_faults(
+    services: Sequence[Watched],
+    promise: Promise,
+    tests: Sequence[Mapping[str, Any]],
+    every: str = "1m",
+    workloads: Sequence[Workload] = (),
+) -> str:
     """What promtool finds wrong with the rules of these services by these tests of its own format, judged so often; empty if
     nothing."""
     with tempfile.TemporaryDirectory() as folder:
         rules = Path(folder) / "rules.yml"
-        groups = rule_groups(services, promise, RUNBOOKS)
+        groups = rule_groups(services, promise, RUNBOOKS, workloads)
         rules.write_text(yaml.safe_dump({"groups": groups}))
         file = Path(folder) / "tests.json"
         # promtool takes groups in any order unless told; judged seldom, an alert would look for a reading that is stale.

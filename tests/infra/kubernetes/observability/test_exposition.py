@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.infra.kubernetes.observability.services import SCALING, gpus, model, rule_faults
+from tests.infra.kubernetes.observability.services import SCALING, STORE, TRAINING, WORKERS, gpus, model, rule_faults
 
 from slipway.kubernetes.engines import ENGINES
 from slipway.kubernetes.model_engine import ModelEngine
@@ -94,6 +94,13 @@ def test_what_is_asked_about_gpus_is_what_their_exporter_tells() -> None:
     assert faults(questions, both) == []
 
 
+def test_what_is_asked_about_objects_is_what_kubernetes_tells() -> None:
+    groups = rule_groups([], PROMISE, "", [STORE, WORKERS, TRAINING])
+    questions = "\n".join(rule["expr"] for group in groups for rule in group["rules"])
+    assert len(groups) == 3
+    assert faults(questions, told("kube-state-metrics")) == []
+
+
 @pytest.mark.parametrize(
     ("question", "wrong"),
     [
@@ -120,5 +127,5 @@ def test_before_the_first_request_a_scaler_reads_nothing_waiting_and_not_nothing
 
 def test_every_file_says_what_it_was_recorded_from() -> None:
     files = {file.stem: file.read_text() for file in FOLDER.iterdir()}
-    assert files.keys() == {engine.value for engine in ModelEngine} | {"dcgm"}
+    assert files.keys() == {engine.value for engine in ModelEngine} | {"dcgm", "kube-state-metrics"}
     assert all(re.match(r"# .+\d", text) for text in files.values()), json.dumps(sorted(files))

@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.infra.kubernetes.observability.services import RUNBOOKS, SCALING, gpus, model, promtool, router, rule_faults
+from tests.infra.kubernetes.observability.services import (
+    RUNBOOKS,
+    SCALING,
+    STORE,
+    TRAINING,
+    WORKERS,
+    gpus,
+    model,
+    promtool,
+    router,
+    rule_faults,
+)
 
 from slipway.kubernetes.observability.objectives import Promise
 from slipway.kubernetes.observability.rules import rule_groups
@@ -20,6 +31,7 @@ PROMISE = Promise(daily_dollars=100.0)
 API = router(scaling={"min": 2, "max": 4, "requests_per_second": 10})
 LLAMA = model(scaling={**SCALING, "waiting_requests": 5, "running_requests": 100})
 EVERY = [API, LLAMA, gpus()]
+OBJECTS = [STORE, WORKERS, TRAINING]
 POD = 'namespace="ai",pod="api-router-5d4f8c7b6-x2z45"'
 SECOND = 'namespace="ai",pod="api-router-5d4f8c7b6-bcdfg"'
 STRANGER = 'namespace="ai",pod="other-router-5d4f8c7b6-bcdfg"'
@@ -47,6 +59,33 @@ def backend(metric: str, values: str) -> dict[str, str]:
 
 def gpu(metric: str, values: str, more: str = "") -> dict[str, str]:
     return {f"DCGM_FI_DEV_{metric}{{{GPU}{more}}}": values}
+
+
+def ready(values: str) -> dict[str, str]:
+    of = '{namespace="ai",statefulset="db-postgres"}'
+    return {f"kube_statefulset_status_replicas_ready{of}": values, f"kube_statefulset_replicas{of}": "1x1000"}
+
+
+def free(values: str) -> dict[str, str]:
+    of = '{namespace="ai",persistentvolumeclaim="data-db-postgres-0"}'
+    return {f"kubelet_volume_stats_available_bytes{of}": values, f"kubelet_volume_stats_capacity_bytes{of}": "100x1000"}
+
+
+def backups(due: str, done: str | None, following: str) -> dict[str, str]:
+    """In seconds since the test began."""
+    of = '{namespace="ai",cronjob="db-backup"}'
+    told = {f"kube_cronjob_status_last_schedule_time{of}": due, f"kube_cronjob_next_schedule_time{of}": following}
+    return told if done is None else {**told, f"kube_cronjob_status_last_successful_time{of}": done}
+
+
+def workers(running: str, each: str) -> dict[str, str]:
+    """4 there may be; so many tasks wait for each that there is."""
+    of = 'namespace="ai",horizontalpodautoscaler="work-keda"'
+    return {
+        f"kube_horizontalpodautoscaler_status_current_replicas{{{of}}}": running,
+        f"kube_horizontalpodautoscaler_spec_max_replicas{{{of}}}": "4x1000",
+        f'kube_horizontalpodautoscaler_status_target_metric{{{of},metric_name="s0-redis",metric_target_type="average"}}': each,
+    }
 
 
 GOOD = requests("200", "0+600x5000")
@@ -125,6 +164,22 @@ CASES: list[Case] = [
         {f"vllm:num_requests_running{{{SERVER}}}": "399x100"},
         "20m",
     ),
+    ("StoreDown", ready("1x5 0x100"), ready("1x5 0x1 1x100"), "20m"),
+    ("VolumeNearlyFull", free("9x100"), free("11x100"), "20m"),
+    # Due at the first hour and not done since; done two minutes later.
+    ("BackupMissing", backups("3600x100", "0x100", "90000x100"), backups("3600x100", "3720x100", "90000x100"), "12h"),
+    ("BackupMissing", backups("3600x100", None, "90000x100"), backups("3600x100", "3720x100", "90000x100"), "12h"),
+    # Nobody begins them any more.
+    ("BackupMissing", backups("0x100", "120x100", "3600x100"), backups("0x100", "120x100", "90000x100"), "12h"),
+    ("WorkersAtMaximum", workers("4x100", "5x100"), workers("3x100", "5x100"), "20m"),
+    ("QueueNotDraining", workers("4x100", "5x100"), workers("4x100", "100-1x100"), "60m"),
+    ("QueueNotDraining", workers("4x100", "5+1x100"), workers("3x100", "5+1x100"), "60m"),
+    (
+        "TrainingFailed",
+        {'kube_job_failed{namespace="ai",job_name="tune-0123456789",condition="true"}': "1x100"},
+        {'kube_job_failed{namespace="ai",job_name="tune-more-0123456789",condition="true"}': "1x100"},
+        "5m",
+    ),
     # 13 is a fault of the program.
     ("GpuXidError", gpu("XID_ERRORS", "79x100", ',err_code="79"'), gpu("XID_ERRORS", "13x100", ',err_code="13"'), "5m"),
     ("GpuMemoryFaulty", gpu("ROW_REMAP_FAILURE", "1x100"), gpu("ROW_REMAP_FAILURE", "0x100"), "5m"),
@@ -164,7 +219,7 @@ CASES: list[Case] = [
 
 def rules() -> dict[str, dict[str, Any]]:
     """The alerts by name; of those that both services have, the model's."""
-    groups = rule_groups(EVERY, PROMISE, RUNBOOKS)
+    groups = rule_groups(EVERY, PROMISE, RUNBOOKS, OBJECTS)
     return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
@@ -192,7 +247,7 @@ def _judged(case: Case, *, fires: bool) -> dict[str, Any]:
 def _faults(cases: Sequence[Case], sides: Sequence[bool] = (True, False)) -> str:
     """What promtool finds wrong with these cases, taken together; all have the same unit of time."""
     tests = [_judged(case, fires=fires) for case in cases for fires in sides]
-    return rule_faults(EVERY, PROMISE, tests, every=_PACES[cases[0][3][-1]][1])
+    return rule_faults(EVERY, PROMISE, tests, _PACES[cases[0][3][-1]][1], OBJECTS)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +269,7 @@ def test_every_alert_is_tried() -> None:
 
 def test_promtool_finds_nothing_wrong_with_the_rules(tmp_path: Path) -> None:
     file = tmp_path / "rules.yml"
-    file.write_text(yaml.safe_dump({"groups": rule_groups(EVERY, PROMISE, RUNBOOKS)}))
+    file.write_text(yaml.safe_dump({"groups": rule_groups(EVERY, PROMISE, RUNBOOKS, OBJECTS)}))
     done = subprocess.run([promtool(), "check", "rules", str(file)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "rules found" in done.stdout
