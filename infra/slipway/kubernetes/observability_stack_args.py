@@ -179,7 +179,7 @@ def _check_readers(name: str, given: Mapping[str, Any], watch: Sequence[object],
     """Refuse services whose own policies would keep this Prometheus out."""
     asked = _mapping(given, "prometheus")
     key = next((key for key in ("operator", "existing") if _mapping(asked, key)), None)
-    elsewhere = _mapping(asked, key) if key else {}
+    elsewhere: Mapping[str, Any] = _mapping(asked, key) if key else {}
     namespace: object = elsewhere.get("namespace", given.get("namespace"))
     other = f"say where that one is by 'prometheus.{key}.namespace'" if key else "run this stack in 'monitoring'"
     reading = (_mapping(elsewhere, "pod_labels") or READER_LABELS) if key else labels(PROMETHEUS_APP, name)

@@ -91,7 +91,7 @@ class AlertmanagerSettings:
         path = "alertmanager"
         fit = {key: value for key, value in given.items() if not faults.at(f"{path}.{key}")}
         receivers = cast("Sequence[AlertReceiver]", fit.get("receivers", ()))
-        url = fit.get("url")
+        url: str | None = fit.get("url")
         usual = anywhere(443) if receivers else []
         if url is not None:
             for key in given.keys() - {"url", "egress"}:

@@ -90,6 +90,6 @@ def check_workloads(path: str, workloads: Sequence[Any], faults: Faults) -> None
         known(workload["namespace"], lambda plain, here=here: check_namespace(f"{here}.namespace", plain, faults))
         for key in ("stateful_set", "backup", "autoscaler", "job"):
             if key in workload:
-                check_object_name(f"{here}.{key}", cast("str", workload[key]), faults)
+                check_object_name(f"{here}.{key}", str(given[key]), faults)
         for n, claim in enumerate(workload.get("claims", ())):
             check_object_name(f"{here}.claims[{n}]", claim, faults)

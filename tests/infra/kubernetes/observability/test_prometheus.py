@@ -8,17 +8,21 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx
 from tests.app.fake_upstream import FakeUpstream, failing, models, stream, whole
 from tests.app.process import running
 from tests.infra.kubernetes.observability.real_prometheus import RealPrometheus, asked, firing, names
-from tests.infra.kubernetes.observability.services import promtool, router
+from tests.infra.kubernetes.observability.services import gpus, promtool, router
 
 from slipway.args import Faults
 from slipway.kubernetes.observability.objectives import Promise
+from slipway.kubernetes.observability.panels import panels
 from slipway.kubernetes.observability.prometheus import configuration
 from slipway.kubernetes.observability.prometheus_args import PrometheusSettings
 from slipway.kubernetes.observability.rules import rule_groups
@@ -29,6 +33,7 @@ PROMISE = Promise(period_days=0.1, patience_seconds=1, daily_dollars=1e6)
 POD = "api-router-5d4f8c7b6-x2z45"
 CHAT = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
 API = router(replicas=1)
+EXPOSITIONS = Path(__file__).parent / "expositions"
 
 
 def settings() -> PrometheusSettings:
@@ -46,6 +51,29 @@ def real(folder: Path, address: str) -> RealPrometheus:
 def wanted(text: str) -> set[str]:
     """The metrics of the router that a text names."""
     return set(re.findall(r"slipway_router_\w+", text))
+
+
+@contextmanager
+def served(text: str) -> Generator[str]:
+    """Address where this text is what is told."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- its own name
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 async def until(client: httpx.Client, holds: Callable[[set[str]], bool], seconds: float) -> float:
@@ -118,6 +146,28 @@ def test_it_lets_nobody_in_without_the_password_and_keeps_what_it_read(tmp_path:
         kept = client.get("/api/v1/query", params={"query": "up[1m]", "time": began}).json()["data"]["result"]
         assert kept
         assert all(float(at) < began for series in kept for at, _ in series["values"])
+
+
+def test_readings_of_gpus_keep_the_pods_that_have_them_and_have_none_where_there_is_none(tmp_path: Path) -> None:
+    recorded = (EXPOSITIONS / "dcgm.txt").read_text()
+    free = (
+        recorded.splitlines()[-1].replace(',container="server",namespace="ai",pod="llama-server-0"', "").replace("GPU-0", "GPU-1")
+    )
+    with served(f"{recorded}{free}\n") as address:
+        files = configuration([gpus()], PROMISE, 0.25, "docs/runbooks")
+        prometheus = RealPrometheus(tmp_path, files, settings(), {"gpu-operator/gpus": [("nvidia-dcgm-exporter-x2z45", address)]})
+        with prometheus.running() as client:
+            end = time.monotonic() + 20
+            while not (found := asked(client, '{__name__=~"DCGM_.+"}')) and time.monotonic() < end:
+                time.sleep(0.2)
+            every = " ".join(question.expr for panel in panels(gpus(), PROMISE) for question in panel.questions)
+            every += json.dumps(rule_groups([gpus()], PROMISE, ""))
+            assert set(re.findall(r"DCGM_\w+", every)) <= names(client)
+    mine, nobodys = ([s["metric"] for s in found if s["metric"]["UUID"].startswith(id_)] for id_ in ("GPU-0", "GPU-1"))
+    assert len(mine) > 20
+    assert len(nobodys) == 1
+    assert all((m["namespace"], m["pod"], m["service"]) == ("ai", "llama-server-0", "gpus") for m in mine)
+    assert nobodys[0].keys() & {"namespace", "pod", "container"} == set()
 
 
 def test_promtool_finds_nothing_wrong_with_the_configuration(tmp_path: Path) -> None:
