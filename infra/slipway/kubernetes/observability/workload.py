@@ -82,7 +82,7 @@ def check_workloads(path: str, workloads: Sequence[Any], faults: Faults) -> None
         here = f"{path}[{i}]"
         if not isinstance(given, Mapping) or faults.at(here):
             continue
-        workload = cast("WatchedWorkload", given)
+        workload, fields = cast("WatchedWorkload", given), cast("Mapping[str, object]", given)
         checked = Faults("")
         check_name(workload["name"], checked)
         if checked:
@@ -90,6 +90,6 @@ def check_workloads(path: str, workloads: Sequence[Any], faults: Faults) -> None
         known(workload["namespace"], lambda plain, here=here: check_namespace(f"{here}.namespace", plain, faults))
         for key in ("stateful_set", "backup", "autoscaler", "job"):
             if key in workload:
-                check_object_name(f"{here}.{key}", str(given[key]), faults)
+                check_object_name(f"{here}.{key}", str(fields[key]), faults)
         for n, claim in enumerate(workload.get("claims", ())):
             check_object_name(f"{here}.claims[{n}]", claim, faults)
