@@ -12,7 +12,7 @@ from slipway.kubernetes.observability.dashboards import dashboards
 from slipway.kubernetes.observability.data_sources import PROMETHEUS, DataSource, prometheus_source, tempo_source, variable
 from slipway.kubernetes.observability.existing import data_source, files, make_files
 from slipway.kubernetes.observability.existing_args import ExistingSettings
-from slipway.kubernetes.observability.logs import make_logs
+from slipway.kubernetes.observability.logs import SOURCES, make_logs
 from slipway.kubernetes.observability.operator import make_custom_resources
 from slipway.kubernetes.observability.operator_args import READER_LABELS, OperatorSettings
 from slipway.kubernetes.observability.part import Place, address
@@ -50,10 +50,13 @@ class ObservabilityStack(pulumi.ComponentResource):
     """Where the OpenTelemetry collector takes OTLP over HTTP inside the cluster; empty where there is none."""
 
     logs_url: pulumi.Output[str]
-    """Address of Loki inside the cluster; empty where there are no logs."""
+    """Address of Loki or Elasticsearch inside the cluster; empty where there are no logs."""
     logs_secret: pulumi.Output[str]
     """The Secret with the password of the user `slipway`, who asks, under the key `password`, and that of the user `agent`, who
-    sends, under `push-password`: `NAME-loki-auth`. Empty where no Loki is made."""
+    sends, under `push-password`: `NAME-loki-auth`, or `NAME-elasticsearch-auth`, with that of `elastic` too, who may do all,
+    under `elastic-password`. Empty where none is made."""
+    kibana_url: pulumi.Output[str]
+    """Address of Kibana inside the cluster; empty where there is none."""
 
     def __init__(self, name: str, args: ObservabilityStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """
@@ -68,7 +71,8 @@ class ObservabilityStack(pulumi.ComponentResource):
         watched = facts.apply(lambda services: [Watched.of(service) for service in services])
         objects: pulumi.Output[list[Any]] = pulumi.Output.from_input([dict(workload) for workload in settings.workloads])
         self._workloads = objects.apply(lambda given: [Workload.of(workload) for workload in given])
-        shown = watched.apply(lambda services: dashboards(services, settings.promise, settings.logs is not None))
+        lines = None if settings.logs is None else SOURCES[settings.logs.kind]
+        shown = watched.apply(lambda services: dashboards(services, settings.promise, lines))
         operator = settings.prometheus.operator
         if settings.collector is not None:
             theirs: Peer = {"pod_labels": restricted.selector(ROLE, name)}
@@ -81,12 +85,13 @@ class ObservabilityStack(pulumi.ComponentResource):
         else:
             self.collector_url = pulumi.Output.from_input("")
         sources: list[DataSource] = []
-        self.logs_url = self.logs_secret = pulumi.Output.from_input("")
+        self.logs_url = self.logs_secret = self.kibana_url = pulumi.Output.from_input("")
         if settings.logs is not None:
             askers = [] if settings.dashboards_only else [grafana.asker(place)]
             traces = settings.grafana.tempo_url is not None
-            self.logs_url, self.logs_secret, source = make_logs(place, settings.logs, watched, askers, traces)
-            sources.append(source)
+            logs = make_logs(place, settings.logs, watched, askers, traces)
+            self.logs_url, self.logs_secret, self.kibana_url = logs.url, logs.secret, logs.kibana_url
+            sources.append(logs.source)
         self.prometheus_files = pulumi.Output.from_input("")
         if settings.prometheus.existing is not None:
             sources.insert(0, self._add_to(place, settings, settings.prometheus.existing, watched))
@@ -108,6 +113,7 @@ class ObservabilityStack(pulumi.ComponentResource):
                 "collector_url": self.collector_url,
                 "logs_url": self.logs_url,
                 "logs_secret": self.logs_secret,
+                "kibana_url": self.kibana_url,
             }
         )
 
@@ -190,6 +196,7 @@ class ObservabilityStack(pulumi.ComponentResource):
             return
         traces: list[DataSource] = []
         if (tempo := settings.grafana.tempo_url) is not None:
-            traces.append(DataSource(tempo_source(tempo, settings.logs is not None), settings.grafana.tempo_egress))
+            lines = None if settings.logs is None else SOURCES[settings.logs.kind]
+            traces.append(DataSource(tempo_source(tempo, lines), settings.grafana.tempo_egress))
         self.grafana_secret = grafana.make_grafana(place, settings.grafana, shown, [*sources, *traces])
         self.grafana_url = address(grafana.ROLE, place, grafana.PORT)

@@ -47,13 +47,13 @@ class ObservabilityStackArgs(TypedDict):
     prometheus: NotRequired[PrometheusArgs]
     """The Prometheus, or with `operator` the one that exists. Default: one with 50 GiB, reading every 15 s."""
     alertmanager: NotRequired[AlertmanagerArgs]
-    """The Alertmanager. Default: one that tells nobody. Refused with `prometheus.operator`, as are, without a Loki of the stack's
+    """The Alertmanager. Default: one that tells nobody. Refused with `prometheus.operator`, as are, without logs of the stack's
     own, `deletion_policy`, and without that or a collector, `node_selector`."""
     collector: NotRequired[CollectorArgs]
     """An OpenTelemetry collector, whose metrics the Prometheus reads. Default: none."""
     logs: NotRequired[LogsArgs]
-    """A Loki for what the pods in the namespaces of what is watched write, with agents that read it on every node. Default:
-    none."""
+    """A Loki, or an Elasticsearch with its Kibana, for what the pods in the namespaces of what is watched write, with agents that
+    read it on every node. Default: none."""
     grafana: NotRequired[GrafanaArgs]
     """The Grafana. Default: one that nobody reaches but by `kubectl port-forward`; with
     `prometheus.operator` the dashboards alone."""
@@ -162,8 +162,8 @@ def _check_texts(name: str, given: Mapping[str, Any], faults: Faults) -> None:
 
 def _check_left_to_others(given: Mapping[str, Any], faults: Faults) -> None:
     """Refuse what belongs to servers that are not made where the Prometheus Operator has its own."""
-    own_loki = "logs" in given and "external" not in _mapping(given, "logs")
-    served = {"deletion_policy": own_loki, "node_selector": own_loki or "collector" in given}
+    own_logs = "logs" in given and "external" not in _mapping(given, "logs")
+    served = {"deletion_policy": own_logs, "node_selector": own_logs or "collector" in given}
     for key in ("alertmanager", "deletion_policy", "node_selector"):
         if key in given and not served.get(key):
             faults.add(key, "does nothing with 'prometheus.operator', where no server runs here; leave one out")

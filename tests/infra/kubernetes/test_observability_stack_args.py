@@ -64,6 +64,10 @@ def logging(**more: Any) -> dict[str, Any]:
     return {"logs": more}
 
 
+def elastic(**more: Any) -> dict[str, Any]:
+    return {"logs": {"kind": "elasticsearch", **more}}
+
+
 def elsewhere(**more: Any) -> dict[str, Any]:
     return {"logs": {"external": {"url": "http://loki.logs.svc:3100", **more}}}
 
@@ -196,6 +200,29 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     (logging(resources={"limits": {"memory": "1Mi"}}), {"logs.resources.limits.memory": "below the request"}),
     (logging(allow_from=[{}]), {"logs.allow_from[0]": "names nobody"}),
     (logging(retention="7d"), {"logs.retention": "did you mean 'retention_days'?"}),
+    (logging(kind="splunk"), {"logs.kind": "give one of 'loki', 'elasticsearch'"}),
+    (logging(kibana={}), {"logs.kibana": "goes with Elasticsearch; leave it out, or give 'kind': 'elasticsearch'"}),
+    (elastic(proxy_image="nginx:1"), {"logs.proxy_image": "goes with Loki; leave it out, or give 'kind': 'loki'"}),
+    (
+        elastic(retention_days=120, daily_gib=1, storage_gib=120),
+        {"logs.storage_gib": "but 120 + 2 days of 1 GiB, indexed to 100%, are 122 GiB; give 153 or more"},
+    ),
+    (elastic(resources={"limits": {"memory": "1Gi"}}), {"logs.resources.limits.memory": "below the request"}),
+    (
+        elastic(resources={"limits": {"memory": "512Mi"}, "requests": {"memory": "512Mi"}}),
+        {"logs.resources.limits.memory": "half of which is Elasticsearch's heap; give '1Gi' or more"},
+    ),
+    (elastic(kibana={"allow_from": [{}]}), {"logs.kibana.allow_from[0]": "names nobody"}),
+    (elastic(kibana={"root_url": "https://k/"}), {"logs.kibana.root_url": "without '/' at its end"}),
+    (elastic(kibana={"image": "elastic/kibana"}), {"logs.kibana.image": "which means ':latest'"}),
+    (elastic(kibana={"resources": {"limits": {"cpu": "x"}}}), {"logs.kibana.resources.limits.cpu": "give a quantity"}),
+    (elastic(kibana={"enabled": "no"}), {"logs.kibana.enabled": "give true or false"}),
+    (elastic(kibana={"enabled": False, "root_url": "https://k"}), {"logs.kibana.root_url": "does nothing with 'enabled' false"}),
+    (elastic(external={"url": "http://es", "tenant": "a"}), {"logs.external.tenant": "goes with Loki"}),
+    (
+        elastic(external={"url": "http://es"}, kibana={}),
+        {"logs.kibana": "does nothing with 'external', where no Elasticsearch runs here"},
+    ),
     (logging(agent={"namespace": "A"}), {"logs.agent.namespace": "is 'A'; give lower case"}),
     (logging(agent={"namespace": "ai"}), {"logs.agent.namespace": "is 'ai', which has other pods too"}),
     (logging(agent={"namespace": "monitoring"}), {"logs.agent.namespace": "is 'monitoring', which has other pods too"}),
@@ -278,6 +305,7 @@ def test_a_loki_of_its_own_has_a_volume_and_a_place_even_where_prometheus_exists
 
 def test_the_volume_that_an_error_asks_for_is_enough() -> None:
     assert refused(**logging(retention_days=30, daily_gib=10, storage_gib=155)) == {}
+    assert refused(**elastic(retention_days=120, daily_gib=1, storage_gib=153)) == {}
 
 
 def test_the_series_are_kept_for_as_long_as_a_budget_is_reckoned() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pulumi
 
 from slipway.backend import Egress
+from slipway.kubernetes.observability.log_index import INDEX, LEVEL
 from slipway.kubernetes.observability.passwords import USERNAME
 
-PROMETHEUS, LOKI, TEMPO = "prometheus", "loki", "tempo"
+PROMETHEUS, LOKI, ELASTICSEARCH, TEMPO = "prometheus", "loki", "elasticsearch", "tempo"
 """What Grafana calls them: dashboards ask by these."""
 
 
@@ -44,8 +45,7 @@ def loki_source(url: str, username: str | None, tenant: str | None, traces: bool
         traces: Whether there is a Tempo.
     """
     made = _source("Loki", LOKI, url, username)
-    fields = [_field("request", "request_id", LOKI, _every("request_id"), "All lines of the request")]
-    fields.append(_field("trace", "trace_id", LOKI, _every("trace_id"), "All lines of the trace"))
+    fields = [_field(name.removesuffix("_id"), name, LOKI, _every(name), title) for name, title in _LINKS.items()]
     if traces:
         fields.append(_field("spans", "trace_id", TEMPO, "$${__value.raw}", "The trace"))
     told: dict[str, Any] = {"derivedFields": fields}
@@ -56,22 +56,46 @@ def loki_source(url: str, username: str | None, tenant: str | None, traces: bool
     return made
 
 
-def tempo_source(url: str, logs: bool) -> dict[str, Any]:
+def elasticsearch_source(url: str, username: str | None, traces: bool) -> dict[str, Any]:
+    """An Elasticsearch.
+
+    Args:
+        url: Its base address.
+        username: Who asks; None where it asks for no password.
+        traces: Whether there is a Tempo.
+    """
+    made = _source("Elasticsearch", ELASTICSEARCH, url, username)
+    links = [_link(name, ELASTICSEARCH, f'{name}:"$${{__value.raw}}"', title) for name, title in _LINKS.items()]
+    if traces:
+        links.append(_link("trace_id", TEMPO, "$${__value.raw}", "The trace"))
+    made["jsonData"] = {
+        "index": INDEX,
+        "timeField": "@timestamp",
+        "logMessageField": "message",
+        "logLevelField": LEVEL,
+        "dataLinks": links,
+    }
+    return made
+
+
+def tempo_source(url: str, logs: str | None) -> dict[str, Any]:
     """A Tempo.
 
     Args:
         url: Address of its API.
-        logs: Whether there is a Loki.
+        logs: What has lines of logs, `LOKI` or `ELASTICSEARCH`; None where nothing has.
     """
     made = _source("Tempo", TEMPO, url, None)
-    if logs:
-        query = f"{_SOME} | trace_id=`$${{__trace.traceId}}`"
-        made["jsonData"] = {"tracesToLogsV2": {"datasourceUid": LOKI, "customQuery": True, "query": query}}
+    if logs is not None:
+        wanted = {LOKI: f"{_SOME} | trace_id=`$${{__trace.traceId}}`", ELASTICSEARCH: 'trace_id:"$${__trace.traceId}"'}
+        made["jsonData"] = {"tracesToLogsV2": {"datasourceUid": logs, "customQuery": True, "query": wanted[logs]}}
     return made
 
 
 _SOME = '{k8s_namespace_name=~".+"}'
 """Loki wants a label of which something is asked."""
+_LINKS = {"request_id": "All lines of the request", "trace_id": "All lines of the trace"}
+"""Beside a line."""
 
 
 def _source(name: str, kind: str, url: str, username: str | None) -> dict[str, Any]:
@@ -103,3 +127,8 @@ def _field(name: str, label: str, asked: str, query: str, title: str) -> dict[st
         "url": query,
         "urlDisplayLabel": title,
     }
+
+
+def _link(name: str, asked: str, query: str, title: str) -> dict[str, Any]:
+    """The same, beside a line of Elasticsearch's."""
+    return {"field": name, "datasourceUid": asked, "url": query, "urlDisplayLabel": title}

@@ -25,3 +25,8 @@ def generated_secret(role: str, place: Place, labels: Mapping[str, str], values:
         data={key: pulumi.Output.secret(base64.b64encode(value.encode()).decode()) for key, value in values.items()},
         opts=pulumi.ResourceOptions(parent=place.parent, ignore_changes=["data"]),
     )
+
+
+def held(secret: k8s.core.v1.Secret, key: str) -> pulumi.Output[str]:
+    """What a Secret has under a key, as it is in the cluster."""
+    return pulumi.Output.secret(secret.data.apply(lambda data: base64.b64decode(data[key]).decode()))

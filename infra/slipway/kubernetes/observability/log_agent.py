@@ -1,10 +1,10 @@
-"""What reads the logs on every node: a collector that follows the files of the watched namespaces' pods, and sends their
-lines."""
+"""What reads the logs on every node: it follows the files of the watched namespaces' pods, and sends their lines. To a Loki that
+is a collector."""
 
 import base64
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ GROUP = 0
 
 @dataclass(frozen=True)
 class Destination:
-    """A Loki, as those who send to it need to know it."""
+    """A Loki or an Elasticsearch, as those who send to it need to know it."""
 
     url: pulumi.Input[str]
     username: str
@@ -44,6 +44,21 @@ class Destination:
     key: str
     tenant: str | None
     egress: Sequence[Egress]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What an agent runs."""
+
+    files: Callable[[Sequence[Watched], str, Destination], dict[str, str]]
+    """Its configuration, of what is watched, where lines go, and what else is known of that."""
+    args: Sequence[str]
+    data: str
+    """Folder for what was read."""
+    port: int
+    """Where it tells kubelet that it lives."""
+    variable: str | None = None
+    """Of its environment, for the password. None: it reads a file below `AUTH`."""
 
 
 def configuration(services: Sequence[Watched], url: str, to: Destination) -> dict[str, str]:
@@ -112,8 +127,12 @@ def configuration(services: Sequence[Watched], url: str, to: Destination) -> dic
     return {"agent.yml": yaml.safe_dump(told, sort_keys=False, width=1000)}
 
 
+COLLECTOR = Program(configuration, [f"--config={CONFIG}/agent.yml"], DATA, HEALTH_PORT)
+
+
 def make_agent(
     place: Place,
+    program: Program,
     settings: LogAgentSettings,
     services: pulumi.Output[list[Watched]],
     to: Destination,
@@ -123,6 +142,7 @@ def make_agent(
 
     Args:
         place: Where the stack is.
+        program: What they run.
         settings: What was asked for.
         services: What is watched.
         to: Where lines go.
@@ -150,22 +170,24 @@ def make_agent(
             )
         )
     both: pulumi.Output[list[Any]] = pulumi.Output.all(services, to.url)
-    answers: k8s.core.v1.ProbeArgsDict = {"http_get": {"path": "/", "port": HEALTH_PORT}, "timeout_seconds": 5}
+    answers: k8s.core.v1.ProbeArgsDict = {"http_get": {"path": "/", "port": program.port}, "timeout_seconds": 5}
+    held = None if to.secret is None else (to.secret, to.key)
     part = Part(
         role=ROLE,
         app=APP,
         image=settings.image,
         user=settings.user,
-        args=[f"--config={CONFIG}/agent.yml"],
-        port=HEALTH_PORT,
+        args=program.args,
+        port=program.port,
         resources=settings.resources,
-        volume=Volume(DATA, 0),
+        volume=Volume(program.data, 0),
         ready=answers,
         alive=answers,
         start_seconds=START_SECONDS,
-        config=both.apply(lambda known: configuration(known[0], known[1], to)),
+        config=both.apply(lambda known: program.files(known[0], known[1], to)),
         config_path=CONFIG,
-        secrets={} if to.secret is None else {AUTH: (to.secret, [to.key])},
+        secrets={AUTH: (held[0], [held[1]])} if held and not program.variable else {},
+        env_secrets={program.variable: held} if held and program.variable else {},
         egress=to.egress,
     )
     before, template = pod_template(part, there)

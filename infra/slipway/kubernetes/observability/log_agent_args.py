@@ -10,14 +10,19 @@ import pulumi_kubernetes as k8s
 from slipway.args import Faults, known
 from slipway.kubernetes import quantity
 from slipway.kubernetes.names import check_image, check_labels, check_namespace
-from slipway.kubernetes.observability.collector_args import IMAGE
 from slipway.kubernetes.quantity import ComputeResources
 
 RESOURCES: ComputeResources = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "500m", "memory": "256Mi"}}
+FILEBEAT_RESOURCES: ComputeResources = {
+    "requests": {"cpu": "50m", "memory": "128Mi"},
+    "limits": {"cpu": "500m", "memory": "512Mi"},
+}
+"""By what Filebeat holds at most, 512 lines of 256 KiB, beside what it takes without."""
 
 
 class LogAgentArgs(TypedDict):
-    """An OpenTelemetry collector on every node, which reads the files that Kubernetes keeps of what pods write."""
+    """An OpenTelemetry collector, or for an Elasticsearch a Filebeat, on every node, which reads the files that Kubernetes keeps
+    of what pods write."""
 
     existing: NotRequired[bool]
     """The cluster has such agents already: none is made. Theirs are let in by `logs.allow_from`, with the password for sending.
@@ -32,9 +37,10 @@ class LogAgentArgs(TypedDict):
     node_selector: NotRequired[Mapping[str, str]]
     """Labels of the nodes. Default: every node, whatever its taints against new pods."""
     image: NotRequired[pulumi.Input[str]]
-    """Its image, with a version as tag or a digest. It must have what the distribution `contrib` has. Default: release 0.165."""
+    """Its image, with a version as tag or a digest. A collector must have what the distribution `contrib` has. Default: release
+    0.165, of Filebeat 9.5."""
     resources: NotRequired[ComputeResources]
-    """CPU and memory of each. Default: requests of 50m and 128Mi, limits of 500m and 256Mi."""
+    """CPU and memory of each. Default: requests of 50m and 128Mi, limits of 500m and 256Mi, for Filebeat 512Mi."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,17 @@ class LogAgentSettings:
     resources: k8s.core.v1.ResourceRequirementsArgsDict
 
     @classmethod
-    def of(cls, path: str, name: str, given: object, taken: Sequence[object], faults: Faults) -> "LogAgentSettings | None":
+    def of(
+        cls,
+        path: str,
+        name: str,
+        given: object,
+        taken: Sequence[object],
+        faults: Faults,
+        *,
+        image: str,
+        resources: ComputeResources,
+    ) -> "LogAgentSettings | None":
         """None with `existing`.
 
         Args:
@@ -57,6 +73,8 @@ class LogAgentSettings:
             given: The argument.
             taken: Namespaces that have something else in them.
             faults: Where to tell what is wrong.
+            image: What runs where nothing is said.
+            resources: What it gets where nothing is said.
         """
         every = cast("Mapping[str, Any]", given if isinstance(given, Mapping) else {})
         fit: dict[str, Any] = {k: v for k, v in every.items() if not faults.at(f"{path}.{k}")}
@@ -78,6 +96,6 @@ class LogAgentSettings:
             namespace=namespace,
             user=user,
             node_selector=fit.get("node_selector", {}),
-            image=fit.get("image", IMAGE),
-            resources=quantity.fill(f"{path}.resources", fit.get("resources", {}), RESOURCES, faults),
+            image=fit.get("image", image),
+            resources=quantity.fill(f"{path}.resources", fit.get("resources", {}), resources, faults),
         )

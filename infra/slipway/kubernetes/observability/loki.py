@@ -1,12 +1,10 @@
 """The Loki of a stack: its configuration, and the nginx before it that asks for passwords."""
 
-import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
@@ -16,7 +14,7 @@ from slipway.kubernetes.network import Peer
 from slipway.kubernetes.observability.generated import generated_secret
 from slipway.kubernetes.observability.logs_args import LogsSettings
 from slipway.kubernetes.observability.part import Front, Part, Place, Volume, deploy
-from slipway.kubernetes.observability.passwords import PASSWORD_KEY, USERNAME, hashed, new_password
+from slipway.kubernetes.observability.passwords import PASSWORD_KEY, PUSH_KEY, PUSH_USERNAME, USERNAME, hashed, new_password
 from slipway.quantities import parse
 
 ROLE = APP = "loki"
@@ -26,8 +24,6 @@ INNER_PORT, GRPC_PORT = 3101, 9096
 USER = 10001
 """User of the official image."""
 CONFIG, AUTH, DATA = "/etc/slipway", "/etc/slipway-auth", "/loki"
-PUSH_USERNAME, PUSH_KEY = "agent", "push-password"
-"""Who sends logs, which is all that this user may do."""
 READERS, WRITERS = "readers", "writers"
 OTLP = "/otlp"
 """Where OTLP goes, below the base address."""
@@ -182,12 +178,6 @@ def make_loki(place: Place, settings: LogsSettings, askers: Sequence[Peer], send
 def way_to(place: Place) -> list[Egress]:
     """Loki, as others' policies need to know it."""
     return [{"pod_labels": restricted.selector(APP, place.name), "namespace": place.namespace, "port": PORT}]
-
-
-def push_password(secret: k8s.core.v1.Secret) -> pulumi.Output[str]:
-    """The password for sending, as it is in the Secret."""
-    held = secret.data.apply(lambda data: base64.b64decode(data[PUSH_KEY]).decode())
-    return pulumi.Output.secret(held)
 
 
 def _nginx() -> str:

@@ -98,6 +98,9 @@ class Part:
     egress: Sequence[Egress] = ()
     more_ports: Mapping[str, int] = field(default_factory=dict[str, int])
     """Further ports, by name."""
+    prepare: tuple[str, str, Sequence[str]] | None = None
+    """A folder of `scratch` that is filled before the server starts, where that is while it is filled, and the command that does,
+    in the server's image."""
     front: Front | None = None
     """What stands before it. It may write to the same scratch folders."""
 
@@ -112,15 +115,7 @@ def deploy(part: Part, place: Place, before: Sequence[pulumi.Resource] = ()) -> 
     """
     pods, labels = restricted.selector(part.app, place.name), _labels(part, place)
     name, role = place.name, part.role
-    service = k8s.core.v1.Service(
-        f"{name}-{role}-service",
-        metadata=place.meta(role, labels, {"pulumi.com/skipAwait": "true"}),
-        spec={
-            "selector": pods,
-            "ports": [{"name": p, "port": port, "target_port": p, "protocol": "TCP"} for p, port in _ports(part).items()],
-        },
-        opts=pulumi.ResourceOptions(parent=place.parent),
-    )
+    there = service(part, place)
     needed, template = pod_template(part, place)
     spec: k8s.apps.v1.StatefulSetSpecArgsDict = {
         "service_name": f"{name}-{role}",
@@ -140,10 +135,23 @@ def deploy(part: Part, place: Place, before: Sequence[pulumi.Resource] = ()) -> 
         spec=spec,
         opts=pulumi.ResourceOptions(
             parent=place.parent,
-            depends_on=[*before, service, *needed],
+            depends_on=[*before, there, *needed],
             custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
             protect=True if protected else None,
         ),
+    )
+
+
+def service(part: Part, place: Place) -> k8s.core.v1.Service:
+    """Its address."""
+    return k8s.core.v1.Service(
+        f"{place.name}-{part.role}-service",
+        metadata=place.meta(part.role, _labels(part, place), {"pulumi.com/skipAwait": "true"}),
+        spec={
+            "selector": restricted.selector(part.app, place.name),
+            "ports": [{"name": p, "port": port, "target_port": p, "protocol": "TCP"} for p, port in _ports(part).items()],
+        },
+        opts=pulumi.ResourceOptions(parent=place.parent),
     )
 
 
@@ -263,11 +271,33 @@ def _pod(part: Part, place: Place, config: k8s.core.v1.ConfigMapVolumeSourceArgs
         "security_context": restricted.pod_security(part.user),
         "containers": containers,
     }
+    if part.prepare is not None:
+        spec["init_containers"] = [_prepare(part, part.prepare, [*mounts, *private], scratch)]
     if volumes:
         spec["volumes"] = volumes
     if place.node_selector:
         spec["node_selector"] = place.node_selector
     return spec
+
+
+def _prepare(
+    part: Part,
+    told: tuple[str, str, Sequence[str]],
+    read: list[k8s.core.v1.VolumeMountArgsDict],
+    scratch: list[k8s.core.v1.VolumeMountArgsDict],
+) -> k8s.core.v1.ContainerArgsDict:
+    folder, elsewhere, command = told
+    filled: list[k8s.core.v1.VolumeMountArgsDict] = [
+        {**mount, "mount_path": elsewhere} for mount in scratch if mount["mount_path"] == folder
+    ]
+    return {
+        "name": "prepare",
+        "image": part.image,
+        "command": command,
+        "resources": part.resources,
+        "security_context": restricted.container_security(),
+        "volume_mounts": [*read, *filled],
+    }
 
 
 def _front(

@@ -10,6 +10,8 @@ except ImportError as error:
 USERNAME = "slipway"
 """Who clients say they are."""
 PASSWORD_KEY = "password"  # noqa: S105 -- a name
+PUSH_USERNAME, PUSH_KEY = "agent", "push-password"
+"""Who sends logs, which is all that this user may do."""
 ROUNDS = 10
 """Of bcrypt, where the server remembers who was let in. The password has 256 random bits, which no number of rounds would make
 safer."""

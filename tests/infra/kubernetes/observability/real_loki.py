@@ -20,7 +20,7 @@ from tests.infra.kubernetes.observability.real_prometheus import free_port
 from slipway.args import Faults
 from slipway.kubernetes.observability import loki
 from slipway.kubernetes.observability.logs_args import LogsSettings
-from slipway.kubernetes.observability.passwords import PASSWORD_KEY, USERNAME
+from slipway.kubernetes.observability.passwords import PASSWORD_KEY, PUSH_KEY, PUSH_USERNAME, USERNAME
 
 
 def program(name: str) -> str:
@@ -60,7 +60,7 @@ class RealLoki:
             config.write_text(f"user root;\n{config.read_text()}")
         self.base = f"http://127.0.0.1:{self.port}"
         self.reader = (USERNAME, self.held[PASSWORD_KEY])
-        self.writer = (loki.PUSH_USERNAME, self.held[loki.PUSH_KEY])
+        self.writer = (PUSH_USERNAME, self.held[PUSH_KEY])
 
     def _here(self, text: str) -> str:
         # The places may be below the first, and of two others one's name begins with the other's.

@@ -18,7 +18,7 @@ from tests.infra.kubernetes.observability.services import model, router
 from slipway.kubernetes.observability.collector import DATA, HEALTH_PORT
 from slipway.kubernetes.observability.log_agent import AUTH, FILES, Destination, configuration
 from slipway.kubernetes.observability.log_queries import levels_query, lines_query
-from slipway.kubernetes.observability.loki import PUSH_KEY, PUSH_USERNAME
+from slipway.kubernetes.observability.passwords import PUSH_KEY, PUSH_USERNAME
 
 API, LLAMA = router(), model()
 API_POD = "ai_api-router-7d9f8b6c5d-abcde"

@@ -41,6 +41,17 @@ ELSEWHERE: Mapping[str, Any] = {
         "egress": {"port": 8080, "namespace": "logs", "pod_labels": {"app": "gateway"}},
     }
 }
+ELASTIC: Mapping[str, Any] = {
+    "kind": "elasticsearch",
+    "retention_days": 7,
+    "resources": {"limits": {"memory": "8Gi"}},
+    "kibana": {
+        "allow_from": [{"namespace": "ingress"}],
+        "root_url": "https://kibana.example.com",
+        "image": "registry.example/kibana:v1",
+        "resources": {"limits": {"memory": "3Gi"}},
+    },
+}
 OPERATOR: Mapping[str, Any] = {"operator": {"url": "http://prometheus:9090"}}
 TEMPO: Mapping[str, Any] = {"tempo": {"url": "http://tempo.tracing.svc:3200"}}
 
@@ -88,8 +99,9 @@ def peer(labels: Mapping[str, str], namespace: str | None = None) -> dict[str, A
     return made | ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}} if namespace else {})
 
 
-LOKI, AGENT, GRAFANA = (
-    {"app.kubernetes.io/name": app, "app.kubernetes.io/instance": "watch"} for app in ("loki", "log-agent", "grafana")
+LOKI, AGENT, GRAFANA, ELASTICSEARCH, SETUP, KIBANA = (
+    {"app.kubernetes.io/name": app, "app.kubernetes.io/instance": "watch"}
+    for app in ("loki", "log-agent", "grafana", "elasticsearch", "elasticsearch-setup", "kibana")
 )
 
 
@@ -106,14 +118,20 @@ def dashboard(plan: Plan) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("logs", "url"), [({}, "http://watch-loki.monitoring.svc:3100"), (ELSEWHERE, "http://loki-gateway.logs.svc")]
+    ("logs", "url"),
+    [
+        ({}, "http://watch-loki.monitoring.svc:3100"),
+        (ELSEWHERE, "http://loki-gateway.logs.svc"),
+        (ELASTIC, "http://watch-elasticsearch.monitoring.svc:9200"),
+    ],
 )
 @pytest.mark.parametrize("more", [{}, {"prometheus": OPERATOR}])
 def test_every_object_passes_the_published_schema(logs: Mapping[str, Any], url: str, more: Mapping[str, Any]) -> None:
     plan, told = planned(logs, **more)
     own = [r for r in plan if r.custom and r.name.startswith("watch") and not is_custom(r.inputs)]
     assert {kubernetes_validate.validate(revealed(r.inputs), "1.36", strict=True) for r in own} == {"1.36"}
-    assert told == [url, "" if logs else "watch-loki-auth"]
+    secrets = {"loki": "watch-loki-auth", "elasticsearch": "watch-elasticsearch-auth"}
+    assert told == [url, "" if "external" in logs else secrets[logs.get("kind", "loki")]]
     assert plan["watch-log-agent"].type.endswith(":DaemonSet")
     assert bool([r for r in plan if r.name == "watch-loki"]) is not bool(logs)
 
@@ -220,3 +238,109 @@ def test_grafana_asks_by_the_labels_that_agents_give_and_lines_lead_to_their_tra
     assert tempo["jsonData"]["tracesToLogsV2"]["datasourceUid"] == loki["uid"]
     (way,) = (to for port, to in ways(plan, "grafana", "egress") if port == 3200)
     assert way["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "tracing"}
+
+
+def test_elasticsearch_is_reached_by_its_own_alone_and_reaches_nobody() -> None:
+    plan, _ = planned(ELASTIC)
+    reaching = [GRAFANA, (AGENT, "watch-log-agent"), SETUP, KIBANA]
+    who = [(9200, peer(*one) if isinstance(one, tuple) else peer(one)) for one in reaching]
+    assert ways(plan, "elasticsearch", "ingress") == who
+    assert ways(plan, "elasticsearch", "egress") == []
+    for role in ("log-agent", "elasticsearch-setup", "kibana"):
+        assert ways(plan, role, "egress") == [(9200, peer(ELASTICSEARCH, "monitoring"))]
+    (way,) = ways(plan, "kibana", "ingress")
+    assert way == (5601, {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}, "podSelector": {}})
+
+
+def test_elasticsearch_writes_to_its_volume_and_scratch_alone_with_half_its_memory_as_heap() -> None:
+    plan, _ = planned(ELASTIC)
+    spec = pod(plan, "elasticsearch")
+    (server,), (first,) = spec["containers"], spec["initContainers"]
+    env = {one["name"]: one["value"] for one in server["env"]}
+    assert env["ES_JAVA_OPTS"] == "-Xms4096m -Xmx4096m"
+    for container in (server, first):
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["image"] == "elastic/elasticsearch:9.5.3"
+    mounts = {mount["name"]: mount["mountPath"] for mount in server["volumeMounts"]}
+    prepared = next(mount["name"] for mount in first["volumeMounts"] if mount["mountPath"] == "/prepared")
+    assert mounts[prepared] == "/usr/share/elasticsearch/config"
+    assert mounts["data"] == "/usr/share/elasticsearch/data"
+    (files,) = (v["secret"]["items"] for v in spec["volumes"] if "secret" in v)
+    assert [file["key"] for file in files] == ["users", "users_roles", "service_tokens"]
+
+
+def test_kibana_comes_with_its_token_by_itself_and_its_arguments_arrive() -> None:
+    plan, _ = planned(ELASTIC)
+    (container,) = pod(plan, "kibana")["containers"]
+    env = {one["name"]: one for one in container["env"]}
+    held = {name: one["valueFrom"]["secretKeyRef"] for name, one in env.items() if "valueFrom" in one}
+    assert {ref["name"] for ref in held.values()} == {"watch-elasticsearch-auth"}
+    made = plan["watch-elasticsearch-auth"].inputs["data"]
+    assert isinstance(made, Secret)
+    assert {ref["key"] for ref in held.values()} <= made.value.keys()
+    text = plan["watch-kibana-config"].inputs["data"]["kibana.yml"]
+    assert {name for name in held if f"${{{name}}}" in text} == held.keys()
+    assert container["image"] == "registry.example/kibana:v1"
+    assert env["NODE_OPTIONS"]["value"] == "--max-old-space-size=1843"
+    assert plan["watch-kibana"].type.endswith(":Deployment")
+    without, _ = planned({"kind": "elasticsearch", "kibana": {"enabled": False}})
+    assert not [r for r in without if "kibana" in r.name]
+
+
+def test_filebeat_reads_as_the_collector_does_and_has_the_same_password_as_elasticsearch() -> None:
+    plan, _ = planned(ELASTIC)
+    spec = pod(plan, "log-agent")
+    kept = {"/var/lib/slipway/watch-log-agent": ("/usr/share/filebeat/data", False)}
+    assert files(spec) == {"/var/log/pods": ("/var/log/pods", True), **kept}
+    (container,) = spec["containers"]
+    assert container["image"] == "elastic/filebeat:9.5.3"
+    (word,) = container["env"]
+    assert word["valueFrom"]["secretKeyRef"] == {"name": "watch-log-agent-auth", "key": "push-password"}
+    held, sent = (plan[f"watch-{role}-auth"].inputs["data"] for role in ("elasticsearch", "log-agent"))
+    assert sent.value == {"push-password": held.value["push-password"]}
+
+
+def test_a_change_of_the_retention_is_told_by_another_job() -> None:
+    def job(days: int) -> tuple[str, dict[str, Any]]:
+        inputs = planned({**ELASTIC, "retention_days": days})[0]["watch-elasticsearch-setup"].inputs
+        return inputs["metadata"]["name"], inputs["spec"]["template"]["spec"]["containers"][0]
+
+    (first, container), (second, _) = job(7), job(8)
+    assert first != second == job(8)[0]
+    (word,) = (one for one in container["env"] if "valueFrom" in one)
+    assert word["valueFrom"]["secretKeyRef"] == {"name": "watch-elasticsearch-auth", "key": "elastic-password"}
+
+
+def test_an_elasticsearch_that_exists_is_sent_to_and_asked() -> None:
+    external = {"url": "https://es.example.com", "username": "us", "password": {"name": "es", "key": "word"}}
+    plan, told = planned({"kind": "elasticsearch", "external": external})
+    assert told == ["https://es.example.com", ""]
+    assert not [r for r in plan if "elasticsearch" in r.name or "kibana" in r.name]
+    out = yaml.safe_load(plan["watch-log-agent-config"].inputs["data"]["filebeat.yml"])["output.elasticsearch"]
+    assert (out["hosts"], out["username"]) == (["https://es.example.com:443"], "us")
+    held = {e["name"]: e["valueFrom"]["secretKeyRef"] for e in pod(plan, "grafana")["containers"][0]["env"] if "valueFrom" in e}
+    assert held["ELASTICSEARCH_PASSWORD"] == {"name": "es", "key": "word"}
+
+
+def test_grafana_asks_elasticsearch_by_the_fields_that_agents_give() -> None:
+    plan, _ = planned(ELASTIC, grafana=TEMPO)
+    shown = [p for p in dashboard(plan)["panels"] if p["datasource"] == {"type": "elasticsearch", "uid": "elasticsearch"}]
+    levels, lines = shown
+    asked = 'k8s.namespace.name:"ai" AND service.name:"api"'
+    assert [panel["targets"][0]["query"] for panel in shown] == [asked, asked]
+    assert (levels["type"], [one["field"] for one in levels["targets"][0]["bucketAggs"]]) == (
+        "timeseries",
+        ["log.level", "@timestamp"],
+    )
+    assert (lines["type"], lines["targets"][0]["metrics"][0]["type"]) == ("logs", "logs")
+    source, tempo = sources(plan)["elasticsearch"], sources(plan)["tempo"]
+    told = source["jsonData"]
+    assert (told["index"], told["timeField"], told["logMessageField"], told["logLevelField"]) == (
+        "logs-slipway-default",
+        "@timestamp",
+        "message",
+        "log.level",
+    )
+    links = {(link["field"], link["datasourceUid"]) for link in told["dataLinks"]}
+    assert links == {("request_id", "elasticsearch"), ("trace_id", "elasticsearch"), ("trace_id", "tempo")}
+    assert tempo["jsonData"]["tracesToLogsV2"]["datasourceUid"] == "elasticsearch"
