@@ -149,11 +149,11 @@ def meshes(namespace: str, changed: bool) -> None:
 
 
 def stacks(namespace: str, changed: bool) -> None:
-    """Two stacks that watch the same services."""
+    """Two stacks that watch the same services, one with a Loki, one with an Elasticsearch."""
     everybody: Any = {"pod_labels": {}}
     receiver = {"name": "hook", "kind": "webhook", "secret": {"name": "hook", "key": "url"}}
     facts: Any = {"namespace": namespace, "port": 8000, "readers": [everybody]}
-    for name in INSTANCES:
+    for name, kind in zip(INSTANCES, ("loki", "elasticsearch"), strict=True):
         watch: Any = [
             {**facts, "kind": "router", "name": "api", "pods": "api-router-.+", "pod_labels": {"app": "api"}},
             {**facts, "kind": "model", "name": "llama", "pods": "llama-server-.+", "pod_labels": {"app": "llama"}},
@@ -162,12 +162,15 @@ def stacks(namespace: str, changed: bool) -> None:
         args["collector"] = {"endpoint": "http://tempo.tracing.svc:4318", "token": {"name": "otlp", "key": "token"}}
         # On a node with GPUs, which others may not be on.
         agent = {"namespace": f"{namespace}-{name}-agent", "node_selector": {"kubernetes.io/hostname": "gpu-l4"}}
-        args["logs"] = {"agent": agent}
+        args["logs"] = {"kind": kind, "agent": agent}
         if changed:
             args["objectives"] = {"first_token_seconds": 1}
             args["alertmanager"]["repeat_hours"] = 24
             args["collector"]["signals"] = ["traces"]
             args["logs"] |= {"retention_days": 7, "agent": {**agent, "user": 10001}}
+            if kind == "elasticsearch":
+                more = {"resources": {"limits": {"memory": "6Gi"}}, "kibana": {"root_url": "https://kibana.example.com"}}
+                args["logs"] |= more
         ObservabilityStack(name, args)
 
 

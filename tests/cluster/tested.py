@@ -47,13 +47,18 @@ component gives, each of which the chart has, and tests/cluster/test_gpu_prerequ
 """
 
 _LOGS = """\
-ObservabilityStack: with a collector and logs. Its log agents are in a namespace of their own with the level `privileged`, since
-no other takes the folders of a node's that they use, which are root's; without these, and as another user, the level `restricted`
-takes them, and the column says so.
+ObservabilityStack: with a collector and logs, one in a Loki, the other in an Elasticsearch with its Kibana. Its log agents
+are in a namespace of their own with the level `privileged`, since no other takes the folders of a node's that they use, which
+are root's; without these, and as another user, the level `restricted` takes them, and the column says so.
 What its servers make of what they are started with is shown by the servers themselves, with the very files that the component
-renders: Prometheus, Alertmanager and the nginx before Loki as Debian has them; Loki (3.7.8) and the collector where `loki` and
-`otelcol-contrib` are on the path, as they were when built from their Go modules with the parts of `contrib` that are used, and
-skipped elsewhere. Grafana is not run: its data sources and dashboards are as its published documentation and its SDK have them.
+renders: Prometheus, Alertmanager and the nginx before Loki as Debian has them; Loki (3.7.8) and the collector where `loki`
+and `otelcol-contrib` are on the path, as they were when built from their Go modules with the parts of `contrib` that are
+used, and skipped elsewhere. Filebeat likewise where `filebeat` is on the path: as it was when built from its Go module, of
+which there is 7.17.29 and nothing newer, while the component runs 9.5. It sent to what answers as Elasticsearch's bulk API
+does, and so did the script that tells Elasticsearch of its index, by bash and curl. Not run are Elasticsearch and Kibana
+themselves, so neither their settings and files of users, nor that the index takes these lines and deletes them in time: these
+are as their published documentation and sources have them. Nor is Grafana: its data sources and dashboards are as its
+published documentation and its SDK have them.
 """
 
 NEW = "new"

@@ -67,7 +67,12 @@ def _of_elasticsearch(service: Watched) -> tuple[elasticsearch.Dataquery, elasti
         made = elasticsearch.Dataquery().query(lucene_query(service)).time_field("@timestamp")
         return made.datasource(_ref(ELASTICSEARCH))
 
-    by_level = elasticsearch.Terms().id("2").field(LEVEL).settings(elasticsearch.TermsSettings().size("10").missing("unknown"))
+    by_level = (
+        elasticsearch.Terms()
+        .id("2")
+        .field(LEVEL)
+        .settings(elasticsearch.ElasticsearchTermsSettings().size("10").missing("unknown"))
+    )
     by_time = elasticsearch.DateHistogram().id("3").field("@timestamp")
     rate = elasticsearch.Count().id("1")
     levels = asked().metrics([rate]).bucket_aggs([by_level, by_time]).alias(f"{{{{term {LEVEL}}}}}")

@@ -59,7 +59,6 @@ def configuration() -> dict[str, str]:
         "xpack.security.transport.ssl.enabled": False,
         # `elastic` too is in the file of users, so that its password is the Secret's and no other.
         "xpack.security.authc.reserved_realm.enabled": False,
-        "xpack.security.authc.realms.file.file1.order": 0,
         "xpack.ml.enabled": False,
         # It has no way out.
         "ingest.geoip.downloader.enabled": False,

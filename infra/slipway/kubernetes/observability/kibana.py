@@ -44,7 +44,8 @@ def configuration(elasticsearch: str, root_url: str | None) -> dict[str, str]:
         "elasticsearch.hosts": [elasticsearch],
         **{setting: f"${{{variable}}}" for setting, (variable, _) in _VARIABLES.items()},
         # It has no way out.
-        "telemetry.enabled": False,
+        "telemetry.optIn": False,
+        "telemetry.allowChangingOptInStatus": False,
         "newsfeed.enabled": False,
         "map.includeElasticMapsService": False,
         "xpack.fleet.isAirGapped": True,

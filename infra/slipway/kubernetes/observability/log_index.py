@@ -31,7 +31,7 @@ def days_together(retention_days: int) -> int:
 def policy(retention_days: int) -> dict[str, Any]:
     """As `_ilm/policy` takes it. What is too old counts from when its index was the last that was written to."""
     together = {"max_age": f"{days_together(retention_days)}d", "max_primary_shard_size": "50gb"}
-    gone = {"min_age": f"{retention_days}d", "actions": {"delete": {}}}
+    gone: dict[str, Any] = {"min_age": f"{retention_days}d", "actions": {"delete": {}}}
     return {"policy": {"phases": {"hot": {"actions": {"rollover": together}}, "delete": gone}}}
 
 

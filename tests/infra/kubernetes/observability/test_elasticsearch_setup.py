@@ -35,7 +35,7 @@ def told(answers: dict[str, int]) -> tuple[int, list[tuple[str, str, Any]]]:
         def do_GET(self) -> None:
             self.do_PUT()
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- as the base has it
             """Quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -105,7 +105,7 @@ class Bulk:
                 self.end_headers()
                 self.wfile.write(text)
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- as the base has it
                 """Quiet."""
 
         server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
