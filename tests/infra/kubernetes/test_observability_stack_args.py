@@ -97,7 +97,10 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"workloads": [WORKLOAD]}, {"workloads": "give 'watch' one more of the kind 'cluster'"}),
     ({**operated(), "workloads": [{**WORKLOAD, "name": "A"}]}, {"workloads[0].name": "is 'A'; give lower case"}),
     ({**operated(), "workloads": [{**WORKLOAD, "namespace": "A"}]}, {"workloads[0].namespace": "is 'A'; give lower case"}),
-    ({**operated(), "workloads": [{**WORKLOAD, "backup": "A b"}]}, {"workloads[0].backup": "is 'A b'; give lower case"}),
+    *(
+        ({**operated(), "workloads": [{**WORKLOAD, key: "A b"}]}, {f"workloads[0].{key}": "is 'A b'; give lower case"})
+        for key in ("stateful_set", "backup", "autoscaler", "job")
+    ),
     ({**operated(), "workloads": [{**WORKLOAD, "claims": ["A"]}]}, {"workloads[0].claims[0]": "is 'A'; give lower case"}),
     ({"objectives": {"availability_percent": 90}}, {"objectives.availability_percent": "is 90; give 93.1 to 99.999"}),
     ({"objectives": {"first_token_percent": 100}}, {"objectives.first_token_percent": "is 100; give 93.1 to 99.999"}),
