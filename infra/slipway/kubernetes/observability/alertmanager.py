@@ -11,10 +11,11 @@ from slipway.backend import Egress
 from slipway.kubernetes import restricted
 from slipway.kubernetes.observability.alertmanager_args import AlertmanagerSettings, AlertReceiver, ReceiverKind
 from slipway.kubernetes.observability.generated import generated_secret
-from slipway.kubernetes.observability.part import Part, Place, Volume, deploy
+from slipway.kubernetes.observability.part import Part, Place, Volume
 from slipway.kubernetes.observability.passwords import PASSWORD_KEY, USERNAME
 from slipway.kubernetes.observability.prometheus import APP as PROMETHEUS
 from slipway.kubernetes.observability.prometheus import WEB_KEY, credentials
+from slipway.kubernetes.observability.server import deploy
 
 ROLE = APP = "alertmanager"
 PORT = 9093

@@ -11,8 +11,9 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.network import Peer
 from slipway.kubernetes.observability.collector_args import CollectorSettings, Signal
 from slipway.kubernetes.observability.objectives import duration
-from slipway.kubernetes.observability.part import Part, Place, Volume, deploy
+from slipway.kubernetes.observability.part import Part, Place, Volume
 from slipway.kubernetes.observability.scrape import timeout
+from slipway.kubernetes.observability.server import deploy
 from slipway.kubernetes.observability.watched import WatchedService
 
 ROLE = "collector"

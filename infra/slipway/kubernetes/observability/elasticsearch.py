@@ -15,8 +15,9 @@ from slipway.kubernetes.network import Peer
 from slipway.kubernetes.observability.generated import generated_secret
 from slipway.kubernetes.observability.log_index import INDEX
 from slipway.kubernetes.observability.logs_args import LogsSettings
-from slipway.kubernetes.observability.part import Part, Place, Volume, deploy
+from slipway.kubernetes.observability.part import Part, Place, Volume
 from slipway.kubernetes.observability.passwords import PASSWORD_KEY, PUSH_KEY, PUSH_USERNAME, ROUNDS, USERNAME, new_password
+from slipway.kubernetes.observability.server import deploy
 from slipway.quantities import parse
 
 ROLE = APP = "elasticsearch"

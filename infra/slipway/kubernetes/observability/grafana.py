@@ -12,8 +12,9 @@ from slipway.kubernetes.network import Peer
 from slipway.kubernetes.observability.data_sources import DataSource
 from slipway.kubernetes.observability.generated import generated_secret
 from slipway.kubernetes.observability.grafana_args import GrafanaSettings
-from slipway.kubernetes.observability.part import Part, Place, Volume, deploy
+from slipway.kubernetes.observability.part import Part, Place, Volume
 from slipway.kubernetes.observability.passwords import PASSWORD_KEY, new_password
+from slipway.kubernetes.observability.server import deploy
 
 ROLE = APP = "grafana"
 PORT = 3000

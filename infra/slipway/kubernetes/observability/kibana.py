@@ -11,7 +11,8 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.network import Peer
 from slipway.kubernetes.observability.elasticsearch import ENCRYPTION_KEYS, TOKEN_KEY, USER, way_to
 from slipway.kubernetes.observability.kibana_args import KibanaSettings
-from slipway.kubernetes.observability.part import Part, Place, Volume, pod_template, service
+from slipway.kubernetes.observability.part import Part, Place, Volume
+from slipway.kubernetes.observability.server import pod_template, service
 from slipway.quantities import parse
 
 ROLE = APP = "kibana"

@@ -18,7 +18,8 @@ from slipway.kubernetes.ai_namespace_args import PodSecurityLevel, pod_security_
 from slipway.kubernetes.observability.collector import CONFIG, DATA, HEALTH_PORT, START_SECONDS, memory_limiter
 from slipway.kubernetes.observability.log_agent_args import LogAgentSettings
 from slipway.kubernetes.observability.loki import MOST_MIB, OTLP
-from slipway.kubernetes.observability.part import Part, Place, Volume, pod_template
+from slipway.kubernetes.observability.part import Part, Place, Volume
+from slipway.kubernetes.observability.server import pod_template
 from slipway.kubernetes.observability.watched import Watched
 
 ROLE = APP = "log-agent"

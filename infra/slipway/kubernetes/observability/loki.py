@@ -13,8 +13,9 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.network import Peer
 from slipway.kubernetes.observability.generated import generated_secret
 from slipway.kubernetes.observability.logs_args import LogsSettings
-from slipway.kubernetes.observability.part import Front, Part, Place, Volume, deploy
+from slipway.kubernetes.observability.part import Front, Part, Place, Volume
 from slipway.kubernetes.observability.passwords import PASSWORD_KEY, PUSH_KEY, PUSH_USERNAME, USERNAME, hashed, new_password
+from slipway.kubernetes.observability.server import deploy
 from slipway.quantities import parse
 
 ROLE = APP = "loki"

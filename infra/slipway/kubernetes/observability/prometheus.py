@@ -12,11 +12,12 @@ from slipway.kubernetes import restricted
 from slipway.kubernetes.network import ANYWHERE, Peer
 from slipway.kubernetes.observability.generated import generated_secret
 from slipway.kubernetes.observability.objectives import Promise, duration
-from slipway.kubernetes.observability.part import Part, Place, Volume, deploy
+from slipway.kubernetes.observability.part import Part, Place, Volume
 from slipway.kubernetes.observability.passwords import PASSWORD_KEY, USERNAME, hashed, new_password
 from slipway.kubernetes.observability.prometheus_args import API_PORTS, PrometheusSettings
 from slipway.kubernetes.observability.rules import RULES_FILE, rule_groups
 from slipway.kubernetes.observability.scrape import scrape_configs, timeout
+from slipway.kubernetes.observability.server import deploy
 from slipway.kubernetes.observability.watched import Watched, WatchedService
 from slipway.kubernetes.observability.workload import Workload
 

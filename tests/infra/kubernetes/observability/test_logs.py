@@ -78,6 +78,12 @@ def plain() -> Plan:
     return planned({})[0]
 
 
+@functools.cache
+def elastic() -> Plan:
+    """With an Elasticsearch."""
+    return planned(ELASTIC, grafana=TEMPO)[0]
+
+
 def pod(plan: Plan, role: str) -> dict[str, Any]:
     return cast("dict[str, Any]", plan[f"watch-{role}"].inputs["spec"]["template"]["spec"])
 
@@ -241,7 +247,7 @@ def test_grafana_asks_by_the_labels_that_agents_give_and_lines_lead_to_their_tra
 
 
 def test_elasticsearch_is_reached_by_its_own_alone_and_reaches_nobody() -> None:
-    plan, _ = planned(ELASTIC)
+    plan = elastic()
     reaching = [GRAFANA, (AGENT, "watch-log-agent"), SETUP, KIBANA]
     who = [(9200, peer(*one) if isinstance(one, tuple) else peer(one)) for one in reaching]
     assert ways(plan, "elasticsearch", "ingress") == who
@@ -253,7 +259,7 @@ def test_elasticsearch_is_reached_by_its_own_alone_and_reaches_nobody() -> None:
 
 
 def test_elasticsearch_writes_to_its_volume_and_scratch_alone_with_half_its_memory_as_heap() -> None:
-    plan, _ = planned(ELASTIC)
+    plan = elastic()
     spec = pod(plan, "elasticsearch")
     (server,), (first,) = spec["containers"], spec["initContainers"]
     env = {one["name"]: one["value"] for one in server["env"]}
@@ -270,7 +276,7 @@ def test_elasticsearch_writes_to_its_volume_and_scratch_alone_with_half_its_memo
 
 
 def test_kibana_comes_with_its_token_by_itself_and_its_arguments_arrive() -> None:
-    plan, _ = planned(ELASTIC)
+    plan = elastic()
     (container,) = pod(plan, "kibana")["containers"]
     env = {one["name"]: one for one in container["env"]}
     held = {name: one["valueFrom"]["secretKeyRef"] for name, one in env.items() if "valueFrom" in one}
@@ -288,7 +294,7 @@ def test_kibana_comes_with_its_token_by_itself_and_its_arguments_arrive() -> Non
 
 
 def test_filebeat_reads_as_the_collector_does_and_has_the_same_password_as_elasticsearch() -> None:
-    plan, _ = planned(ELASTIC)
+    plan = elastic()
     spec = pod(plan, "log-agent")
     kept = {"/var/lib/slipway/watch-log-agent": ("/usr/share/filebeat/data", False)}
     assert files(spec) == {"/var/log/pods": ("/var/log/pods", True), **kept}
@@ -323,7 +329,7 @@ def test_an_elasticsearch_that_exists_is_sent_to_and_asked() -> None:
 
 
 def test_grafana_asks_elasticsearch_by_the_fields_that_agents_give() -> None:
-    plan, _ = planned(ELASTIC, grafana=TEMPO)
+    plan = elastic()
     shown = [p for p in dashboard(plan)["panels"] if p["datasource"] == {"type": "elasticsearch", "uid": "elasticsearch"}]
     levels, lines = shown
     asked = 'k8s.namespace.name:"ai" AND service.name:"api"'
