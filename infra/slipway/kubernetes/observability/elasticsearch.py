@@ -46,6 +46,7 @@ def configuration() -> dict[str, str]:
     told = {
         "cluster.name": "logs",
         "node.name": ROLE,
+        # With which neither what nodes say to each other nor Kibana's token wants TLS (HttpTlsRuntimeCheck.java).
         "discovery.type": "single-node",
         "http.host": "0.0.0.0",  # noqa: S104 -- of the pod
         "http.port": PORT,

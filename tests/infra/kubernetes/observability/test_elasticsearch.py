@@ -2,6 +2,8 @@
 
 import base64
 import re
+import subprocess
+from pathlib import Path
 
 import bcrypt
 import pytest
@@ -9,7 +11,10 @@ import yaml
 
 from slipway.kubernetes.observability.elasticsearch import (
     ADMIN_KEY,
+    AUTH,
+    CONFIG,
     ENCRYPTION_KEYS,
+    HOME,
     TOKEN_KEY,
     TOKENS,
     USERS,
@@ -17,6 +22,7 @@ from slipway.kubernetes.observability.elasticsearch import (
     configuration,
     credentials,
     heap_mib,
+    preparation,
 )
 from slipway.kubernetes.observability.kibana import configuration as of_kibana
 from slipway.kubernetes.observability.passwords import PASSWORD_KEY, PUSH_KEY
@@ -59,6 +65,20 @@ def test_it_asks_for_passwords_joins_nobody_and_wants_nothing_of_the_node() -> N
     assert told["node.store.allow_mmap"] is False
     (role,) = yaml.safe_load(configuration()["roles.yml"]).values()
     assert role["indices"] == [{"names": ["logs-slipway-default"], "privileges": ["read", "view_index_metadata"]}]
+
+
+def test_its_folder_has_what_the_image_has_and_ours_in_place_of_that(tmp_path: Path) -> None:
+    files = {"home/config/jvm.options": "the image's", "home/config/elasticsearch.yml": "the image's"}
+    for name, text in {**files, "ours/elasticsearch.yml": "ours", "auth/users": "ours", "prepared/none": ""}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    places = {AUTH: "auth", CONFIG: "ours", HOME: "home", "/prepared": "prepared"}
+    words = preparation()
+    for inside, place in places.items():
+        words = [word.replace(f"{inside}/", f"{tmp_path / place}/") for word in words]
+    subprocess.run(words, check=True)
+    made = {file.name: file.read_text() for file in (tmp_path / "prepared").iterdir()}
+    assert made == {"jvm.options": "the image's", "elasticsearch.yml": "ours", "users": "ours", "none": ""}
 
 
 @pytest.mark.parametrize(("memory", "heap"), [("4Gi", 2048), ("3Gi", 1536), ("128Gi", 31744)])
