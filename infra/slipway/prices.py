@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from slipway import cluster_prices, machines
 from slipway.accelerators import AcceleratorError, Place, document, parse
@@ -51,10 +51,16 @@ class PriceList(BaseModel):
     """The day on which they were read."""
     source: str = Field(min_length=1)
     """Where."""
-    on_demand: dict[str, Usd] = Field(min_length=1)
+    on_demand: dict[str, Usd] = {}
     """USD an hour, by machine type."""
     spot: dict[str, Usd] = {}
-    """Of machines that may be taken back at any time; it changes from day to day."""
+    """Of machines that may be taken back at any time; it changes from day to day, on EC2 from hour to hour."""
+
+    @model_validator(mode="after")
+    def _has_prices(self) -> Self:
+        if not self.on_demand and not self.spot:
+            raise ValueError("has no price; give 'on_demand', 'spot' or both")
+        return self
 
 
 class MachineRate(BaseModel):

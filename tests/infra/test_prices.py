@@ -4,6 +4,7 @@ import datetime
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from slipway.accelerators import Place
 from slipway.machines import machines
@@ -23,7 +24,11 @@ def test_every_list_has_a_source_a_day_and_machines_of_the_catalogue(told: Price
         regions = known[name].regions
         assert regions is None or told.region in regions
     for name, usd in told.spot.items():
-        assert usd < told.on_demand[name]
+        regions = known[name].regions
+        assert regions is None or told.region in regions
+        # A tenth of the price on demand is the least that is asked, the whole of it the most.
+        full = Rates().of(told.place, name, told.region)
+        assert full is None or 0.09 < usd / full.usd_per_hour <= 1, name
 
 
 def test_a_larger_machine_of_a_family_costs_no_less_for_each_place() -> None:
@@ -44,6 +49,9 @@ def test_a_larger_machine_of_a_family_costs_no_less_for_each_place() -> None:
         (Place.EC2, "p5.48xlarge", None, False, 55.04),
         (Place.GCE, "g2-standard-4", "us-central1", False, 0.706832),
         (Place.GCE, "g2-standard-4", "us-central1", True, 0.397336),
+        (Place.EC2, "g6e.xlarge", "eu-central-1", True, 1.8407),
+        (Place.EC2, "p5.48xlarge", "us-east-1", True, 19.4933),
+        (Place.EC2, "p5e.48xlarge", "us-east-1", True, None),
         (Place.VERTEX, "a3-highgpu-1g", None, False, 12.625919),
         (Place.SAGEMAKER, "ml.p5.48xlarge", "us-west-2", False, 63.296),
         (Place.EC2, "g6e.xlarge", "eu-central-1", False, 2.327),
@@ -57,6 +65,18 @@ def test_list_prices(place: Place, machine: str, region: str | None, spot: bool,
     price = Rates().of(place, machine, region, spot=spot)
     assert (price and price.usd_per_hour) == usd
     assert price is None or (price.region and price.source and price.date)
+
+
+@pytest.mark.parametrize("place", [Place.EC2, Place.GCE])
+def test_spot_prices_are_a_day_s_reading_of_some_regions(place: Place) -> None:
+    told = [p for p in price_lists() if p.place is place and p.spot]
+    assert len({p.region for p in told}) == len(told) >= 7
+    assert min(p.date for p in told) >= datetime.date(2026, 8, 1)
+
+
+def test_a_list_without_a_price_is_none() -> None:
+    with pytest.raises(ValidationError, match="has no price; give 'on_demand', 'spot' or both"):
+        PriceList(place=Place.EC2, region="r", date=datetime.date(2026, 1, 1), source="a test")
 
 
 def test_without_a_region_the_cheapest_is_told_with_its_region() -> None:

@@ -49,6 +49,8 @@ def test_all_rows_and_spot_prices() -> None:
     assert "more with --all" not in whole
     assert "Spot prices" in whole
     assert re.search(r"^gce +g2-standard-4 .* 0\.\d\d ", whole, re.MULTILINE)
+    ec2 = run(LLAMA, "--context", "8192", "--place", "ec2", "--region", "us-west-2", "--spot").stdout
+    assert re.search(r"^ec2 +g6\.xlarge .* 0\.45 .* us-west-2 2026-08-06$", ec2, re.MULTILINE)
 
 
 def test_json_has_every_figure_and_its_source() -> None:

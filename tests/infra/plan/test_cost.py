@@ -232,11 +232,14 @@ def test_spot_nodes_have_their_own_price() -> None:
     made = planned(base=QWEN, node_labels="gke", replicas=3, spot={"on_demand": 1, "nodes": "gke"})
     told = cost(made, own(cluster={"place": "gce", "region": "us-central1"}))
     assert total(told).least == pytest.approx((0.706832 + 2 * 0.397336) * HOURS)
-    # EC2's spot prices are in no list.
     made = planned(base=QWEN, node_labels="karpenter", replicas=3, spot={"on_demand": 1, "nodes": "karpenter"})
-    told = cost(made, Rates())
-    assert str(total(told)) == "$588 + unknown"
-    assert "no spot price of 1 x l4 on ec2 is known" in "".join(words(line) for line in machines(told))
+    told = cost(made, own(cluster={"place": "ec2", "region": "us-west-2"}))
+    assert total(told).least == pytest.approx((0.8048 + 2 * 1.3584 / 4) * HOURS)
+    assert "1 of 4 GPUs of g6.12xlarge, us-west-2's list price of 2026-08-06" in "".join(words(line) for line in machines(told))
+    # No list has Montreal's.
+    told = cost(made, own(cluster={"place": "ec2", "region": "ca-central-1"}))
+    assert str(total(told)) == "$652 + unknown"
+    assert "no spot price of 1 x l4 on ec2 in ca-central-1 is known" in "".join(words(line) for line in machines(told))
 
 
 def test_a_server_on_several_nodes_is_as_many_machines() -> None:
