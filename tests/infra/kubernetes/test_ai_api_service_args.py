@@ -64,7 +64,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"backends": [{**LLAMA, "egress": {"port": "http", "cidr": "::/0"}}]}, {"backends[0].egress.port": "give a whole number"}),
     ({"backends": [{**LLAMA, "egress": {"port": 8000}}]}, {"backends[0].egress": "has no address"}),
     ({"backends": [{**LLAMA, "timeouts": {"total": 0}}]}, {"backends[0].timeouts.total": "greater than 0"}),
-    ({"backends": [{**LLAMA, "timeouts": {"total": float("inf")}}]}, {"backends[0].timeouts.total": "is without end"}),
+    ({"backends": [{**LLAMA, "timeouts": {"total": float("inf")}}]}, {"backends[0].timeouts.total": "a finite number"}),
     ({"backends": [{**LLAMA, "timeouts": {"total": "1h"}}]}, {"backends[0].timeouts.total": "give a number"}),
     ({"settings": {"listen": {"port": 80}}}, {"settings.listen": "is set here"}),
     ({"settings": {"drain_seconds": 5}}, {"settings.drain_seconds": "change that instead"}),
