@@ -230,7 +230,8 @@ def main(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], Se
     if asked.json:
         print(json.dumps([asdict(r) for r in measured], indent=2))
     else:
-        Console().print(table(measured))
+        console = Console()
+        Console(width=None if console.is_terminal else 150).print(table(measured))
     failed = sum(r.failures for r in measured)
     if failed:
         raise SystemExit(f"{failed} requests failed")
