@@ -37,7 +37,8 @@ async def test_whole_and_streamed(llama: str) -> None:
         assert answer.content[0].text
         assert 1 <= answer.usage.output_tokens <= 6
         assert answer.usage.input_tokens + (answer.usage.cache_read_input_tokens or 0) > 5
-        assert answer.stop_reason == ("max_tokens" if answer.usage.output_tokens == 6 else "end_turn")
+        # What it says may come to its end with the last token that it may have.
+        assert answer.stop_reason in (("max_tokens", "end_turn") if answer.usage.output_tokens == 6 else ("end_turn",))
     assert "".join(parts) == answers[-1].content[0].text
     assert "max_tokens" in {a.stop_reason for a in answers}
 
