@@ -81,9 +81,8 @@ class PostgresDatabase(pulumi.ComponentResource):
             pulumi.RunError: somebody else runs it.
         """
         settings = self._settings
-        if settings.external is not None or settings.external_url is not None:
-            raise pulumi.RunError(f"PostgresDatabase '{self._name}' runs elsewhere: there is nothing here to watch; leave it out")
-        return store_workload(self._name, "postgres", settings.store)
+        elsewhere = settings.external is not None or settings.external_url is not None
+        return store_workload("PostgresDatabase", self._name, "postgres", settings.store, elsewhere=elsewhere)
 
     def env(self, variable: str = "DATABASE_URL") -> Mapping[str, SecretKeyRef]:
         """The address as an environment variable, for `env_from_secrets` of what asks it."""

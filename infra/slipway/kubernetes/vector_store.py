@@ -81,9 +81,7 @@ class VectorStore(pulumi.ComponentResource):
             pulumi.RunError: somebody else runs it.
         """
         settings = self._settings
-        if settings.external_url is not None:
-            raise pulumi.RunError(f"VectorStore '{self._name}' runs elsewhere: there is nothing here to watch; leave it out")
-        return store_workload(self._name, "store", settings.store)
+        return store_workload("VectorStore", self._name, "store", settings.store, elsewhere=settings.external_url is not None)
 
     def env(self, variable: str = "QDRANT_API_KEY") -> Mapping[str, SecretKeyRef]:
         """The API key as an environment variable, for `env_from_secrets` of what asks it; empty where there is no key."""

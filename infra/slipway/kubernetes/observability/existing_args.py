@@ -8,9 +8,9 @@ import pulumi
 
 from slipway.args import Faults, known
 from slipway.backend import SecretKeyRef
-from slipway.kubernetes.names import check_labels, check_namespace, check_object_name
+from slipway.kubernetes.names import check_object_name
 from slipway.kubernetes.network import Peer
-from slipway.kubernetes.observability.operator_args import READER_LABELS, check_url
+from slipway.kubernetes.observability.operator_args import READER_LABELS, fit_of
 
 
 class ExistingPrometheusArgs(TypedDict):
@@ -65,10 +65,7 @@ class ExistingSettings:
         if not isinstance(given, Mapping):
             return None
         path = "prometheus.existing"
-        fit: dict[str, Any] = {k: v for k, v in cast("Mapping[str, Any]", given).items() if not faults.at(f"{path}.{k}")}
-        known(fit.get("url"), lambda plain: check_url(f"{path}.url", plain, faults, "http://prometheus.monitoring.svc:9090"))
-        known(fit.get("namespace"), lambda plain: check_namespace(f"{path}.namespace", plain, faults))
-        check_labels(f"{path}.pod_labels", fit.get("pod_labels"), faults)
+        fit = fit_of(path, cast("Mapping[str, Any]", given), "pod_labels", faults, "http://prometheus.monitoring.svc:9090")
         if fit.get("pod_labels") == {}:
             faults.add(f"{path}.pod_labels", "is empty, so it would mean every pod of the namespace; give the labels of its pods")
         port = fit.get("port", 9090)

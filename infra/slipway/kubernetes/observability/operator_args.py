@@ -51,11 +51,18 @@ class OperatorSettings:
         if not isinstance(given, Mapping):
             return None
         path = "prometheus.operator"
-        fit: dict[str, Any] = {k: v for k, v in cast("Mapping[str, Any]", given).items() if not faults.at(f"{path}.{k}")}
-        known(fit.get("url"), lambda plain: check_url(f"{path}.url", plain, faults, EXAMPLE))
-        known(fit.get("namespace"), lambda plain: check_namespace(f"{path}.namespace", plain, faults))
-        check_labels(f"{path}.labels", fit.get("labels"), faults)
+        fit = fit_of(path, cast("Mapping[str, Any]", given), "labels", faults, EXAMPLE)
         return cls(url=fit.get("url", ""), labels=fit.get("labels", {}), namespace=fit.get("namespace", home))
+
+
+def fit_of(path: str, given: Mapping[str, Any], labels: str, faults: Faults, example: str) -> dict[str, Any]:
+    """Of what is said about a server that exists the fields that have no fault of their type. Tells of its address, its namespace
+    and its labels, which are in the field `labels`."""
+    fit = {key: value for key, value in given.items() if not faults.at(f"{path}.{key}")}
+    known(fit.get("url"), lambda plain: check_url(f"{path}.url", plain, faults, example))
+    known(fit.get("namespace"), lambda plain: check_namespace(f"{path}.namespace", plain, faults))
+    check_labels(f"{path}.{labels}", fit.get(labels), faults)
+    return fit
 
 
 def check_url(path: str, url: str, faults: Faults, example: str) -> None:

@@ -57,14 +57,21 @@ class Workload:
         return f'{{namespace="{self.namespace}",{more}}}'
 
 
-def store_workload(name: str, role: str, store: StoreSettings) -> WatchedWorkload:
+def store_workload(component: str, name: str, role: str, store: StoreSettings, *, elsewhere: bool) -> WatchedWorkload:
     """A store of data.
 
     Args:
-        name: The component's.
+        component: The component's class, for errors.
+        name: The component's name.
         role: What its StatefulSet's name ends with.
         store: Its settings.
+        elsewhere: Whether somebody else runs it.
+
+    Raises:
+        pulumi.RunError: somebody else runs it.
     """
+    if elsewhere:
+        raise pulumi.RunError(f"{component} '{name}' runs elsewhere: there is nothing here to watch; leave it out")
     made: WatchedWorkload = {"name": name, "namespace": store.namespace, "stateful_set": f"{name}-{role}"}
     claims = [f"data-{name}-{role}-0"] if store.storage_gib else []
     if store.backup is not None:
